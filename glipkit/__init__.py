@@ -1,0 +1,36 @@
+"""glipkit: grounding detection on MMDetection, with plain pip and today's PyTorch.
+
+Importing the package checks the versions of its foundations, serves mmcv's compiled operators
+where there are none, and makes the registry scope ``glipkit`` known. It prints nothing, opens no
+connection, and leaves everything heavy to its first use.
+"""
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from glipkit.compat import check_versions, serve_operators
+from glipkit.version import __version__
+
+check_versions()
+serve_operators()
+
+# The registries come last: they are the first thing that needs mmengine and torch. The rooms
+# behind them are imported by mmengine when a class is first asked for.
+import glipkit.registry  # noqa: E402, F401
+
+_LAZY = {'load': 'glipkit.apis.build', 'Predictor': 'glipkit.apis.predictor'}
+
+__all__ = ['Predictor', '__version__', 'load']
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,10 @@
+"""A first import of mmdet that does not write on standard output."""
+import contextlib
+import importlib
+import io
+
+
+def import_mmdet() -> None:
+    """Import what mmdet prints a line about: which of its optional data sets it could not find."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        importlib.import_module('mmdet.datasets')
