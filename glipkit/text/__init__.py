@@ -1,0 +1,1 @@
+"""Text: class lists and captions to prompts, prompts to tokens, tokens to features."""

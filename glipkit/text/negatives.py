@@ -1,0 +1,78 @@
+"""Which classes of a large vocabulary stand in the training prompt of one image."""
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from glipkit.errors import UserError
+
+BACKGROUND = '__background__'
+
+
+def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Sequence[int],
+                   rng: np.random.Generator, num_negatives: int = 85, full_prob: float = 0.5,
+                   max_tokens: int = 254) -> list[int]:
+    """Draws the classes of one training prompt: those in the image, and some that are not.
+
+    GLIP paper appendix C.1 and the official detection-to-grounding sampler, with these
+    differences, each in favour of what the paper describes:
+
+    - the official code also draws the background class and prints it into prompts; here a class
+      named '__background__' is never drawn;
+    - it draws from all classes and throws positives away, so the number of negatives falls short
+      by chance; here negatives are drawn from negatives;
+    - when the positives exceed the budget it drops every one after the first that does not fit,
+      and still counts that one; here a shorter one may still take its place.
+
+    Args:
+        positives: Labels of the image's boxes; repetitions count once. May be empty.
+        names: All class names; labels index it.
+        lengths: Per class its word pieces with a separator, e.g. ``count(name + '. ')``.
+        rng: Source of chance; equal states give equal prompts.
+        num_negatives: The most negatives of a prompt.
+        full_prob: Probability of asking for all ``num_negatives``; otherwise their number is
+            uniform from 1 to ``num_negatives``.
+        max_tokens: Budget of the summed lengths: 256 less [CLS] and [SEP].
+
+    Returns:
+        Labels in random order. A positive label is absent only where the budget did not allow
+        it; its boxes must then be dropped.
+
+    Raises:
+        UserError: A positive label outside ``names``, lengths of another number, or a vocabulary
+            from which nothing fits the budget.
+    """
+    positives = sorted(set(map(int, positives)))
+    _check(positives, names, lengths)
+    kept: list[int] = []
+    left = max_tokens
+    for label in rng.permutation(positives).astype(int).tolist():
+        if lengths[label] <= left:
+            kept.append(label)
+            left -= lengths[label]
+
+    taken = set(positives)
+    pool = [i for i, name in enumerate(names) if i not in taken and name != BACKGROUND]
+    most = min(num_negatives, len(pool))
+    if most:
+        wanted = most if rng.random() < full_prob else int(rng.integers(1, most + 1))
+        for label in rng.permutation(pool)[:wanted].tolist():
+            if lengths[label] > left:  # stopping, not skipping, keeps short names from winning
+                break
+            kept.append(label)
+            left -= lengths[label]
+    if not kept:
+        raise UserError(f'a class of at most {max_tokens} word pieces',
+                        f'none among {len(names)} classes', 'shorten names or raise max_tokens')
+    return rng.permutation(kept).tolist()
+
+
+def _check(positives: list[int], names: Sequence[str], lengths: Sequence[int]) -> None:
+    if len(lengths) != len(names):
+        raise UserError(f'{len(names)} lengths, one per class name', f'{len(lengths)}',
+                        'count the word pieces of every name')
+    if positives and not 0 <= positives[0] <= positives[-1] < len(names):
+        raise UserError(f'labels from 0 to {len(names) - 1}',
+                        f'labels from {positives[0]} to {positives[-1]}',
+                        'map category ids to 0-based labels first')

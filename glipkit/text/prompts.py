@@ -1,0 +1,201 @@
+"""Class lists and captions to prompts: the text a model reads, with the spans of each entity."""
+from __future__ import annotations
+
+import re
+import reprlib
+import string
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from operator import index
+
+from glipkit.errors import UserError
+from glipkit.text.structures import Prompt, Span
+
+Affixes = Mapping[str, Mapping[str, str]]
+"""Per class name the hand-written prompt: any of 'prefix', 'name' and 'suffix'."""
+
+_AFFIX_KEYS = {'prefix', 'name', 'suffix'}
+_SPECIAL_TOKENS = 2  # [CLS] and [SEP]
+_PARTING = string.whitespace + string.punctuation  # a tokenizer joins no words across these
+
+
+def clean_name(name: str) -> str:
+    """A class name as it is written in a prompt.
+
+    As in the official code, everything from the first '(' to the last ')' goes and '_' becomes a
+    blank. Runs of blanks become one, and blanks at the ends go; the tokens are the same either way.
+    """
+    if not isinstance(name, str):
+        raise UserError('class names that are strings', f'{type(name).__name__} {name!r}',
+                        'quote the name')
+    return ' '.join(re.sub(r'\(.*\)', '', name, flags=re.DOTALL).replace('_', ' ').split())
+
+
+def class_prompt(names: Sequence[str], separator: str = '. ', affixes: Affixes | None = None,
+                 start: int = 0) -> Prompt:
+    """Joins class names to one caption, one entity per class, in the given order.
+
+    Args:
+        names: Class names, all different.
+        separator: Between two classes; none follows the last.
+        affixes: Hand-written prompts (official ``caption_prompt``) for some or all classes:
+            prefix + name + suffix stands in the caption as written, and the span covers ``name``
+            only. What is left out is '' for prefix and suffix, the cleaned class name for name.
+            Entries for classes that are not in ``names`` are ignored.
+        start: Index of the first name in a longer list.
+
+    Returns:
+        The prompt; ``names`` holds the caller's exact strings.
+
+    Raises:
+        UserError: No names, one twice, or one without any letter or digit; or a separator that
+            would glue names together.
+    """
+    _check_names(names)
+    _check_separator(separator)
+    caption, spans = '', []
+    for i, name in enumerate(names):
+        prefix, written, suffix = _parts(name, affixes)
+        begin = len(caption) + len(prefix)
+        spans.append((_trimmed(begin, written), ))
+        caption += prefix + written + suffix + (separator if i + 1 < len(names) else '')
+    return Prompt(caption, tuple(spans), tuple(names), start)
+
+
+def split_class_prompt(names: Sequence[str], count: Callable[[str], int], max_tokens: int = 256,
+                       separator: str = '. ', affixes: Affixes | None = None) -> list[Prompt]:
+    """As few consecutive class prompts as a token budget allows.
+
+    Args:
+        names: Class names, all different; any number.
+        count: Word pieces of a text without special tokens, as ``BertTokenizer.count``.
+        max_tokens: Budget of one prompt, with [CLS], [SEP] and separators.
+        separator: As in ``class_prompt``.
+        affixes: As in ``class_prompt``.
+
+    Returns:
+        Prompts that cover the list in order; ``start`` tells where each begins.
+
+    Raises:
+        UserError: As ``class_prompt``; or a single class that exceeds the budget.
+    """
+    _check_names(names)
+    _check_separator(separator)
+    separator_length = count(separator)
+    bounds, length = [0], _SPECIAL_TOKENS
+    for i, name in enumerate(names):
+        entry = count(''.join(_parts(name, affixes)))
+        if entry + _SPECIAL_TOKENS > max_tokens:
+            raise UserError(f'classes of at most {max_tokens - _SPECIAL_TOKENS} word pieces',
+                            f'{entry} in {reprlib.repr(name)}',
+                            'shorten the name or raise max_tokens')
+        needed = entry + (separator_length if i > bounds[-1] else 0)
+        if length + needed > max_tokens:
+            bounds.append(i)
+            length, needed = _SPECIAL_TOKENS, entry
+        length += needed
+    return [class_prompt(names[begin:end], separator, affixes, begin)
+            for begin, end in zip(bounds, [*bounds[1:], len(names)])]
+
+
+def phrase_prompt(caption: str, phrases: Sequence[Span | Sequence[Span]],
+                  names: Sequence[str] | None = None) -> Prompt:
+    """A free caption with the phrases to ground in it.
+
+    Args:
+        caption: Any text.
+        phrases: Per entity its half-open character span, or a list of several.
+        names: Per entity the string that comes back; None takes the words of the spans.
+
+    Returns:
+        The prompt. Spans are trimmed of blanks at their ends, which have no tokens.
+
+    Raises:
+        UserError: No phrases, not one name per phrase, or a span that is reversed, outside the
+            caption, or without any letter or digit.
+    """
+    if not isinstance(caption, str):
+        raise UserError('a caption that is a string', f'{type(caption).__name__} {caption!r}',
+                        'pass a string')
+    if not len(phrases):
+        raise UserError('at least one phrase', 'none', 'pass phrases=[(start, end), ...]')
+    entities = [_entity_spans(phrase) for phrase in phrases]
+    spans = tuple(tuple(_checked(caption, *span) for span in entity) for entity in entities)
+    if names is None:
+        names = [' '.join(caption[begin:end] for begin, end in entity) for entity in spans]
+    if len(names) != len(spans):
+        raise UserError(f'{len(spans)} names, one per phrase', f'{len(names)}',
+                        'pass one name per phrase, or none')
+    return Prompt(caption, spans, tuple(names))
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if isinstance(names, str):
+        raise UserError('a list of class names', f'the string {reprlib.repr(names)}',
+                        f'pass [{reprlib.repr(names)}]')
+    if not len(names):
+        raise UserError('at least one class name', 'an empty list', "pass e.g. ['person', 'dog']")
+    seen: set[str] = set()
+    for i, name in enumerate(names):
+        if name in seen:
+            raise UserError('class names that differ', f'{name!r} again at index {i}',
+                            'drop or rename one of them')
+        seen.add(name)
+
+
+def _check_separator(separator: str) -> None:
+    if not separator or separator[0] not in _PARTING or separator[-1] not in _PARTING:
+        raise UserError('a separator that keeps words apart', repr(separator),
+                        "begin and end it with a blank or punctuation, as '. '")
+
+
+def _parts(name: str, affixes: Affixes | None) -> tuple[str, str, str]:
+    """Prefix, name and suffix as written in the caption."""
+    entry = (affixes or {}).get(name, {})
+    if not isinstance(entry, Mapping) or not entry.keys() <= _AFFIX_KEYS:
+        raise UserError("affixes with 'prefix', 'name' and 'suffix'", f'{entry!r} for {name!r}',
+                        "write e.g. dict(name='holes', suffix=' on the road')")
+    written = entry.get('name', clean_name(name))
+    if not _is_word(written):
+        raise UserError('class names with a letter or a digit outside parentheses', repr(name),
+                        'rename the class, or give it a name through affixes')
+    return entry.get('prefix', ''), written, entry.get('suffix', '')
+
+
+def _entity_spans(phrase: Span | Sequence[Span]) -> list[Span]:
+    """One span or a list of spans to a list of spans of plain integers."""
+    try:
+        pairs = [phrase] if hasattr(phrase[0], '__index__') else list(phrase)
+        return [(index(begin), index(end)) for begin, end in pairs]
+    except (TypeError, ValueError, IndexError) as error:
+        raise UserError('each phrase as (start, end) or a list of such pairs', repr(phrase),
+                        'pass whole numbers that count characters') from error
+
+
+def _checked(caption: str, begin: int, end: int) -> Span:
+    got = f'({begin}, {end})'
+    if not 0 <= begin < end <= len(caption):
+        raise UserError(f'0 <= start < end <= {len(caption)}, the length of the caption', got,
+                        'count characters from 0; end is the first one after the phrase')
+    if not _is_word(caption[begin:end]):
+        raise UserError('a span over a letter or a digit', f'{got}, {caption[begin:end]!r}',
+                        'check that the span belongs to this caption')
+    return _trimmed(begin, caption[begin:end])
+
+
+def _trimmed(begin: int, text: str) -> Span:
+    """Span of ``text``, which begins at character ``begin``, without dropped ends.
+
+    A tokenizer gives no token to blanks, control characters and, uncased, combining accents.
+    The span rule mends two of them; three would silently lose the entity.
+    """
+    kept = [i for i, character in enumerate(text) if not _is_dropped(character)]
+    return begin + kept[0], begin + kept[-1] + 1
+
+
+def _is_dropped(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character)[0] in 'CMZ'
+
+
+def _is_word(text: str) -> bool:
+    return any(character.isalnum() for character in text)

@@ -1,0 +1,71 @@
+"""What the text room hands on: prompts, tokens and text features.
+
+Letters in shapes: B captions of a batch, T token slots, C channels.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Span = tuple[int, int]
+"""Half-open character range [start, end) of a caption."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One caption and the entities to look for in it.
+
+    Attributes:
+        caption: The text that the encoder reads.
+        spans: Per entity the character spans in ``caption`` that stand for it.
+        names: Per entity the caller's exact string, as it comes back with each detection.
+        start: Index of the first entity in the caller's list; not 0 when a list was split.
+    """
+    caption: str
+    spans: tuple[tuple[Span, ...], ...]
+    names: tuple[str, ...]
+    start: int = 0
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+
+@dataclass
+class TextTokens:
+    """Word pieces of a batch of captions, padded to the longest.
+
+    Attributes:
+        ids: (B, T) int64 vocabulary indices.
+        mask: (B, T) bool, True for real tokens, which include [CLS] and [SEP].
+        offsets: Per caption one half-open character range per real token; (0, 0) for [CLS]
+            and [SEP], which stand for no character.
+    """
+    ids: Tensor
+    mask: Tensor
+    offsets: list[list[Span]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device | str) -> TextTokens:
+        """The same tokens with ids and mask on another device."""
+        return TextTokens(self.ids.to(device), self.mask.to(device), self.offsets)
+
+
+@dataclass
+class TextFeatures:
+    """What a text encoder gives.
+
+    Attributes:
+        hidden: (B, T, C) last hidden states; rows of padding hold no meaning.
+        mask: (B, T) bool, True for real tokens.
+    """
+    hidden: Tensor
+    mask: Tensor
+
+    @property
+    def embedded(self) -> Tensor:
+        """(B, T, C) hidden states with the rows of padding set to zero."""
+        return self.hidden * self.mask.unsqueeze(-1).to(self.hidden.dtype)
