@@ -1,0 +1,18 @@
+"""Networks: backbones, alignment, fusion, heads, losses, necks and detectors."""
+from glipkit.compat import import_mmdet
+
+import_mmdet()
+
+from glipkit.models.backbones.timm_backbone import TimmBackbone  # noqa: E402
+from glipkit.models.detectors.glip import GLIP  # noqa: E402
+from glipkit.models.fusion.bi_attention import BiAttention  # noqa: E402
+from glipkit.models.heads.dyhead import DyConv  # noqa: E402
+from glipkit.models.heads.glip_head import GLIPHead  # noqa: E402
+from glipkit.models.losses.token_focal import TokenFocalLoss  # noqa: E402
+from glipkit.models.necks.fpn import DropBlockFPN  # noqa: E402
+from glipkit.text.encoders.bert import BertEncoder, BertLayer  # noqa: E402
+
+__all__ = [
+    'BertEncoder', 'BertLayer', 'BiAttention', 'DropBlockFPN', 'DyConv', 'GLIP', 'GLIPHead',
+    'TimmBackbone', 'TokenFocalLoss'
+]

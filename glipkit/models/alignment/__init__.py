@@ -1,0 +1,1 @@
+"""Word-region alignment: token logits and their pooling to labels."""

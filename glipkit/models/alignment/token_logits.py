@@ -1,0 +1,46 @@
+"""Word-region alignment scores (GLIP section 3.1, equation (3), as in the official code)."""
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class TokenAlignment(nn.Module):
+    """Dot products of regions and projected tokens, plus a bias that each token brings along.
+
+    Args:
+        region_dim: D, width of the region features.
+        text_dim: C, width of the token features.
+        prior_prob: Initial foreground probability, sets ``bias0``.
+        log_scale: Initial log temperature.
+        max_logit: Logits are clamped to +- this value, a guard for half precision.
+    """
+
+    def __init__(self,
+                 region_dim: int,
+                 text_dim: int,
+                 prior_prob: float = 0.01,
+                 log_scale: float = 0.0,
+                 max_logit: float = 50000.) -> None:
+        super().__init__()
+        self.max_logit = max_logit
+        self.text_projection = nn.Linear(text_dim, region_dim)
+        self.bias_lang = nn.Parameter(torch.zeros(text_dim))
+        self.bias0 = nn.Parameter(torch.tensor([-math.log((1 - prior_prob) / prior_prob)]))
+        self.log_scale = nn.Parameter(torch.tensor([float(log_scale)]))
+
+    def encode_text(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Token features (B, T, C) -> classifier weights (B, D, T) and biases (B, 1, T)."""
+        tokens = F.normalize(tokens, dim=-1)
+        weights = self.text_projection(tokens / 2) / self.log_scale.exp()
+        bias = tokens @ self.bias_lang + self.bias0
+        return weights.transpose(1, 2), bias[:, None]
+
+    def forward(self, regions: Tensor, classifier: tuple[Tensor, Tensor]) -> Tensor:
+        """Region features (B, R, D) and encoded text -> token logits (B, R, T)."""
+        weights, bias = classifier
+        logits = torch.baddbmm(bias.to(weights.dtype), regions.to(weights.dtype), weights)
+        return logits.clamp(-self.max_logit, self.max_logit)

@@ -1,0 +1,1 @@
+"""Image backbones beside those of mmdet."""

@@ -1,0 +1,45 @@
+"""Checkpoint names: a path on this machine, or a file on the Hugging Face hub."""
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from glipkit.errors import UserError
+
+_HUB = re.compile(r'hf:(?P<a>[\w.-]+/[\w.-]+)/(?P<file>.+)|(?P<b>[\w.-]+/[\w.-]+):(?P<tail>[^:]+)')
+
+
+def resolve(name: str | Path) -> Path:
+    """The local path of a checkpoint, downloaded first when it is on the hub.
+
+    Args:
+        name: A path, ``hf:owner/repository/file`` or ``owner/repository:file``.
+
+    Raises:
+        UserError: When there is no such file here, or the hub cannot give it.
+    """
+    text = str(name)
+    if Path(text).exists():
+        return Path(text)
+    if re.match(r'https?://', text):
+        raise UserError('a path or a hub name', text, f'download it first, e.g. `curl -LO {text}`')
+    found = _HUB.fullmatch(text)
+    if found is None:
+        raise UserError('a checkpoint file', f'no such file at {text}',
+                        'check the path, or name a hub file as owner/repository:file')
+    return _download(found['a'] or found['b'], found['file'] or found['tail'])
+
+
+def _download(repository: str, file: str) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise UserError('the package huggingface_hub for names on the hub', 'none installed',
+                        'pip install huggingface_hub') from error
+    try:
+        return Path(hf_hub_download(repository, file))
+    except Exception as error:  # the hub's errors and those of whatever HTTP client it uses
+        lines = str(error).strip().splitlines()
+        reason = f'{type(error).__name__}: {lines[0]}' if lines else type(error).__name__
+        raise UserError(f'{file} of {repository} from the hub', reason,
+                        'check the name and the network, or pass a file on this machine') from error

@@ -1,0 +1,140 @@
+"""Bi-directional cross attention between visual positions and text tokens (X-MHA).
+
+GLIP section 3.2, equations (4)-(6), in the form of the official code. B images, N visual positions
+over all levels, T tokens, h heads, d head width, C_v and C_l the widths of the two sides.
+"""
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from glipkit.registry import MODELS
+from glipkit.text.structures import TextFeatures
+
+
+@MODELS.register_module()
+class BiAttention(nn.Module):
+    """One layer of deep fusion: both sides attend to each other through one similarity matrix.
+
+    Three of the four visual projections are moved to the text side, which is exact and much
+    cheaper because N is thousands and T tens: a head's keys become ``W_q^T k`` in visual space,
+    its values become ``W_out v``, and the text attends to the visual positions first and projects
+    the context afterwards. No (N x embed_dim) tensor exists.
+
+    Two properties of the official code that trained weights rely on: the residual adds to the
+    *layer-normed* inputs, and padded image area takes part in the text side's softmax.
+
+    Args:
+        visual_dim: C_v, channels of every feature map.
+        text_dim: C_l, width of the text features.
+        embed_dim: Width of the joint space, ``num_heads * head width``.
+        num_heads: h.
+        dropout: Rate on both attention maps, in training.
+        init_gamma: Initial layer scale of both residual branches (1 / number of blocks).
+        max_logit: Similarities are clamped to +- this value, a guard for half precision.
+    """
+
+    def __init__(self,
+                 visual_dim: int = 256,
+                 text_dim: int = 768,
+                 embed_dim: int = 2048,
+                 num_heads: int = 8,
+                 dropout: float = 0.1,
+                 init_gamma: float = 1 / 6,
+                 max_logit: float = 50000.) -> None:
+        super().__init__()
+        if embed_dim % num_heads:
+            raise ValueError(f'embed_dim {embed_dim} is no multiple of num_heads {num_heads}')
+        self.num_heads = num_heads
+        self.head_dim = embed_dim // num_heads
+        self.max_logit = max_logit
+        self.layer_norm_v = nn.LayerNorm(visual_dim)
+        self.layer_norm_l = nn.LayerNorm(text_dim)
+        self.v_proj = nn.Linear(visual_dim, embed_dim)
+        self.l_proj = nn.Linear(text_dim, embed_dim)
+        self.values_v_proj = nn.Linear(visual_dim, embed_dim)
+        self.values_l_proj = nn.Linear(text_dim, embed_dim)
+        self.out_v_proj = nn.Linear(embed_dim, visual_dim)
+        self.out_l_proj = nn.Linear(embed_dim, text_dim)
+        self.gamma_v = nn.Parameter(torch.full((visual_dim, ), float(init_gamma)))
+        self.gamma_l = nn.Parameter(torch.full((text_dim, ), float(init_gamma)))
+        self.dropout = nn.Dropout(dropout)
+        for layer in self.children():
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, levels: Sequence[Tensor],
+                text: TextFeatures) -> tuple[list[Tensor], TextFeatures]:
+        """Fuse feature maps and tokens.
+
+        Args:
+            levels: Maps (B, C_v, H_i, W_i), finest first.
+            text: Hidden states (B, T, C_l) and mask (B, T).
+
+        Returns:
+            Maps and text features of the same shapes. Padded tokens change no real output.
+        """
+        shapes = [level.shape[-2:] for level in levels]
+        visual = torch.cat([level.flatten(2) for level in levels], dim=2).transpose(1, 2)
+        visual, hidden = self.attend(visual, text.hidden, text.mask)
+        maps = visual.transpose(1, 2).split([h * w for h, w in shapes], dim=2)
+        levels = [m.unflatten(2, tuple(shape)) for m, shape in zip(maps, shapes)]
+        return levels, TextFeatures(hidden, text.mask)
+
+    def attend(self, visual: Tensor, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The attention itself on flat positions.
+
+        Args:
+            visual: (B, N, C_v).
+            hidden: (B, T, C_l).
+            mask: (B, T), True at real tokens.
+
+        Returns:
+            Updated visual (B, N, C_v) and hidden (B, T, C_l).
+        """
+        visual, hidden = self.layer_norm_v(visual), self.layer_norm_l(hidden)
+        logits = self._similarity(visual, hidden)
+        # Subtracting a row's maximum first, as the official code does, changes no softmax.
+        to_text = logits.masked_fill(~mask[:, None, None], float('-inf')).softmax(dim=3)
+        to_visual = logits.softmax(dim=1)
+        delta_v = self._text_to_visual(self.dropout(to_text), hidden)
+        delta_l = self._visual_to_text(self.dropout(to_visual), visual)
+        return visual + self.gamma_v * delta_v, hidden + self.gamma_l * delta_l
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(B, T, h*d) -> (B, T, h, d)."""
+        return x.unflatten(-1, (self.num_heads, self.head_dim))
+
+    def _similarity(self, visual: Tensor, hidden: Tensor) -> Tensor:
+        """Scaled similarities (B, N, h, T), equation (4)."""
+        keys = self._heads(self.l_proj(hidden)) * self.head_dim**-0.5
+        weight = self.v_proj.weight.unflatten(0, (self.num_heads, self.head_dim))
+        bias = self.v_proj.bias.unflatten(0, (self.num_heads, self.head_dim))
+        folded = torch.einsum('bthd,hdc->bhtc', keys, weight).flatten(1, 2)
+        offset = torch.einsum('bthd,hd->bht', keys, bias).flatten(1)
+        logits = torch.baddbmm(offset[:, None].to(folded.dtype), visual.to(folded.dtype),
+                               folded.transpose(1, 2))
+        logits = logits.clamp(-self.max_logit, self.max_logit)
+        return logits.unflatten(2, (self.num_heads, hidden.size(1)))
+
+    def _text_to_visual(self, attention: Tensor, hidden: Tensor) -> Tensor:
+        """Attention (B, N, h, T) over tokens -> update (B, N, C_v), equation (5)."""
+        values = self._heads(self.values_l_proj(hidden))
+        weight = self.out_v_proj.weight.unflatten(1, (self.num_heads, self.head_dim))
+        folded = torch.einsum('bthd,chd->bhtc', values, weight).flatten(1, 2)
+        return attention.flatten(2).to(folded.dtype) @ folded + self.out_v_proj.bias
+
+    def _visual_to_text(self, attention: Tensor, visual: Tensor) -> Tensor:
+        """Attention (B, N, h, T) over positions -> update (B, T, C_l), equation (6)."""
+        context = attention.flatten(2).transpose(1, 2) @ visual.to(attention.dtype)
+        context = context.unflatten(1, attention.shape[2:])
+        weight = self.values_v_proj.weight.unflatten(0, (self.num_heads, self.head_dim))
+        bias = self.values_v_proj.bias.unflatten(0, (self.num_heads, self.head_dim))
+        values = torch.einsum('bhtc,hdc->bthd', context, weight)
+        # Dropout makes a row's weights sum to something else than one, so the bias scales too.
+        mass = attention.sum(dim=1).transpose(1, 2).unsqueeze(-1)
+        values = values + mass.to(values.dtype) * bias
+        return self.out_l_proj(values.flatten(2))

@@ -1,0 +1,1 @@
+"""Detection heads: DyHead blocks, box arithmetic, assignment, post-processing."""

@@ -1,0 +1,198 @@
+"""GLIP's head: fused tower, alignment scores, boxes and centerness; its losses and its candidates.
+
+B images, L levels, N anchors over all levels, T tokens, K labels, C channels.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import Scale
+from mmdet.models.task_modules.assigners import ATSSAssigner
+from mmdet.models.task_modules.prior_generators import AnchorGenerator
+from mmdet.utils import reduce_mean
+from torch import Tensor, nn
+
+from glipkit.models.alignment.label_pooling import pool_to_labels
+from glipkit.models.alignment.token_logits import TokenAlignment
+from glipkit.models.fusion.stack import build_tower, run_tower
+from glipkit.models.heads.assignment import AnchorTargets, assign_targets
+from glipkit.models.heads.box_coder import decode
+from glipkit.models.heads.postprocess import Candidates, TestSettings, select_candidates
+from glipkit.registry import MODELS
+from glipkit.text.structures import TextFeatures
+
+
+@dataclass
+class HeadOutputs:
+    """Raw outputs per level, finest first.
+
+    Attributes:
+        token_logits: (B, H_i*W_i, T), positions row by row.
+        bbox_preds: (B, 4, H_i, W_i) deltas to the anchors.
+        centernesses: (B, 1, H_i, W_i) logits.
+    """
+    token_logits: list[Tensor]
+    bbox_preds: list[Tensor]
+    centernesses: list[Tensor]
+
+    def flat_boxes(self) -> list[Tensor]:
+        """Deltas per level as (B, H_i*W_i, 4)."""
+        return [pred.flatten(2).transpose(1, 2) for pred in self.bbox_preds]
+
+    def flat_centernesses(self) -> list[Tensor]:
+        """Centerness logits per level as (B, H_i*W_i)."""
+        return [center.flatten(1) for center in self.centernesses]
+
+
+@MODELS.register_module()
+class GLIPHead(nn.Module):
+    """Detection as grounding: every label score is a region-word dot product (GLIP section 3.1).
+
+    Args:
+        in_channels: C of the maps that come in, and of the tower.
+        text_dim: Width of the text features.
+        num_blocks: Blocks of the tower.
+        dyconv: Config of the image part of a block.
+        fusion: Config of the cross attention of a block; None gives variant A, whose words do not
+            look at the image and whose dot product uses the text encoder's output.
+        text_layer: Config of the text layer that follows the fusion, or None.
+        strides: Pixels per cell of each level.
+        anchor_scale: Side of the one square anchor of a cell, in cells.
+        assigner_topk: Candidates per box and level (ATSS).
+        loss_cls: Config of the token loss.
+        loss_bbox: Config of the box loss on xyxy boxes.
+        prior_prob: Foreground probability that ``bias0`` starts from.
+        log_scale: Log temperature that the alignment starts from. Below 0, dot products count for
+            more from the start, which a model without pre-trained towers needs to begin learning.
+        with_cp: Recompute the tower's activations in the backward pass (less memory).
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 text_dim: int,
+                 num_blocks: int,
+                 dyconv: dict,
+                 fusion: dict | None = None,
+                 text_layer: dict | None = None,
+                 strides: Sequence[int] = (8, 16, 32, 64, 128),
+                 anchor_scale: int = 8,
+                 assigner_topk: int = 9,
+                 loss_cls: dict = dict(type='TokenFocalLoss'),
+                 loss_bbox: dict = dict(type='mmdet.GIoULoss', eps=1e-7, loss_weight=2.0),
+                 prior_prob: float = 0.01,
+                 log_scale: float = 0.0,
+                 with_cp: bool = False) -> None:
+        super().__init__()
+        self.fused = fusion is not None
+        self.tower = build_tower(num_blocks, dyconv, fusion, text_layer, with_cp)
+        self.alignment = TokenAlignment(in_channels, text_dim, prior_prob, log_scale)
+        self.bbox_pred = nn.Conv2d(in_channels, 4, 1)
+        self.centerness = nn.Conv2d(in_channels, 1, 1)
+        for layer in (self.bbox_pred, self.centerness):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+        self.scales = nn.ModuleList(Scale(1.0) for _ in strides)
+        self.anchor_generator = AnchorGenerator(
+            strides=list(strides),
+            ratios=[1.0],
+            octave_base_scale=anchor_scale,
+            scales_per_octave=1,
+            center_offset=0.5)
+        self.assigner = ATSSAssigner(
+            topk=assigner_topk, iou_calculator=dict(type='mmdet.BboxOverlaps2D_GLIP'))
+        self.loss_cls = MODELS.build(loss_cls)
+        self.loss_bbox = MODELS.build(loss_bbox)
+
+    def forward(self, levels: Sequence[Tensor], text: TextFeatures) -> HeadOutputs:
+        """Maps (B, C, H_i, W_i) and text (B, T, text_dim) -> raw outputs."""
+        if len(levels) != len(self.scales):
+            raise ValueError(f'the head has {len(self.scales)} strides but got {len(levels)} maps')
+        maps, fused = run_tower(self.tower, levels, text)
+        classifier = self.alignment.encode_text(fused.hidden if self.fused else text.embedded)
+        return HeadOutputs(
+            token_logits=[self.alignment(m.flatten(2).transpose(1, 2), classifier) for m in maps],
+            bbox_preds=[scale(self.bbox_pred(m)) for scale, m in zip(self.scales, maps)],
+            centernesses=[self.centerness(m) for m in maps])
+
+    def anchors(self, outputs: HeadOutputs) -> list[Tensor]:
+        """Anchors of each level (H_i*W_i, 4), xyxy inclusive pixels of the padded input."""
+        sizes = [pred.shape[-2:] for pred in outputs.bbox_preds]
+        device = outputs.bbox_preds[0].device
+        grids = self.anchor_generator.grid_priors(sizes, torch.float32, device)
+        inclusive = grids[0].new_tensor([0, 0, 1, 1])
+        return [grid - inclusive for grid in grids]
+
+    def loss(self, outputs: HeadOutputs, text_mask: Tensor, boxes: Sequence[Tensor],
+             box_tokens: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Losses of one batch (GLIP equation (1)), computed in float32.
+
+        Args:
+            outputs: Raw outputs.
+            text_mask: (B, T), True at real tokens.
+            boxes: Per image (G, 4) xyxy inclusive pixels; G may be 0.
+            box_tokens: Per image (G, T) bool, the tokens of each box.
+
+        Returns:
+            loss_cls, loss_bbox, loss_centerness; the normalisers are means over all ranks.
+        """
+        level_anchors = self.anchors(outputs)
+        anchors, counts = torch.cat(level_anchors), [len(a) for a in level_anchors]
+        targets = [
+            assign_targets(self.assigner, anchors, counts, b, t)
+            for b, t in zip(boxes, box_tokens)
+        ]
+        positives = sum(len(t.positive) for t in targets)
+        avg_factor = reduce_mean(anchors.new_tensor(float(positives))).clamp(min=1)
+        logits = torch.cat(outputs.token_logits, dim=1)
+        token_targets = torch.zeros_like(logits, dtype=torch.float32)
+        for row, target in zip(token_targets, targets):
+            row[target.positive] = target.tokens
+        loss_cls = self.loss_cls(logits, token_targets, text_mask, avg_factor)
+        loss_bbox, loss_centerness = self._box_losses(outputs, anchors, targets, avg_factor)
+        return dict(loss_cls=loss_cls, loss_bbox=loss_bbox, loss_centerness=loss_centerness)
+
+    def _box_losses(self, outputs: HeadOutputs, anchors: Tensor, targets: list[AnchorTargets],
+                    avg_factor: Tensor) -> tuple[Tensor, Tensor]:
+        deltas = torch.cat(outputs.flat_boxes(), dim=1).float()
+        centers = torch.cat(outputs.flat_centernesses(), dim=1).float()
+        pick = lambda x: torch.cat([row[t.positive] for row, t in zip(x, targets)])  # noqa: E731
+        weights = torch.cat([t.centerness for t in targets])
+        weight_sum = reduce_mean(weights.sum()).clamp(min=1e-6)
+        if not len(weights):
+            # An empty selection still belongs to the graph, for distributed training.
+            return deltas.sum() * 0, centers.sum() * 0
+        predicted = decode(pick(deltas), torch.cat([anchors[t.positive] for t in targets]))
+        loss_bbox = self.loss_bbox(
+            predicted,
+            torch.cat([t.boxes for t in targets]),
+            weight=weights,
+            avg_factor=weight_sum)
+        loss_centerness = F.binary_cross_entropy_with_logits(
+            pick(centers), weights, reduction='sum') / avg_factor
+        return loss_bbox, loss_centerness
+
+    def candidates(self, outputs: HeadOutputs, token_maps: Sequence[Tensor],
+                   settings: TestSettings) -> list[Candidates]:
+        """Scored boxes of each image for one prompt, in the padded input's frame.
+
+        Args:
+            outputs: Raw outputs of B images.
+            token_maps: Per image (K, T) bool, the tokens of each label; K may differ.
+            settings: Threshold and number of candidates.
+        """
+        anchors = self.anchors(outputs)
+        boxes = [decode(d.float(), a) for d, a in zip(outputs.flat_boxes(), anchors)]
+        centers = [c.float().sigmoid() for c in outputs.flat_centernesses()]
+        results = []
+        for i, token_map in enumerate(token_maps):
+            scores = [
+                pool_to_labels(logits[i].float().sigmoid(), token_map)
+                for logits in outputs.token_logits
+            ]
+            results.append(
+                select_candidates(scores, [c[i] for c in centers], [b[i] for b in boxes],
+                                  settings))
+        return results
