@@ -1,0 +1,95 @@
+"""COCO json as training or test set."""
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from mmengine.logging import print_log
+
+from glipkit.data import sample_keys as keys
+from glipkit.data.grounding_dataset import GroundingDataset
+from glipkit.errors import UserError
+from glipkit.registry import DATASETS
+
+from glipkit.data.formats.coco_json import CocoJson, check_names, read_coco_json
+from glipkit.data.formats.reading import clip_box, summary
+
+
+@DATASETS.register_module()
+class CocoDetection(GroundingDataset):
+    """Images with boxes of named classes, from a COCO json with any category ids.
+
+    The text of every sample is the tuple of all class names in ascending order of their ids, and
+    labels are 0-based indices into it. ``metainfo=dict(classes=[...])`` takes a subset, in the
+    given order. Crowd boxes are dropped in training and flagged ``ignore_flag=1`` in test mode.
+    Boxes are clipped to the image, and dropped where a side of at most one pixel is left.
+
+    Args: those of `GroundingDataset`. ``filter_cfg`` is off by default: images without boxes are
+    negatives that training can use.
+    """
+
+    def load_data_list(self) -> list[dict]:
+        """Reads the file; see the class for what is kept."""
+        coco = read_coco_json(self.ann_file, need_annotations=not self.test_mode)
+        self._class_names = self._choose_classes(coco)
+        self._metainfo['classes'] = self._class_names
+        label_of = {name: label for label, name in enumerate(self._class_names)}
+        dropped = Counter({'boxes of images that are not listed': coco.orphans})
+        instances: dict[int, list[dict]] = defaultdict(list)
+        for record in coco.annotations:
+            label = label_of.get(coco.classes[record['category_id']])
+            instance = self._instance(record, coco.images[record['image_id']], label, dropped)
+            if instance:
+                instances[record['image_id']].append(instance)
+        data_list = [
+            self._sample(image_id, image, instances[image_id])
+            for image_id, image in coco.images.items()
+        ]
+        counts = {'images': len(data_list), 'boxes': sum(map(len, instances.values())),
+                  'classes': len(self._class_names)}
+        print_log(summary(self.ann_file, counts, dropped), 'current')
+        return data_list
+
+    def get_data_info(self, idx: int) -> dict:
+        """Sample ``idx`` before the pipeline."""
+        # Added here, for a copy of the names in every stored sample would fill the memory.
+        return {**super().get_data_info(idx), keys.TEXT: self._class_names}
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Labels of sample ``idx``, which mmengine's ``ClassBalancedDataset`` asks for."""
+        return [i['bbox_label'] for i in self.get_data_info(idx)[keys.INSTANCES]]
+
+    def _choose_classes(self, coco: CocoJson) -> tuple[str, ...]:
+        names = tuple(coco.classes.values())
+        wanted = self._metainfo.get('classes')
+        if wanted is None:
+            return names
+        check_names(list(wanted), 'metainfo classes')
+        absent = [name for name in wanted if name not in names]
+        if absent:
+            raise UserError(f'metainfo classes that {coco.path} has', f'{absent}',
+                            'spell them as in the file')
+        return tuple(wanted)
+
+    def _instance(self, record: dict, image: dict, label: int | None,
+                  dropped: Counter) -> dict | None:
+        crowd = bool(record.get('iscrowd'))
+        x, y, w, h = record['bbox']
+        box = clip_box([x, y, x + w, y + h], image['width'], image['height'])
+        if label is None:
+            dropped['boxes of classes not asked for'] += 1
+        elif crowd and not self.test_mode:
+            dropped['crowd boxes'] += 1
+        elif box is None:
+            dropped['degenerate boxes'] += 1
+        else:
+            return dict(bbox=box, bbox_label=label, ignore_flag=int(crowd))
+        return None
+
+    def _sample(self, image_id: int, image: dict, instances: list[dict]) -> dict:
+        sample = {
+            keys.IMG_ID: image_id,
+            keys.IMG_PATH: self.image_path(image['file_name']),
+            keys.INSTANCES: instances
+        }
+        sizes = {keys.HEIGHT: image['height'], keys.WIDTH: image['width']}
+        return {**sample, **{key: side for key, side in sizes.items() if side is not None}}

@@ -1,0 +1,132 @@
+"""A COCO annotation file, read once and checked; shared by the dataset and the metric."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glipkit.errors import UserError
+from glipkit.text.prompts import class_prompt
+
+from glipkit.data.formats.reading import as_box, as_size, read_json
+
+
+@dataclass(frozen=True)
+class CocoJson:
+    """Contents of a COCO file.
+
+    Args:
+        path: Where it was read from.
+        images: Image id -> its record, in the order of the file; ``height`` and ``width`` are
+            whole numbers or None.
+        annotations: Records with a ``bbox`` of four floats xywh and a known category.
+        classes: Category id -> name, in ascending order of ids; names differ.
+        orphans: Number of annotations left out because their image is not in the file.
+    """
+    path: str
+    images: Mapping[int, dict]
+    annotations: list[dict]
+    classes: Mapping[int, str]
+    orphans: int
+
+    @property
+    def id_of_name(self) -> dict[str, int]:
+        """Class name -> category id."""
+        return {name: category_id for category_id, name in self.classes.items()}
+
+
+def read_coco_json(path: str | Path, need_annotations: bool = True) -> CocoJson:
+    """Reads and checks a COCO file. Any category ids will do, with gaps, from 0 or from 1.
+
+    Args:
+        path: The file.
+        need_annotations: Whether a file without the key 'annotations' is an error (the public
+            test sets have none).
+
+    Raises:
+        UserError: Not such a file, or a record that cannot be understood; names the record.
+    """
+    content = read_json(path, 'a COCO json')
+    required = ['images', 'categories', *(['annotations'] if need_annotations else [])]
+    if not isinstance(content, dict):
+        content = {}
+    missing = [key for key in required if not isinstance(content.get(key), list)]
+    if missing:
+        raise UserError("a COCO json with the lists 'images', 'annotations' and 'categories'",
+                        f'{path} without {", ".join(missing)}', 'check that this is the right file')
+    images = _images(path, content['images'])
+    classes = _classes(path, content['categories'])
+    annotations, orphans = _annotations(path, content.get('annotations') or [], images, classes)
+    return CocoJson(str(path), images, annotations, classes, orphans)
+
+
+def _images(path: str | Path, records: list) -> dict[int, dict]:
+    images: dict[int, dict] = {}
+    for i, record in enumerate(records):
+        where = f'{path}: images[{i}]'
+        image_id = _id(record, 'id', where)
+        if image_id in images:
+            raise UserError('image ids that differ', f'{where}: id {image_id} again',
+                            'give every image its own id')
+        name = record.get('file_name')
+        if not isinstance(name, str) or not name:
+            raise UserError('an image with a file_name', f'{where}: {name!r}', 'add the file_name')
+        images[image_id] = {
+            **record,
+            'height': as_size(record.get('height'), where, 'height'),
+            'width': as_size(record.get('width'), where, 'width')
+        }
+    return images
+
+
+def _classes(path: str | Path, records: list) -> dict[int, str]:
+    classes: dict[int, str] = {}
+    for i, record in enumerate(records):
+        where = f'{path}: categories[{i}]'
+        category_id = _id(record, 'id', where)
+        if category_id in classes:
+            raise UserError('category ids that differ', f'{where}: id {category_id} again',
+                            'give every category its own id')
+        classes[category_id] = record.get('name')
+    check_names([classes[i] for i in sorted(classes)], f'{path}: categories')
+    return {i: classes[i] for i in sorted(classes)}
+
+
+def _annotations(path: str | Path, records: list, images: Mapping[int, dict],
+                 classes: Mapping[int, str]) -> tuple[list[dict], int]:
+    kept, orphans = [], 0
+    for i, record in enumerate(records):
+        where = f'{path}: annotations[{i}]'
+        image_id = _id(record, 'image_id', where)
+        category_id = _id(record, 'category_id', where)
+        if category_id not in classes:
+            raise UserError('annotations of the listed categories',
+                            f'{where}: category_id {category_id}',
+                            'add the category or remove its annotations')
+        if image_id not in images:
+            # Subsets are often made by thinning out the images alone; pycocotools skips these too.
+            orphans += 1
+            continue
+        kept.append({**record, 'bbox': as_box(record.get('bbox'), where, 'x, y, width, height')})
+    return kept, orphans
+
+
+def check_names(names: list[Any], where: str) -> None:
+    """Refuses class names that cannot stand in one prompt.
+
+    Raises:
+        UserError: None at all, one twice, not a string, or without letter and digit.
+    """
+    try:
+        class_prompt(names)
+    except UserError as error:
+        raise UserError(error.expected, f'{where}: {error.got}', error.fix) from error
+
+
+def _id(record: Any, key: str, where: str) -> int:
+    value = record.get(key) if isinstance(record, dict) else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UserError(f'a record with a whole number {key!r}', f'{where}: {value!r}',
+                        f'give it a whole number {key!r}')
+    return value

@@ -1,0 +1,127 @@
+"""Reading annotation files and saying clearly what is wrong with them."""
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from glipkit.errors import UserError
+
+#: Boxes with a side of at most this many pixels (w = x2 - x1) carry no object, as in the official
+#: code: clipped to the image, its inclusive boxes must satisfy x2 > x1 and y2 > y1.
+MIN_SIDE = 1.0
+
+
+def open_text(path: str | Path, what: str):
+    """Opens a UTF-8 text file; ``what`` names its kind in the error ('a COCO json')."""
+    try:
+        return open(path, encoding='utf-8')
+    except OSError as error:
+        raise UserError(what, f'{path}: {error.strerror or error}',
+                        'check the path (data_root, ann_file)') from error
+
+
+def read_json(path: str | Path, what: str) -> Any:
+    """Parses a JSON file.
+
+    Raises:
+        UserError: It cannot be read, or is not JSON; names the file and the line.
+    """
+    with open_text(path, what) as file:
+        try:
+            return json.load(file)
+        except json.JSONDecodeError as error:
+            raise UserError(what, f'{path}:{error.lineno}: {error.msg}',
+                            'repair the file or copy it again') from error
+        except (UnicodeDecodeError, RecursionError) as error:
+            raise UserError(what, f'{path}: {error}', 'repair the file or copy it again') from error
+
+
+def read_json_lines(path: str | Path, what: str) -> Iterator[tuple[int, dict]]:
+    """Yields (line number from 1, object) of a file with one JSON object per line.
+
+    Blank lines are skipped. Only one line is in memory at a time.
+
+    Raises:
+        UserError: The file cannot be read, or a line is not a JSON object; names file and line.
+    """
+    number = 0
+    with open_text(path, what) as file:
+        try:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                value = json.loads(line)
+                if not isinstance(value, dict):
+                    raise UserError(f'{what}: a JSON object per line',
+                                    f'{path}:{number}: {type(value).__name__}', 'repair the line')
+                yield number, value
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise UserError(f'{what}: a JSON object per line', f'{path}:{number}: {error}',
+                            'repair or remove the line') from error
+        except UnicodeDecodeError as error:
+            raise UserError(f'{what} in UTF-8', f'{path}, after line {number}: {error}',
+                            'save the file as UTF-8') from error
+
+
+def as_size(value: Any, where: str, name: str) -> int | None:
+    """An image side in pixels; None where the file does not tell. Digits in a string will do."""
+    if value is None:
+        return None
+    try:
+        # Flickr30k's xml, and every json made from it, holds sizes as strings.
+        side = int(value)
+    except (TypeError, ValueError, OverflowError):
+        side = 0
+    if side <= 0 or isinstance(value, bool):
+        raise UserError(f'{name} of an image as a positive whole number', f'{where}: {value!r}',
+                        f'correct {name}')
+    return side
+
+
+def as_box(value: Any, where: str, layout: str) -> list[float]:
+    """Four finite numbers; ``layout`` ('x1, y1, x2, y2') is for the error only."""
+    if (isinstance(value, (list, tuple)) and len(value) == 4 and all(
+            isinstance(v, (int, float)) and not isinstance(v, bool) and _is_finite(v)
+            for v in value)):
+        return [float(v) for v in value]
+    raise UserError(f'a box as [{layout}], four finite numbers', f'{where}: {_shorten(value)}',
+                    'correct or remove the box')
+
+
+def clip_box(box: list[float], width: int | None, height: int | None) -> list[float] | None:
+    """Clips an exclusive xyxy box to the image; None where nothing worth keeping is left.
+
+    Args:
+        box: x1, y1, x2, y2 in pixels.
+        width: Of the image; None where unknown, then that direction is not clipped on the right.
+        height: Likewise.
+    """
+    x1, y1 = max(box[0], 0.), max(box[1], 0.)
+    x2 = box[2] if width is None else min(box[2], float(width))
+    y2 = box[3] if height is None else min(box[3], float(height))
+    if x2 - x1 <= MIN_SIDE or y2 - y1 <= MIN_SIDE:
+        return None
+    return [x1, y1, x2, y2]
+
+
+def summary(path: str | Path, counts: Mapping[str, int], dropped: Counter) -> str:
+    """One log line: what a file holds, and what was dropped from it and why."""
+    line = f'{path}: ' + ', '.join(f'{n} {thing}' for thing, n in counts.items())
+    losses = ', '.join(f'{n} {thing}' for thing, n in sorted(dropped.items()) if n)
+    return f'{line}; dropped: {losses}' if losses else line
+
+
+def _is_finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond any float
+        return False
+
+
+def _shorten(value: Any, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[:limit - 3] + '...'

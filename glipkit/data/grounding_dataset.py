@@ -1,0 +1,151 @@
+"""What all training and test sets have in common, whatever format they were read from."""
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import LoadImageFromFile
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from glipkit.errors import UserError
+
+from glipkit.data import sample_keys as keys
+
+
+class UnreadableImageError(UserError):
+    """An image file that is missing, damaged or no image."""
+
+
+class GroundingDataset(BaseDataset):
+    """mmengine's ``BaseDataset`` with errors that name files.
+
+    An image that cannot be read raises in test mode. In training it is named in one warning and
+    another image, drawn with numpy's global generator, takes its place; inside `MixedDataset`
+    that generator is seeded per draw, so that the replacement is always the same.
+
+    Args:
+        ann_file: Annotation file, relative to ``data_root`` or absolute.
+        data_prefix: ``dict(img=folder)`` of the images, relative to ``data_root`` or absolute.
+        max_refetch: Draws without any usable image, in a row, after which training stops.
+        **kwargs: data_root, pipeline, metainfo, filter_cfg, indices, test_mode, serialize_data
+            and lazy_init of ``BaseDataset``.
+
+    Raises:
+        UserError: A file or folder is missing or damaged, or no image is left.
+    """
+
+    def __init__(self,
+                 ann_file: str,
+                 data_prefix: Mapping[str, str] | None = None,
+                 max_refetch: int = 20,
+                 **kwargs: Any) -> None:
+        prefix = dict(data_prefix or dict(img=''))
+        if set(prefix) != {'img'}:
+            raise UserError("data_prefix=dict(img='folder')", repr(prefix), "use the key 'img'")
+        self._unreadable: set[str] = set()
+        super().__init__(
+            ann_file=ann_file, data_prefix=prefix, max_refetch=max_refetch, **kwargs)
+
+    def full_init(self) -> None:
+        """Reads the annotation file, once."""
+        if self._fully_initialized:
+            return
+        folder = self.data_prefix['img']
+        if folder and '://' not in folder and not os.path.isdir(folder):
+            raise UserError('a folder of images', f'no folder {folder}',
+                            'check data_root and data_prefix')
+        super().full_init()
+
+    def filter_data(self) -> list[dict]:
+        """All samples, or in training those that ``filter_cfg`` lets through.
+
+        ``filter_cfg=dict(filter_empty_gt=True)`` drops images without boxes and
+        ``dict(min_size=32)`` those with a shorter side; without it nothing is dropped.
+        """
+        config = dict(self.filter_cfg or {})
+        empty, min_size = config.pop('filter_empty_gt', False), config.pop('min_size', 0)
+        if config:
+            raise UserError('filter_cfg with filter_empty_gt and min_size', f'{sorted(config)}',
+                            'remove the unknown keys')
+        data_list = self.data_list
+        if not self.test_mode:
+            data_list = [
+                sample for sample in data_list
+                if (sample[keys.INSTANCES] or not empty) and min(
+                    sample.get(keys.HEIGHT, min_size), sample.get(keys.WIDTH, min_size)) >= min_size
+            ]
+        if len(data_list) < len(self.data_list):
+            print_log(f'{self.ann_file}: {len(self.data_list) - len(data_list)} images left out '
+                      f'by filter_cfg {self.filter_cfg}', 'current')
+        if not data_list:
+            raise UserError('at least one image', f'none in {self.ann_file}',
+                            'check the file and filter_cfg')
+        return data_list
+
+    def image_path(self, file_name: str) -> str:
+        """Path of an image that the annotation file names."""
+        return os.path.join(self.data_prefix['img'], file_name)
+
+    def prepare_data(self, idx: int) -> Any:
+        """Runs the pipeline on sample ``idx``; None where a transform drops the sample.
+
+        Raises:
+            UnreadableImageError: The image file cannot be read.
+        """
+        data = self.get_data_info(idx)
+        for transform in self.pipeline.transforms:
+            if isinstance(transform, LoadImageFromFile):
+                data = _load_image(transform, data)
+            else:
+                data = transform(data)
+            if data is None:
+                return None
+        return data
+
+    def __getitem__(self, idx: int) -> Any:
+        """Sample ``idx``, or in training the one that takes its place."""
+        self.full_init()
+        if self.test_mode:
+            data = self.prepare_data(idx)
+            if data is None:
+                raise UserError('a test pipeline that keeps every image',
+                                f'sample {idx} of {self.ann_file} was dropped',
+                                'remove filtering transforms from the test pipeline')
+            return data
+        reason = ''
+        for _ in range(self.max_refetch + 1):
+            try:
+                data = self.prepare_data(idx)
+                reason = 'the pipeline dropped every one of them'
+            except UnreadableImageError as error:
+                data, reason = None, str(error)
+                self._report(idx, error)
+            if data is not None:
+                return data
+            idx = int(np.random.randint(len(self)))
+        raise UserError('usable training images',
+                        f'{self.max_refetch + 1} unusable ones in a row in {self.ann_file} '
+                        f'({reason})', 'check the image folder and the pipeline')
+
+    def _report(self, idx: int, error: UnreadableImageError) -> None:
+        """Names an unreadable file once per process."""
+        path = self.get_data_info(idx)[keys.IMG_PATH]
+        if path not in self._unreadable:
+            self._unreadable.add(path)
+            print_log(f'Unreadable image: {error.got}; another one takes its place '
+                      f'({len(self._unreadable)} such files so far)', 'current', logging.WARNING)
+
+
+def _load_image(load: LoadImageFromFile, data: dict) -> dict | None:
+    try:
+        return load(data)
+    except Exception as error:  # decoders answer damaged files with almost any type of error
+        cause = re.sub(r' <\S+ object at 0x\w+>', '', ' '.join(str(error).split()))
+        raise UnreadableImageError('an image that can be read',
+                                   f'{data[keys.IMG_PATH]} ({cause or type(error).__name__})',
+                                   'restore the file or remove it from the annotations') from error

@@ -1,0 +1,73 @@
+"""The keys of a sample on its way from an annotation file to the model, one constant per key.
+
+Formats write the first group, mmdet's and our transforms the second, `PackGrounding` turns both
+into a ``DetDataSample``. No transform may ask which format a sample came from: what it needs to
+know is in the type of ``text``. Constants serve code that reads or writes keys by hand; in the
+docstrings of transforms the plain strings are used.
+
+Frames: boxes are xyxy absolute pixels with exclusive right and bottom edge (w = x2 - x1), first of
+the original image, after a resize of the resized one. N boxes, K class names, P phrases.
+"""
+
+# --- written by the formats ---------------------------------------------------------------------
+
+IMG_PATH = 'img_path'
+"""str: where the image file is."""
+
+IMG_ID = 'img_id'
+"""int: the image's id in its annotation file (COCO: ``id``; line formats: the line number)."""
+
+HEIGHT = 'height'
+"""int, optional: height of the original image in pixels, as the annotation file states it."""
+
+WIDTH = 'width'
+"""int, optional: width of the original image."""
+
+TEXT = 'text'
+"""tuple of K class names (detection) or one caption string (grounding)."""
+
+PHRASES = 'phrases'
+"""Captions only. List of P phrases, each a list of half-open character spans (start, end)."""
+
+CAPTION_PROMPT = 'caption_prompt'
+"""Class lists only, optional. Hand-written prompts: name -> dict(prefix=, name=, suffix=)."""
+
+INSTANCES = 'instances'
+"""list of N dicts ``bbox`` [x1, y1, x2, y2], ``bbox_label`` int, ``ignore_flag`` 0 or 1."""
+
+# --- written by transforms ----------------------------------------------------------------------
+
+IMG = 'img'
+"""(H, W, 3) uint8 array in BGR order: the image as it is now."""
+
+ORI_SHAPE = 'ori_shape'
+"""(height, width) of the image as it was read."""
+
+IMG_SHAPE = 'img_shape'
+"""(height, width) of the image as it is now."""
+
+SCALE_FACTOR = 'scale_factor'
+"""(w, h) factors from the original image to the resized one."""
+
+FLIP = 'flip'
+"""bool: whether the image was mirrored."""
+
+FLIP_DIRECTION = 'flip_direction'
+"""'horizontal', 'vertical', 'diagonal' or None."""
+
+GT_BBOXES = 'gt_bboxes'
+"""(N, 4) ``HorizontalBoxes`` float32, in the frame of the image as it is now."""
+
+GT_LABELS = 'gt_bboxes_labels'
+"""(N,) int64 array of 0-based indices into ``text`` (detection) or ``phrases`` (captions)."""
+
+GT_IGNORE_FLAGS = 'gt_ignore_flags'
+"""(N,) bool array: True for boxes that are neither objects nor background (crowds)."""
+
+PIXEL_SIZE = 'pixel_size'
+"""(w, h) of one pixel of the original image in the frame of ``gt_bboxes``; 1 where absent."""
+
+# --- in the packed data sample ------------------------------------------------------------------
+
+TOKENS_POSITIVE = 'tokens_positive'
+"""Field of ``gt_instances``, captions only: per box the list of spans of its phrase."""

@@ -1,0 +1,77 @@
+"""Which classes a detection image is asked about in training."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from glipkit.registry import TRANSFORMS
+from glipkit.text.negatives import sample_classes
+from glipkit.text.prompts import class_prompt, clean_name
+from glipkit.text.tokenizers import BertTokenizer
+
+
+@TRANSFORMS.register_module()
+class SampleClassPrompt(BaseTransform):
+    """Replaces all class names by those of the image and some others, in random order.
+
+    GLIP paper appendix C.1; the sampling itself is `glipkit.text.negatives.sample_classes`. Labels
+    index the new names; boxes whose class did not fit the token budget are dropped. Captions pass
+    unchanged. Sets ``text``; filters ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_ignore_flags``.
+
+    Args:
+        num_negatives: The most classes that are not in the image.
+        full_prob: Probability of asking for all ``num_negatives``; otherwise a uniform number.
+        max_tokens: Budget in word pieces, [CLS] and [SEP] not counted.
+        separator: Between two class names, as the model joins them.
+        tokenizer: Arguments of `BertTokenizer`, as the model's.
+
+    Raises:
+        UserError: Class names that cannot stand in a prompt.
+    """
+
+    def __init__(self,
+                 num_negatives: int = 85,
+                 full_prob: float = 0.5,
+                 max_tokens: int = 254,
+                 separator: str = '. ',
+                 tokenizer: dict[str, Any] | None = None) -> None:
+        self.num_negatives, self.full_prob, self.max_tokens = num_negatives, full_prob, max_tokens
+        self.separator = separator
+        self._tokenizer = BertTokenizer(**(tokenizer or {}))
+        self._lengths: dict[tuple[str, ...], list[int]] = {}
+
+    def transform(self, results: dict) -> dict:
+        """Draws the prompt from numpy's global generator."""
+        names = results['text']
+        if isinstance(names, str):
+            return results
+        labels = np.asarray(results.get('gt_bboxes_labels', ()), dtype=np.int64)
+        rng = np.random.default_rng(np.random.randint(2**32, size=4, dtype=np.uint32))
+        chosen = sample_classes(
+            positives=set(labels.tolist()), names=names, lengths=self._count(names), rng=rng,
+            num_negatives=self.num_negatives, full_prob=self.full_prob, max_tokens=self.max_tokens)
+        results['text'] = tuple(names[label] for label in chosen)
+        if 'gt_bboxes_labels' in results:
+            new_label = np.full(len(names), -1, dtype=np.int64)
+            new_label[chosen] = np.arange(len(chosen))
+            _keep(results, new_label[labels] >= 0)
+            results['gt_bboxes_labels'] = new_label[results['gt_bboxes_labels']]
+        return results
+
+    def _count(self, names: tuple[str, ...]) -> list[int]:
+        """Word pieces per name with its separator, counted once per list of names."""
+        names = tuple(names)
+        if names not in self._lengths:
+            class_prompt(names)  # refuses what could not be asked for
+            self._lengths[names] = [
+                self._tokenizer.count(clean_name(name) + self.separator) for name in names
+            ]
+        return self._lengths[names]
+
+
+def _keep(results: dict, mask: np.ndarray) -> None:
+    for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
+        if key in results:
+            results[key] = results[key][mask]

@@ -1,0 +1,83 @@
+"""The last step of every pipeline: a results dict to what the model takes."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import BaseBoxes
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from glipkit.registry import TRANSFORMS
+
+META_KEYS = ('text', 'phrases', 'caption_prompt', 'img_id', 'img_path', 'ori_shape', 'img_shape',
+             'scale_factor', 'flip', 'flip_direction')
+
+
+@TRANSFORMS.register_module()
+class PackGrounding(BaseTransform):
+    """Packs image, boxes and text.
+
+    Result: ``inputs``, (3, H, W) uint8 tensor in the channel order of the image, and
+    ``data_samples``, a ``DetDataSample`` whose metainfo holds the text and whose ``gt_instances``
+    (and ``ignored_instances``, by ``gt_ignore_flags``) hold
+
+    * ``bboxes`` (N, 4) float32 xyxy with *inclusive* right and bottom edge, the model's
+      convention: x2 and y2 lose one pixel. As in the official code it is a pixel of the original
+      image, ``pixel_size`` in the frame of the boxes, so that a prediction scaled back to the
+      image and given one pixel more is the box of the annotation file again. A box under one
+      pixel keeps x2 = x1.
+    * ``labels`` (N,) int64, indices into the class names or the phrases;
+    * for captions ``tokens_positive``, per box the list of its phrase's [start, end) spans.
+
+    Without any ``gt_bboxes`` the instances are there, and empty.
+
+    Args:
+        meta_keys: Keys of the results dict for the metainfo, where present.
+    """
+
+    def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict[str, Any]:
+        """Packs one sample."""
+        image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
+        boxes = _inclusive(results.get('gt_bboxes'), results.get('pixel_size', (1., 1.)))
+        labels = torch.as_tensor(
+            results.get('gt_bboxes_labels', np.zeros(len(boxes))), dtype=torch.int64)
+        ignored = np.asarray(results.get('gt_ignore_flags', np.zeros(len(boxes))), dtype=bool)
+        phrases = results.get('phrases') if isinstance(results.get('text'), str) else None
+
+        sample = DetDataSample(metainfo={k: results[k] for k in self.meta_keys if k in results})
+        sample.gt_instances = _instances(boxes, labels, ~ignored, phrases)
+        sample.ignored_instances = _instances(boxes, labels, ignored, phrases)
+        return dict(inputs=torch.from_numpy(image), data_samples=sample)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(meta_keys={self.meta_keys})'
+
+
+def _inclusive(boxes: BaseBoxes | np.ndarray | None, pixel: tuple[float, float]) -> Tensor:
+    """Exclusive xyxy boxes to inclusive ones; a copy."""
+    if boxes is None:
+        return torch.zeros(0, 4)
+    boxes = boxes.tensor if isinstance(boxes, BaseBoxes) else torch.as_tensor(boxes)
+    boxes = boxes.to(torch.float32).reshape(-1, 4).clone()
+    corners = boxes[:, 2:] - boxes.new_tensor(pixel)
+    boxes[:, 2:] = torch.maximum(corners, boxes[:, :2])
+    return boxes
+
+
+def _instances(boxes: Tensor, labels: Tensor, mask: np.ndarray,
+               phrases: list | None) -> InstanceData:
+    chosen = torch.from_numpy(mask)
+    instances = InstanceData(bboxes=boxes[chosen], labels=labels[chosen])
+    if phrases is not None:
+        instances.tokens_positive = [
+            [list(span) for span in phrases[label]] for label in instances.labels.tolist()
+        ]
+    return instances

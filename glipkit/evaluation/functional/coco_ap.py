@@ -1,0 +1,104 @@
+"""COCO average precision: over all classes, per class, and over named groups of classes."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from faster_coco_eval import COCO
+from faster_coco_eval.core import COCOeval_faster
+
+#: Score name -> (index of its IoU threshold or None for the mean of all, index of its area range).
+_SCORES = {'AP': (None, 0), 'AP50': (0, 0), 'AP75': (5, 0), 'APs': (None, 1), 'APm': (None, 2),
+           'APl': (None, 3)}
+SCORE_NAMES = tuple(_SCORES)
+
+
+@dataclass(frozen=True)
+class CocoAP:
+    """Scores AP (IoU 0.50:0.05:0.95), AP50, AP75, APs, APm, APl, each from 0 to 1.
+
+    -1 where there is no ground truth to find, as in pycocotools. Areas: small under 32^2 pixels,
+    large from 96^2.
+
+    Args:
+        overall: Over all classes.
+        per_class: Category id -> its scores.
+        groups: Name of a group -> scores over its classes: the mean over those of its classes that
+            have ground truth.
+    """
+    overall: Mapping[str, float]
+    per_class: Mapping[int, Mapping[str, float]]
+    groups: Mapping[str, Mapping[str, float]]
+
+
+def coco_ap(images: Sequence[int],
+            classes: Sequence[int],
+            annotations: Sequence[Mapping],
+            detections: Sequence[Mapping],
+            groups: Mapping[str, Sequence[int]] | None = None,
+            max_dets: int = 100) -> CocoAP:
+    """Computes COCO box AP, equal to pycocotools.
+
+    Args:
+        images: Ids of the images to score; annotations and detections of others do not count.
+        classes: Category ids.
+        annotations: Ground truth: ``image_id``, ``category_id``, ``bbox`` xywh, and optionally
+            ``area`` (else w * h) and ``iscrowd``. Ids of annotations are not used: pycocotools
+            takes an annotation with id 0 for a missed one.
+        detections: ``image_id``, ``category_id``, ``bbox`` xywh and ``score``; may be empty.
+        groups: Name -> category ids.
+        max_dets: Best detections per image and class that count.
+    """
+    wanted = set(images)
+    ground_truth = COCO(
+        dict(
+            images=[dict(id=image_id) for image_id in images],
+            categories=[dict(id=category_id, name=str(category_id)) for category_id in classes],
+            annotations=[
+                _ground_truth(number, a)
+                for number, a in enumerate((a for a in annotations if a['image_id'] in wanted), 1)
+            ]))
+    found = ground_truth.loadRes([
+        {key: d[key] for key in ('image_id', 'category_id', 'bbox', 'score')} for d in detections
+        if d['image_id'] in wanted
+    ])
+    evaluation = COCOeval_faster(ground_truth, found, iouType='bbox', print_function=_silent)
+    evaluation.params.maxDets = [max_dets]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    # (IoU thresholds, recalls, classes, areas): -1 where a class has no ground truth
+    precision = np.asarray(evaluation.eval['precision'])[..., -1]
+    column = {category_id: k for k, category_id in enumerate(evaluation.params.catIds)}
+    return CocoAP(
+        overall=_scores(precision),
+        per_class={c: _scores(precision[:, :, [k]]) for c, k in column.items()},
+        groups={
+            name: _scores(precision[:, :, [column[c] for c in members]])
+            for name, members in (groups or {}).items()
+        })
+
+
+def _scores(precision: np.ndarray) -> dict[str, float]:
+    """Means over what has ground truth, from precision (IoUs, recalls, classes, areas)."""
+    result = {}
+    for name, (iou, area) in _SCORES.items():
+        values = precision[slice(None) if iou is None else iou, ..., area]
+        values = values[values > -1]
+        result[name] = float(values.mean()) if values.size else -1.
+    return result
+
+
+def _ground_truth(number: int, annotation: Mapping) -> dict:
+    bbox = annotation['bbox']
+    return dict(
+        id=number,
+        image_id=annotation['image_id'],
+        category_id=annotation['category_id'],
+        bbox=bbox,
+        area=annotation.get('area', bbox[2] * bbox[3]),
+        iscrowd=int(annotation.get('iscrowd') or 0))
+
+
+def _silent(*_: object) -> None:
+    """faster_coco_eval reports progress of steps that take no time."""

@@ -1,0 +1,4 @@
+"""Thin mmengine metrics around `glipkit.evaluation.functional`."""
+from glipkit.evaluation.metrics.coco import GroundingCocoMetric
+
+__all__ = ['GroundingCocoMetric']

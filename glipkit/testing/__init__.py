@@ -1,0 +1,1 @@
+"""Small seeded worlds and toy parts for tests, the demo and benchmarks."""

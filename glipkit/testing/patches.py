@@ -1,0 +1,75 @@
+"""Cut-out objects, and where in a picture they find room."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Box = tuple[float, float, float, float]
+
+#: Largest allowed intersection of two boxes, as a share of the smaller one; their IoU is below it.
+OVERLAP = .1
+#: Random places tried before an object counts as too big for the room that is left.
+ATTEMPTS = 60
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A drawn object, cut out.
+
+    Args:
+        colour: (h, w, 3) float32, 0-255, already multiplied by ``alpha``.
+        alpha: (h, w, 1) float32 coverage, 0-1.
+        box: xyxy in pixels of the patch, exclusive right and bottom edge.
+    """
+    colour: np.ndarray
+    alpha: np.ndarray
+    box: Box
+
+    def box_at(self, left: int, top: int) -> Box:
+        """The box in the picture when the patch's corner is at left, top."""
+        return (self.box[0] + left, self.box[1] + top, self.box[2] + left, self.box[3] + top)
+
+    def paste(self, canvas: np.ndarray, left: int, top: int) -> None:
+        """Lay the patch over ``canvas`` (H, W, 3) float32 in place, its corner at left, top."""
+        height, width = self.alpha.shape[:2]
+        area = canvas[top:top + height, left:left + width]
+        area *= 1 - self.alpha
+        area += self.colour
+
+
+def find_place(patch: Patch, image_size: int, taken: Sequence[Box],
+               rng: np.random.Generator) -> tuple[int, int] | None:
+    """A random corner for a patch so that its box hides, and is hidden by, little of the others.
+
+    Args:
+        patch: What to place; it stays wholly inside the picture.
+        image_size: Side of the picture.
+        taken: Boxes already placed, xyxy in the picture.
+        rng: Source of all chance.
+
+    Returns:
+        Left and top of the patch, or None when it found no room.
+    """
+    height, width = patch.alpha.shape[:2]
+    if width > image_size or height > image_size:
+        return None
+    for _ in range(ATTEMPTS):
+        left = int(rng.integers(0, image_size - width + 1))
+        top = int(rng.integers(0, image_size - height + 1))
+        box = patch.box_at(left, top)
+        if all(_shared_area(box, other) <= OVERLAP * min(_area(box), _area(other))
+               for other in taken):
+            return left, top
+    return None
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _shared_area(first: Box, second: Box) -> float:
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    return max(width, 0) * max(height, 0)
