@@ -1,0 +1,36 @@
+"""Objects365 as COCO json; evaluation on COCO val2017, zero-shot.
+
+Layout: ``data/objects365/{annotations/objects365_train.json, train/}`` and
+``data/coco/{annotations/instances_val2017.json, val2017/}``.
+"""
+_base_ = './pipelines.py'
+
+objects365 = dict(
+    type='CocoDetection',
+    data_root='data/objects365/',
+    ann_file='annotations/objects365_train.json',
+    data_prefix=dict(img='train/'))
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DrawSampler'),
+    dataset=dict(type='MixedDataset', pipeline={{_base_.train_pipeline}}, datasets=[objects365]))
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CocoDetection',
+        data_root='data/coco/',
+        ann_file='annotations/instances_val2017.json',
+        data_prefix=dict(img='val2017/'),
+        test_mode=True,
+        pipeline={{_base_.test_pipeline}}))
+test_dataloader = val_dataloader
+
+val_evaluator = dict(
+    type='GroundingCocoMetric', ann_file='data/coco/annotations/instances_val2017.json')
+test_evaluator = val_evaluator

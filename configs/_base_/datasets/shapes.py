@@ -1,0 +1,63 @@
+"""The shapes world: detection and grounding images in one training set, AP on seen, unseen and
+caption-only combinations. Make it with ``python data_prep/shapes.py --out data/shapes``.
+"""
+data_root = 'data/shapes/'
+image_scale = (320, 192)
+
+train_pipeline = [
+    dict(type='mmdet.LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(type='GlipResize', scale=image_scale),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    # Captions say "left of" and "right of".
+    dict(type='SwapLeftRight'),
+    dict(type='SampleClassPrompt', num_negatives=6, full_prob=0.5, max_tokens=126),
+    dict(type='PackGrounding')
+]
+test_pipeline = [
+    dict(type='mmdet.LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='GlipResize', scale=image_scale),
+    dict(type='PackGrounding')
+]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    sampler=dict(type='DrawSampler'),
+    dataset=dict(
+        type='MixedDataset',
+        pipeline=train_pipeline,
+        datasets=[
+            dict(
+                type='CocoDetection',
+                data_root=data_root,
+                ann_file='annotations/det_train.json',
+                data_prefix=dict(img='images/train_det/')),
+            dict(
+                type='OdvgGrounding',
+                data_root=data_root,
+                ann_file='annotations/grd_train.jsonl',
+                data_prefix=dict(img='images/train_grd/'))
+        ]))
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CocoDetection',
+        data_root=data_root,
+        ann_file='annotations/val.json',
+        data_prefix=dict(img='images/val/'),
+        test_mode=True,
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+# During training a look at some images is enough.
+val_dataloader = dict(**val_dataloader)
+val_dataloader['dataset'] = dict(indices=24, **val_dataloader['dataset'])
+
+val_evaluator = dict(
+    type='GroundingCocoMetric',
+    ann_file=data_root + 'annotations/val.json',
+    groups=data_root + 'annotations/splits.json')
+test_evaluator = val_evaluator

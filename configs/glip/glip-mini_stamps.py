@@ -1,0 +1,27 @@
+"""The mini model on photographs of real things: ``python data_prep/stamps.py --out data/stamps``.
+
+Command: glipkit train configs/glip/glip-mini_stamps.py (or ``make demo WORLD=stamps``)
+"""
+_base_ = './glip-mini_shapes.py'
+
+data_root = 'data/stamps/'
+validation = dict(data_root=data_root)
+
+train_dataloader = dict(
+    dataset=dict(datasets=[
+        dict(
+            type='CocoDetection',
+            data_root=data_root,
+            ann_file='annotations/det_train.json',
+            data_prefix=dict(img='images/train_det/')),
+        dict(
+            type='OdvgGrounding',
+            data_root=data_root,
+            ann_file='annotations/grd_train.jsonl',
+            data_prefix=dict(img='images/train_grd/'))
+    ]))
+val_dataloader = dict(dataset=validation)
+test_dataloader = dict(dataset=validation)
+val_evaluator = dict(
+    ann_file=data_root + 'annotations/val.json', groups=data_root + 'annotations/splits.json')
+test_evaluator = val_evaluator

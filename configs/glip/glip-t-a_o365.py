@@ -1,0 +1,8 @@
+"""GLIP-T (A): no fusion, Objects365 (paper table 1). Published: COCO 42.9 AP zero-shot.
+
+Command: torchrun --nproc_per_node=8 tools/train.py configs/glip/glip-t-a_o365.py
+    --launcher pytorch --amp
+"""
+_base_ = './glip-t-b_o365.py'
+
+model = dict(bbox_head=dict(fusion=None, text_layer=None))

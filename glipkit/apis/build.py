@@ -1,0 +1,175 @@
+"""From a config's name or path to a detector that is ready to be used."""
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from glipkit.apis.paths import PACKAGE, config_root
+from glipkit.errors import UserError
+from glipkit.models.checkpoints import load_checkpoint
+from glipkit.registry import MODELS
+
+
+def known_models() -> dict[str, Path]:
+    """Name to config of every model that comes with glipkit.
+
+    A name is what a config's file name says before the training data: ``glip-t-c_o365-goldg.py``
+    is ``glip-t-c``. Of several configs of one name the first counts, folders in alphabetical order.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(config_root().rglob('*.py')):
+        if '_base_' not in path.parts and '_' in path.stem:
+            found.setdefault(model_name(path), path)
+    return dict(sorted(found.items()))
+
+
+def model_name(path: str | Path) -> str:
+    """The model's name in a config's file name."""
+    return Path(path).stem.split('_')[0]
+
+
+def find_config(name_or_path: str | Path) -> Path:
+    """The config file of a model name or path.
+
+    Raises:
+        UserError: When there is no such file and no such name.
+    """
+    path = Path(name_or_path)
+    if path.suffix == '.py' and path.is_file():
+        return path
+    known = known_models()
+    name = str(name_or_path)
+    if name in known:
+        return known[name]
+    # A config of ours may be named as in the documentation from any working directory.
+    for candidate in (config_root().parent / path, config_root() / path):
+        if path.suffix == '.py' and candidate.is_file():
+            return candidate
+    if path.suffix == '.py' or path.parent != Path('.'):
+        raise UserError('a config file', f'no such file at {name}',
+                        f'check the path, or use a name: {", ".join(known)}')
+    raise UserError(f'a model name ({", ".join(known)}) or the path of a config', repr(name),
+                    'choose one of these')
+
+
+def load(name_or_path: str | Path, checkpoint: str | Path | None = None,
+         device: str | torch.device = 'cpu') -> nn.Module:
+    """Builds a detector and loads its weights.
+
+    Args:
+        name_or_path: A model name such as ``'glip-t-c'``, or the path of a config.
+        checkpoint: A file or hub name (``owner/repository:file``) in the official, mmdet's or
+            glipkit's layout. None takes the weights that come with glipkit if this model has any;
+            otherwise the weights are random, and a warning says so.
+        device: Where the model goes.
+
+    Returns:
+        The detector in evaluation mode, with its config as ``.cfg``.
+
+    Raises:
+        UserError: For an unknown name, a config with an unknown key or class, a checkpoint that
+            does not fit, or a device that is not there.
+    """
+    path = find_config(name_or_path)
+    where = check_device(device)
+    model = build_model(read_config(path))
+    checkpoint = checkpoint or shipped_weights(path)
+    if checkpoint is None:
+        warnings.warn(f'{model_name(path)} has random weights: no checkpoint was given, and none '
+                      'comes with glipkit', stacklevel=2)
+    else:
+        load_checkpoint(model, checkpoint)
+    return model.to(where).eval()
+
+
+def shipped_weights(name_or_path: str | Path) -> Path | None:
+    """The weights that come with glipkit for this model, if there are any."""
+    path = PACKAGE / 'weights' / f'{model_name(name_or_path)}.safetensors'
+    return path if path.is_file() else None
+
+
+def read_config(path: str | Path) -> Config:
+    """Reads a config file.
+
+    Raises:
+        UserError: When the file cannot be read as a config, or describes no model.
+    """
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:  # a config is Python: any exception may come out of it
+        lines = str(error).strip().splitlines()
+        reason = f'{type(error).__name__}: {lines[0] if lines else ""}'
+        raise UserError('a config that mmengine can read', f'{path} ({reason})',
+                        'mend the config') from error
+    if not isinstance(cfg.get('model'), dict):
+        raise UserError("a config with a 'model'", f'{path} without one', 'pass another config')
+    return cfg
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Builds the detector of a config, without weights; the config stays with it as ``.cfg``.
+
+    Raises:
+        UserError: For an unknown or missing key, or an unknown class.
+    """
+    scope = cfg.get('default_scope', 'glipkit')
+    with config_errors(), DefaultScope.overwrite_default_scope(scope):
+        model = MODELS.build(cfg.model)
+    model.cfg = cfg
+    return model
+
+
+@contextmanager
+def config_errors() -> Iterator[None]:
+    """Turns what constructors and registries say about a wrong config into a UserError."""
+    try:
+        yield
+    except (TypeError, KeyError) as error:
+        found = config_error(error)
+        if found is None:
+            raise
+        raise found from error
+
+
+def config_error(error: Exception) -> UserError | None:
+    """The UserError for a constructor's complaint about a config; None for any other error."""
+    message = ' '.join(str(error).split())
+    owner = re.search(r'(\w+)\.__init__\(\)', message)
+    taker = owner[1] if owner else 'the class'
+    if match := re.search(r"unexpected keyword argument '(\w+)'", message):
+        return UserError(f'keys of the config that {taker} takes', f'unknown key {match[1]!r}',
+                         'remove it or check its spelling')
+    if match := re.search(r"missing \d+ required .*?arguments?: (.+)", message):
+        return UserError(f'all keys that {taker} needs in the config', f'no {match[1]}',
+                         'add what is missing')
+    if match := re.search(r'(\S+) is not in the (\S+) registry', message):
+        return UserError('a registered `type` in the config',
+                         f'{match[1]} (looked in {match[2]})',
+                         'check its spelling; classes of mmdet are written mmdet.X')
+    if match := re.search(r'must contain the key "type"', message):
+        return UserError("a 'type' in every part of the config's model", 'a part without one',
+                         'add it')
+    return None
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """The device, once it is known to be there.
+
+    Raises:
+        UserError: For a name torch does not know, or a device this machine does not have.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except Exception as error:  # torch's errors about devices have no common type
+        raise UserError("a device such as 'cpu', 'cuda' or 'cuda:1' that this machine has",
+                        repr(str(device)), "pass device='cpu', or mend the driver") from error
+    return found

@@ -1,0 +1,83 @@
+"""Rewriting a checkpoint from one layout to another."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from glipkit.errors import UserError
+from glipkit.models.checkpoints import LAYOUTS, check_complete, check_target, read, sha256, write
+from glipkit.models.checkpoints.hub import resolve
+
+
+@dataclass(frozen=True)
+class ConvertReport:
+    """What a conversion did.
+
+    Args:
+        source: The file that was read.
+        target: The file that was written.
+        layouts: Layout of the one and of the other.
+        model: The model, in words.
+        read: Tensors of the model in the source.
+        changed: How often a tensor was re-ordered or re-shaped on the way to our layout and from
+            there to the target's; all others are the same numbers under another key.
+        kept: Tensors that belong to the source's layout alone and travel along.
+        left: Those of them that the target's layout cannot take.
+        ignored: Entries of the source that are no weights, and were not copied.
+        written: Tensors in the target.
+        sha256: Of source and target.
+    """
+
+    source: Path
+    target: Path
+    layouts: tuple[str, str]
+    model: str
+    read: int
+    changed: int
+    kept: int
+    left: tuple[str, ...]
+    ignored: tuple[str, ...]
+    written: int
+    sha256: tuple[str, str]
+
+    def __str__(self) -> str:
+        lines = [f'{self.source} ({self.layouts[0]}) -> {self.target} ({self.layouts[1]})',
+                 f'model    {self.model}',
+                 f'tensors  {self.read} read, {self.changed} times re-ordered or re-shaped; '
+                 f'{self.kept} more kept aside; {self.written} written']
+        if self.left:
+            lines.append(f'left out {", ".join(self.left)}: the {self.layouts[1]} layout has no '
+                         'place for them')
+        if self.ignored:
+            lines.append(f'skipped  {", ".join(self.ignored)}: no weights of the model')
+        lines += [f'sha256   {self.sha256[0]}  {self.source}',
+                  f'sha256   {self.sha256[1]}  {self.target}']
+        return '\n'.join(lines)
+
+
+def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipkit',
+                       force: bool = False) -> ConvertReport:
+    """Rewrites a GLIP checkpoint.
+
+    Args:
+        source: File or hub name, in any of the three layouts or as mmengine's training writes it.
+        target: ``.safetensors`` or ``.pth``.
+        to: ``'glipkit'``, ``'official'`` or ``'mmdet'``.
+        force: Whether to replace an existing file.
+
+    Raises:
+        UserError: When a file cannot be read or written, or one tensor of the model is missing,
+            unknown, or of another shape than the rest asks for. Nothing is written then.
+    """
+    if to not in LAYOUTS:
+        raise UserError(f'one of {", ".join(LAYOUTS)} as target layout', repr(to), 'pass one')
+    target = check_target(target, force)
+    source = resolve(source)
+    checkpoint = read(source)
+    model = check_complete(checkpoint, source)
+    digest = sha256(source)
+    written = write(checkpoint, target, to)
+    return ConvertReport(source, target, (checkpoint.layout, to), str(model),
+                         len(checkpoint.state), checkpoint.changed + written.changed,
+                         len(checkpoint.aside) - len(written.left), written.left,
+                         checkpoint.ignored, written.tensors, (digest, sha256(target)))

@@ -1,0 +1,29 @@
+"""Where the files that come with glipkit are, however it was installed."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from glipkit.errors import UserError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def config_root(package: Path = PACKAGE) -> Path:
+    """The folder of the configs that come with glipkit.
+
+    A wheel carries them inside the package; in a checkout, also one installed with
+    ``pip install -e``, they lie beside it.
+
+    Args:
+        package: The folder of the package.
+
+    Raises:
+        UserError: The configs are in neither place.
+    """
+    inside, beside = package / 'configs', package.parent / 'configs'
+    for root in (inside, beside):
+        # Beside the package of a wheel are other packages: one called configs would not be ours.
+        if (root / 'glip').is_dir():
+            return root
+    raise UserError(f'the configs in {inside} or {beside}', 'neither folder',
+                    'install glipkit again: pip install --force-reinstall --no-deps glipkit')

@@ -1,0 +1,223 @@
+"""One call from images and words to boxes."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+from torch import nn
+
+from glipkit.apis.build import check_device, load
+from glipkit.apis.detections import Detections
+from glipkit.apis.images import Images, Source, list_images, to_bgr, unreadable
+from glipkit.errors import UserError
+from glipkit.registry import TRANSFORMS
+from glipkit.text.phrases import extract_phrases
+from glipkit.text.prompts import Affixes, class_prompt, phrase_prompt
+from glipkit.text.structures import Prompt, Span
+
+Phrases = Sequence[Union[Span, Sequence[Span]]]
+
+
+class Predictor:
+    """Finds what words name, in images.
+
+    Runs the model's own test pipeline and ``predict``, as evaluation does. The text of a class
+    list is encoded once for all images.
+
+    Args:
+        model: A model name, the path of a config, or a detector that :func:`glipkit.load` made.
+        checkpoint: As in :func:`glipkit.load`; not with a detector.
+        device: Where to run.
+        batch_size: Images that go through the model together. Only images of one size do, so that
+            results do not depend on it.
+        score_threshold: Detections below it are left out. What the model itself discards (under
+            ``score_threshold`` in its config's ``test_cfg``) does not come back with a lower one.
+
+    Raises:
+        UserError: As :func:`glipkit.load`; or for numbers outside their range.
+
+    Example:
+        >>> predict = Predictor('glip-mini')
+        >>> found = predict('photos/', classes=['red circle', 'blue star'])
+        >>> found[0].boxes, found[0].names
+    """
+
+    def __init__(self,
+                 model: str | Path | nn.Module,
+                 checkpoint: str | Path | None = None,
+                 device: str | torch.device = 'cpu',
+                 batch_size: int = 1,
+                 score_threshold: float = 0.3) -> None:
+        self.batch_size = _check_batch_size(batch_size)
+        self.score_threshold = _check_threshold(score_threshold)
+        if not isinstance(model, nn.Module):
+            model = load(model, checkpoint, device)
+        elif checkpoint is not None:
+            raise UserError('a checkpoint only with a model name or config',
+                            'a detector and a checkpoint', 'load it into the detector')
+        self.model = model.to(check_device(device)).eval()
+        self._load, self._prepare = _pipelines(model.cfg)
+
+    def __call__(self,
+                 images: Images,
+                 classes: Sequence[str] | None = None,
+                 caption: str | None = None,
+                 phrases: Phrases | str | None = None,
+                 *,
+                 caption_prompt: Affixes | None = None,
+                 score_threshold: float | None = None,
+                 channel_order: str = 'bgr',
+                 progress: Callable[[int], Any] | None = None) -> list[Detections]:
+        """Detections of every image.
+
+        Args:
+            images: A path, a folder, a PIL image, a numpy array, or a list of any of these.
+            classes: Names to look for, any number. Labels index this list. Or else:
+            caption: A sentence whose phrases are looked for. Labels index ``phrases``.
+            phrases: Character spans ``(start, end)`` in the caption, end exclusive, one per thing
+                (or a list of spans where a thing is named in several places); ``'auto'`` or None
+                takes the caption's noun phrases.
+            caption_prompt: Hand-written prompts for some classes, name -> dict(prefix=, name=,
+                suffix=); a class is scored on the words of its ``name``.
+            score_threshold: For this call, instead of the predictor's.
+            channel_order: What the channels of numpy arrays mean: ``'bgr'``, mmdet's and OpenCV's
+                habit, or ``'rgb'``. Files and PIL images leave no doubt.
+            progress: Called with the number of images that have just been done.
+
+        Returns:
+            One per image, in the order of the images; best detections first.
+
+        Raises:
+            UserError: For an image, class name, span or argument that cannot be used.
+        """
+        prompt = make_prompt(classes, caption, phrases, caption_prompt)
+        if channel_order not in ('bgr', 'rgb'):
+            raise UserError("'bgr' or 'rgb' as channel_order", repr(channel_order), 'pass one')
+        threshold = self.score_threshold if score_threshold is None else \
+            _check_threshold(score_threshold)
+        text: dict[str, Any] = {'text': prompt.caption,
+                                'phrases': [list(entity) for entity in prompt.spans]}
+        if classes is not None:
+            text = {'text': prompt.names, 'caption_prompt': caption_prompt}
+        sources = list_images(images)
+        found: list[Detections] = []
+        for begin in range(0, len(sources), self.batch_size):
+            chunk = sources[begin:begin + self.batch_size]
+            packed = [self._pack(source, channel_order, text) for source in chunk]
+            found += [_collect(sample, prompt.names, source, channel_order, threshold)
+                      for sample, source in zip(self._run(packed), chunk)]
+            if progress is not None:
+                progress(len(chunk))
+        return found
+
+    predict = __call__
+
+    def _pack(self, source: Source, channel_order: str, text: dict[str, Any]) -> dict[str, Any]:
+        if source.path is not None:
+            try:
+                results = self._load({'img_path': str(source.path), 'img_id': source.position})
+            except Exception as error:  # every decoder has errors of its own
+                raise unreadable(source, error) from error
+        else:
+            # What LoadImageFromNDArray does, minus forgetting which image it was.
+            image = to_bgr(source, channel_order)
+            results = {'img': image, 'img_path': str(source), 'img_id': source.position,
+                       'img_shape': image.shape[:2], 'ori_shape': image.shape[:2]}
+        with DefaultScope.overwrite_default_scope('glipkit'):
+            packed = self._prepare({**results, **text})
+        packed['data_samples'].set_metainfo(text)
+        return packed
+
+    def _run(self, packed: list[dict[str, Any]]) -> list[Any]:
+        """Images of one size together, the others apart: padding never meets an image."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for i, sample in enumerate(packed):
+            groups.setdefault(tuple(sample['inputs'].shape), []).append(i)
+        results: list[Any] = [None] * len(packed)
+        for members in groups.values():
+            batch = {'inputs': [packed[i]['inputs'] for i in members],
+                     'data_samples': [packed[i]['data_samples'] for i in members]}
+            with torch.no_grad():
+                for i, sample in zip(members, self.model.test_step(batch)):
+                    results[i] = sample
+        return results
+
+
+def make_prompt(classes: Sequence[str] | None, caption: str | None,
+                phrases: Phrases | str | None, caption_prompt: Affixes | None = None) -> Prompt:
+    """The checked prompt of a call: the caption, its spans and the exact strings of the caller.
+
+    Raises:
+        UserError: For both or neither of classes and caption, and for anything in them that cannot
+            be asked for.
+    """
+    if (classes is None) == (caption is None):
+        raise UserError('either classes or a caption',
+                        'both' if caption is not None else 'neither',
+                        "pass classes=['person', ...] or caption='a person ...'")
+    if classes is not None:
+        if phrases is not None:
+            raise UserError('phrases only with a caption', 'classes and phrases',
+                            'drop the phrases, or pass the caption they belong to')
+        if not isinstance(classes, str) and isinstance(classes, Iterable):
+            classes = list(classes)
+        return class_prompt(classes, affixes=caption_prompt)
+    if caption_prompt is not None:
+        raise UserError('caption_prompt only with classes', 'a caption', 'leave it out')
+    if phrases is None or isinstance(phrases, str):
+        if phrases not in (None, 'auto'):
+            raise UserError("phrases as [(start, end), ...] or 'auto'", repr(phrases),
+                            'count characters from 0; end is the first one after the phrase')
+        phrases = extract_phrases(caption)
+        if not phrases:
+            raise UserError('a caption with a noun phrase in it', repr(caption),
+                            'pass phrases=[(start, end), ...] yourself')
+    return phrase_prompt(caption, phrases)
+
+
+def _pipelines(cfg: Config) -> tuple[Callable[[dict], dict], Callable[[dict], dict]]:
+    """The step of the test pipeline that reads files, and all that follow."""
+    steps = list(cfg.get('test_pipeline', ()))
+    if not steps or 'LoadImageFromFile' not in str(steps[0].get('type')):
+        raise UserError('a config whose test_pipeline starts with mmdet.LoadImageFromFile',
+                        str(steps[0].get('type')) if steps else 'none', 'pass another config')
+    # There are no annotations here.
+    steps = [step for step in steps if 'LoadAnnotations' not in str(step['type'])]
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'glipkit')):
+        built = [TRANSFORMS.build(step) for step in steps]
+    return built[0], Compose(built[1:])
+
+
+def _collect(sample: Any, names: tuple[str, ...], source: Source, channel_order: str,
+             threshold: float) -> Detections:
+    """Detections of one image, from the model's inclusive pixels to exclusive edges."""
+    height, width = sample.ori_shape
+    found: InstanceData = sample.pred_instances.cpu()
+    found = found[found.scores >= threshold]
+    boxes = found.bboxes.float().numpy() + np.array([0, 0, 1, 1], np.float32)
+    boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
+    image = source.path if source.path is not None else source.pixels
+    if isinstance(image, np.ndarray) and channel_order == 'bgr':
+        image = image[..., ::-1] if image.ndim == 3 else image
+    return Detections(boxes=boxes.reshape(-1, 4), scores=found.scores.float().numpy(),
+                      labels=found.labels.numpy().astype(np.int64), classes=tuple(names),
+                      size=(height, width), path=source.path, image=image)
+
+
+def _check_batch_size(value: int) -> int:
+    if not isinstance(value, int) or value < 1:
+        raise UserError('a batch size of at least 1', repr(value), 'pass e.g. batch_size=4')
+    return value
+
+
+def _check_threshold(value: float) -> float:
+    if isinstance(value, (int, float)) and 0 <= value <= 1:
+        return float(value)
+    raise UserError('a score threshold between 0 and 1', repr(value), 'pass e.g. 0.3')

@@ -1,0 +1,149 @@
+"""Train and test from a config, as mmdet's tools do, with errors a user can act on."""
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any, Mapping
+
+from mmengine.config import Config
+
+from glipkit.apis.build import config_errors, find_config, read_config
+from glipkit.errors import UserError
+
+# What the runner reads from the top level of a config; everything else there is the config's own
+# variable, which may have any name but one that looks like a misspelling of these.
+RUNNER_KEYS = ('auto_scale_lr', 'custom_hooks', 'custom_imports', 'data_preprocessor',
+               'default_hooks', 'default_scope', 'env_cfg', 'experiment_name',
+               'find_unused_parameters', 'launcher', 'load_from', 'log_level', 'log_processor',
+               'model', 'model_wrapper_cfg', 'optim_wrapper', 'param_scheduler', 'randomness',
+               'resume', 'runner_type', 'test_cfg', 'test_dataloader', 'test_evaluator',
+               'test_pipeline', 'train_cfg', 'train_dataloader', 'train_pipeline', 'val_cfg',
+               'val_dataloader', 'val_evaluator', 'vis_backends', 'visualizer', 'work_dir')
+
+
+def load_config(name_or_path: str, options: Mapping[str, Any] | None = None,
+                work_dir: str | None = None) -> Config:
+    """Read a config by name or path, apply overrides and check its top-level keys.
+
+    Args:
+        name_or_path: A config name such as ``glip-mini`` or a path.
+        options: ``--cfg-options``, dotted keys to values.
+        work_dir: Folder of logs and checkpoints; default ``work_dirs/<config stem>``.
+
+    Raises:
+        UserError: Unknown config, a key that looks misspelt, or an override of nothing.
+    """
+    path = find_config(name_or_path)
+    cfg = read_config(path)
+    for key in options or ():
+        top = key.split('.')[0]
+        if top not in cfg and top not in RUNNER_KEYS:
+            raise _unknown_key(top, sorted({*cfg.keys(), *RUNNER_KEYS}))
+    cfg.merge_from_dict(dict(options or {}))
+    for key in cfg:
+        if key not in RUNNER_KEYS and difflib.get_close_matches(key, RUNNER_KEYS, 1, 0.85):
+            raise _unknown_key(key, RUNNER_KEYS)
+    cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}'
+    return cfg
+
+
+def _unknown_key(key: str, known: Any) -> UserError:
+    close = difflib.get_close_matches(key, known, 3, 0.6)
+    fix = f'did you mean {" or ".join(close)}?' if close else 'remove it or check its spelling'
+    return UserError('config keys that something reads', f'unknown key {key!r}', fix)
+
+
+def move_data(cfg: Config, old: str, new: str) -> None:
+    """Replace a folder at the start of every path of a config.
+
+    Args:
+        cfg: Changed in place.
+        old: The folder as the config writes it, with its slash, e.g. ``data/shapes/``.
+        new: The folder to read instead, with its slash.
+    """
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: moved(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(moved(item) for item in value)
+        if isinstance(value, str) and value.startswith(old):
+            return new + value[len(old):]
+        return value
+
+    for key in list(cfg):
+        cfg[key] = moved(cfg[key])
+
+
+def set_max_iters(cfg: Config, iters: int) -> None:
+    """Stretch an iteration-based schedule: length, evaluations and learning rates together.
+
+    Args:
+        cfg: Changed in place.
+        iters: New number of iterations.
+    """
+    ratio = iters / cfg.train_cfg.max_iters
+    stretch = lambda value: max(1, round(value * ratio))  # noqa: E731
+    cfg.train_cfg.max_iters = iters
+    cfg.train_cfg.val_interval = stretch(cfg.train_cfg.val_interval)
+    for scheduler in cfg.param_scheduler:
+        for key in ('begin', 'end'):
+            if scheduler.get(key):
+                scheduler[key] = stretch(scheduler[key])
+        if 'milestones' in scheduler:
+            scheduler['milestones'] = [stretch(m) for m in scheduler['milestones']]
+
+
+def build_runner(cfg: Config):
+    """Build the runner of a config; what it trains and tests on is built on first use."""
+    from glipkit.engine.runner import GroundingRunner
+    cfg.setdefault('launcher', 'none')
+    return GroundingRunner.from_cfg(cfg)
+
+
+def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
+    """Train; returns the trained model.
+
+    Args:
+        cfg: From :func:`load_config`.
+        resume: True resumes from the newest checkpoint of the work directory, a path from there.
+        amp: Forward pass in bfloat16 autocast.
+    """
+    for key in ('train_dataloader', 'optim_wrapper'):
+        if key not in cfg:
+            raise UserError('a config with training settings', f'no {key}',
+                            'add it, or train another config')
+    if amp:
+        cfg.optim_wrapper.type = 'AutocastOptimWrapper'
+    if resume:
+        cfg.resume = True
+        cfg.load_from = resume if isinstance(resume, str) else None
+    if cfg.get('load_from') and not Path(cfg.load_from).is_file():
+        raise UserError('an existing checkpoint', str(cfg.load_from), 'check the path')
+    with config_errors():
+        return build_runner(cfg).train()
+
+
+def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, float]:
+    """Evaluate a checkpoint of any layout on the config's test set.
+
+    Args:
+        cfg: From :func:`load_config`.
+        checkpoint: Path or hub name, in the official, the mmdet-port or the glipkit layout.
+        out: File for the metrics as JSON.
+    """
+    from glipkit.models.checkpoints.io import load_checkpoint
+    if 'test_dataloader' not in cfg:
+        raise UserError('a config with a test set', 'no test_dataloader',
+                        'add it, or test another config')
+    cfg.load_from = None
+    with config_errors():
+        runner = build_runner(cfg)
+        report = load_checkpoint(getattr(runner.model, 'module', runner.model), checkpoint)
+        runner.logger.info(f'Loaded {report}')
+        metrics = runner.test()
+    if out:
+        from glipkit.apis.files import write_text
+        write_text(out, json.dumps(metrics, indent=2) + '\n')
+    return metrics

@@ -1,0 +1,37 @@
+"""``glipkit convert``: rewrite a checkpoint for another program."""
+from __future__ import annotations
+
+import argparse
+
+DESCRIPTION = '''Rewrites a GLIP checkpoint. What SRC is, is recognised from its keys: the official
+layout, mmdet's, glipkit's, or a training checkpoint of glipkit (its weights alone are kept, the
+averaged ones where there are any). Every tensor is accounted for, or nothing is written. An
+official file that goes to glipkit's layout and back is the same bit for bit.'''
+
+EXAMPLES = '''examples:
+  glipkit convert glip_tiny_model_o365_goldg.pth glip-t-c.safetensors
+  glipkit convert work_dirs/mini/epoch_12.pth mini.safetensors
+  glipkit convert mini.safetensors for_mmdet.pth --to mmdet
+  glipkit convert hf:owner/repository/model.pth glip-t.safetensors --force
+'''
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        'convert', help='rewrite a checkpoint for another program', description=DESCRIPTION,
+        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', metavar='SRC', help='a file, or owner/repository:file on the hub')
+    parser.add_argument('target', metavar='DST',
+                        help='the new file; .safetensors or .pth says which kind')
+    parser.add_argument('--to', choices=['official', 'mmdet', 'glipkit'], default='glipkit',
+                        help='layout of DST (default: glipkit)')
+    parser.add_argument('--force', action='store_true', help='replace DST if it exists')
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    from glipkit.apis.convert import convert_checkpoint
+    print(convert_checkpoint(args.source, args.target, args.to, args.force))
+    return 0

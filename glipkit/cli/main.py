@@ -1,0 +1,89 @@
+"""The command ``glipkit``: finds the subcommand, turns errors of the user into one line."""
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from glipkit.errors import UserError
+from glipkit.version import __version__
+
+# What each command does, so that `glipkit --help` need not import any of them.
+COMMANDS = {
+    'train': 'train a model from a config',
+    'test': 'evaluate a checkpoint',
+    'predict': 'find things in images by their names',
+    'convert': 'rewrite a checkpoint for another program',
+    'env': 'print versions and settings for a bug report',
+}
+
+EXAMPLES = '''examples:
+  glipkit predict photos/ --classes "person, traffic light" --save-images
+  glipkit convert glip_tiny_model_o365_goldg.pth glip-t-c.safetensors
+  glipkit train glip-mini --work-dir work_dirs/mini
+  glipkit test glip-t-c glip-t-c.safetensors
+  glipkit COMMAND --help
+'''
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f'{self.prog}: error: {message}; see {self.prog} --help\n')
+
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser, complete for one command and with bare names for the others.
+
+    Args:
+        command: The command whose arguments are needed; only its module is imported.
+    """
+    parser = Parser(prog='glipkit', epilog=EXAMPLES,
+                    description='Grounding detection: boxes for anything that has a name.',
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--version', action='version', version=f'glipkit {__version__}')
+    subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    for name, summary in COMMANDS.items():
+        if name == command:
+            importlib.import_module(f'glipkit.cli.{name}').add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=summary)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line.
+
+    Args:
+        argv: The arguments after the program's name; None takes this process's.
+
+    Returns:
+        The exit code: 0 done, 2 wrong input (one line on stderr says what), 130 interrupted.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    command = next((word for word in argv if not word.startswith('-')), None)
+    args = build_parser(command).parse_args(argv)
+    try:
+        return args.run(args)
+    except UserError as error:
+        message = ' '.join(str(error).split())
+        print(f'glipkit {args.command}: error: {message}', file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        # torch hands on what happened in a data loader's worker as a RuntimeError with its text.
+        found = re.search(r'Error: (expected .+; got .+; .+)$', str(error).strip())
+        if found is None:
+            raise
+        print(f'glipkit {args.command}: error: {found[1]}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f'glipkit {args.command}: interrupted', file=sys.stderr)
+        return 130
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""``glipkit test``: evaluate a checkpoint."""
+from __future__ import annotations
+
+import argparse
+
+EXAMPLES = '''examples:
+  glipkit test glip-mini glipkit/weights/glip-mini.safetensors
+  glipkit test configs/glip/glip-t-c_o365-goldg.py glip_tiny_model_o365_goldg.pth --out ap.json
+'''
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the command."""
+    from glipkit.cli._run_arguments import add_run_arguments
+    parser = subparsers.add_parser(
+        'test', help='evaluate a checkpoint', epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config name (glip-mini) or path')
+    parser.add_argument('checkpoint', help='official, mmdet-port or glipkit file, or a hub name')
+    parser.add_argument('--out', metavar='FILE.json', help='write the metrics here')
+    add_run_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    from glipkit.apis.training import test
+    from glipkit.cli._run_arguments import read_run_config
+    metrics = test(read_run_config(args), args.checkpoint, args.out)
+    for name, value in metrics.items():
+        print(f'{name:32} {value:.4f}')
+    return 0

@@ -1,0 +1,30 @@
+"""Mixed precision that also works where there is no GPU."""
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Iterator
+
+import torch
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from glipkit.registry import OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """Forward pass under bfloat16 autocast on any device; weights and gradients stay float32.
+
+    bfloat16 has float32's range, so there is no loss scale to keep. For float16 on a GPU use
+    mmengine's ``AmpOptimWrapper``.
+
+    Args:
+        **kwargs: Of :class:`mmengine.optim.OptimWrapper`.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Forward context of one training step."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
+            yield

@@ -1,0 +1,65 @@
+"""mmengine's runner with the differences that glipkit needs."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import master_only
+from mmengine.model import MMDistributedDataParallel
+from mmengine.runner import Runner
+from torch import nn
+
+from glipkit.models.checkpoints.io import read_training_checkpoint
+from glipkit.registry import RUNNERS
+
+
+@RUNNERS.register_module()
+class GroundingRunner(Runner):
+    """Runner that also distributes over CPU processes and never executes a pickle.
+
+    * Without a GPU the processes talk through gloo and the model is wrapped without device ids.
+    * ``resume`` and ``load_from`` read weights only; a file that would have to execute code to be
+      read is refused.
+    * A checkpoint on a local disk appears whole or not at all.
+    """
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Open the process group; gloo where there is no GPU."""
+        if self.distributed and not torch.cuda.is_available():
+            if not torch.distributed.is_initialized():
+                torch.distributed.init_process_group('gloo')
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap for distributed training."""
+        if model_wrapper_cfg is not None or not self.distributed or torch.cuda.is_available():
+            return super().wrap_model(model_wrapper_cfg, model)
+        return MMDistributedDataParallel(
+            module=model,
+            broadcast_buffers=False,
+            find_unused_parameters=self.cfg.get('find_unused_parameters', False))
+
+    def load_checkpoint(self,
+                        filename: str | os.PathLike,
+                        map_location: Any = 'cpu',
+                        strict: bool = True,
+                        revise_keys: list | None = None) -> dict:
+        """Load a training checkpoint into the model; missing or unexpected keys are refused."""
+        checkpoint = read_training_checkpoint(Path(filename), map_location)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        model = getattr(self.model, 'module', self.model)
+        model.load_state_dict(checkpoint['state_dict'], strict=strict)
+        self.logger.info(f'loaded {filename}')
+        return checkpoint
+
+    @master_only
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Save under another name first; arguments as in mmengine."""
+        target = Path(out_dir) / filename
+        if not target.parent.is_dir():  # a remote folder, which its own backend looks after
+            return super().save_checkpoint(out_dir, filename, *args, **kwargs)
+        partial = f'{filename}.part'
+        super().save_checkpoint(out_dir, partial, *args, **kwargs)
+        os.replace(target.with_name(partial), target)
