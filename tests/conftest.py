@@ -1,0 +1,27 @@
+"""What every test leaves behind must not reach the next one."""
+import logging
+import sys
+
+import pytest
+from hypothesis import settings
+
+# One draw of examples for everybody: a change fails for what it changes, not by the luck of the
+# day. `pytest --hypothesis-profile=default` draws new ones.
+settings.register_profile('fixed', derandomize=True, deadline=None)
+settings.load_profile('fixed')
+
+
+@pytest.fixture(autouse=True)
+def forget_runs():
+    """Forget mmengine's global loggers, scopes and message hubs of runs made in this process."""
+    yield
+    if 'mmengine.runner' not in sys.modules:
+        return
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.registry import DefaultScope
+    from mmengine.visualization import Visualizer
+    for name in MMLogger._instance_dict:
+        for handler in list(logging.getLogger(name).handlers):
+            handler.close()
+    for manager in (MMLogger, MessageHub, DefaultScope, Visualizer):
+        manager._instance_dict.clear()

@@ -1,0 +1,138 @@
+"""Detections in the formats of other programs, worked out by hand."""
+from __future__ import annotations
+
+import builtins
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glipkit.apis.detections import Detections
+from glipkit.errors import UserError
+
+
+@pytest.fixture
+def found(tmp_path) -> Detections:
+    Image.new('RGB', (200, 100), (10, 20, 30)).save(tmp_path / 'a.png')
+    return Detections(
+        boxes=np.array([[20, 10, 60, 50], [0, 0, 200, 100]], np.float32),
+        scores=np.array([0.9, 0.25], np.float32), labels=np.array([2, 0]),
+        classes=('Hund', 'cat', 'traffic light'), size=(100, 200), path=tmp_path / 'a.png',
+        image=tmp_path / 'a.png')
+
+
+def nothing() -> Detections:
+    return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32),
+                      np.zeros(0, np.int64), ('dog', ), (100, 200))
+
+
+def test_rows_and_names(found):
+    assert found.names == ['traffic light', 'Hund']
+    assert len(found) == 2
+    first, second = found
+    assert first.box.tolist() == [20, 10, 60, 50]
+    assert (first.label, first.name, first.score) == (2, 'traffic light', np.float32(0.9))
+    assert found[1].name == second.name == found[-1].name
+    with pytest.raises(IndexError):
+        found[2]
+
+
+@pytest.mark.parametrize('index', [found_index for found_index in (
+    slice(1, None), [False, True], [1], np.array([1]), np.array([False, True]))])
+def test_selecting_rows(found, index):
+    chosen = found[index]
+    assert chosen.names == ['Hund']
+    assert chosen.boxes.shape == (1, 4)
+    assert chosen.path == found.path
+
+
+def test_selecting_none(found):
+    assert len(found[found.scores > 1]) == len(found[[]]) == 0
+
+
+def test_pandas(found, monkeypatch):
+    pandas = pytest.importorskip('pandas')
+    table = found.to_pandas()
+    assert isinstance(table, pandas.DataFrame)
+    assert list(table.columns) == ['image', 'x1_px', 'y1_px', 'x2_px', 'y2_px', 'score', 'label',
+                                   'name']
+    assert list(nothing().to_pandas().columns) == list(table.columns)
+
+
+def test_rows_are_what_a_table_holds(found):
+    assert found.to_rows()[0] == {
+        'image': str(found.path), 'x1_px': 20.0, 'y1_px': 10.0, 'x2_px': 60.0, 'y2_px': 50.0,
+        'score': pytest.approx(0.9), 'label': 2, 'name': 'traffic light'}
+
+
+def test_without_pandas_the_error_says_what_to_install(found, monkeypatch):
+    real = builtins.__import__
+
+    def fail(name, *args, **kwargs):
+        if name == 'pandas':
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, '__import__', fail)
+    with pytest.raises(UserError, match='pip install pandas'):
+        found.to_pandas()
+
+
+def test_supervision(found):
+    other = found.to_supervision()
+    assert other.xyxy.tolist() == found.boxes.tolist()
+    assert other.class_id.tolist() == [2, 0]
+    assert other.confidence.tolist() == found.scores.tolist()
+    assert list(other.data['class_name']) == ['traffic light', 'Hund']
+    assert len(nothing().to_supervision()) == 0
+
+
+def test_coco(found):
+    results = found.to_coco(image_id=7, category_ids=[10, 20, 30])
+    assert [result['bbox'] for result in results] == [[20, 10, 40, 40], [0, 0, 200, 100]]
+    assert [result['category_id'] for result in results] == [30, 10]
+    assert {result['image_id'] for result in results} == {7}
+    assert json.loads(json.dumps(results)) == results
+    assert [result['category_id'] for result in found.to_coco()] == [2, 0]
+    with pytest.raises(UserError, match='3 category ids'):
+        found.to_coco(category_ids=[1])
+
+
+def test_yolo(found):
+    assert found.to_yolo() == ('2 0.200000 0.300000 0.200000 0.400000\n'
+                               '0 0.500000 0.500000 1.000000 1.000000\n')
+    assert found.to_yolo(scores=True).splitlines()[1].endswith(' 0.250000')
+    assert nothing().to_yolo() == ''
+
+
+def test_labelme(found):
+    content = json.loads(json.dumps(found.to_labelme()))
+    assert content['imagePath'] == 'a.png'
+    assert (content['imageHeight'], content['imageWidth']) == (100, 200)
+    assert content['shapes'][0]['points'] == [[20, 10], [60, 50]]
+    assert content['shapes'][0]['label'] == 'traffic light'
+
+
+def test_plot_draws_the_box_and_leaves_the_image_alone(found):
+    picture = np.asarray(found[:1].plot())
+    assert picture.shape == (100, 200, 3)
+    assert (picture[30, 20] != (10, 20, 30)).any()  # the left edge
+    assert (picture[90, 190] == (10, 20, 30)).all()  # far from it
+    array = np.full((100, 200, 3), 7, np.uint8)
+    assert (np.asarray(found.plot(array))[30, 20] != 7).any()
+    assert (array == 7).all()
+
+
+def test_plot_of_nothing_and_without_an_image(found):
+    image = Image.new('L', (200, 100), 9)
+    assert (np.asarray(nothing().plot(image)) == 9).all()
+    with pytest.raises(UserError, match='pass it'):
+        nothing().plot()
+
+
+def test_names_beyond_ascii_are_drawn_as_such(found):
+    from dataclasses import replace
+    plain = np.asarray(replace(found, classes=('a', 'b', '?????')).plot())
+    accents = np.asarray(replace(found, classes=('a', 'b', 'éèüñø')).plot())
+    assert (plain != accents).any()

@@ -1,0 +1,289 @@
+"""From images of every kind to boxes, by the path that evaluation takes."""
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+from glipkit.apis.images import Source, list_images, to_bgr
+from glipkit.apis.predictor import Predictor, make_prompt
+from glipkit.errors import UserError
+from glipkit.models.checkpoints import save_checkpoint
+from glipkit.registry import TRANSFORMS
+from glipkit.testing.tiny_glip import picture
+
+CLASSES = ['red dog', 'Cat_(small)', 'traffic light']
+
+
+def same(left, right) -> bool:
+    return np.array_equal(left.boxes, right.boxes) and np.array_equal(
+        left.scores, right.scores) and np.array_equal(left.labels, right.labels)
+
+
+def save(array: np.ndarray, path) -> None:
+    Image.fromarray(array[..., ::-1]).save(path)
+
+
+def test_detections_are_what_the_contract_says(predictor):
+    found, = predictor(picture(), classes=CLASSES)
+    assert len(found) > 0
+    assert found.boxes.dtype == np.float32 and found.boxes.shape == (len(found), 4)
+    assert (found.boxes >= 0).all()
+    assert (found.boxes[:, [0, 2]] <= 90).all() and (found.boxes[:, [1, 3]] <= 60).all()
+    assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()
+    assert found.names == [CLASSES[label] for label in found.labels]
+    assert (np.diff(found.scores) <= 0).all()
+    assert found.size == (60, 90)
+
+
+def test_boxes_are_the_models_with_an_exclusive_edge(predictor, folder):
+    path = folder / 'a.png'
+    steps = [step for step in predictor.model.cfg.test_pipeline
+             if 'LoadAnnotations' not in step.type]
+    with DefaultScope.overwrite_default_scope('glipkit'):
+        packed = Compose([TRANSFORMS.build(step) for step in steps])(
+            {'img_path': str(path), 'text': tuple(CLASSES)})
+        sample, = predictor.model.test_step({'inputs': [packed['inputs']],
+                                             'data_samples': [packed['data_samples']]})
+    wanted = sample.pred_instances.bboxes + torch.tensor([0., 0, 1, 1])
+    wanted = wanted.clamp(min=0).minimum(torch.tensor([50., 80, 50, 80]))
+    found, = predictor(path, classes=CLASSES)
+    torch.testing.assert_close(torch.from_numpy(found.boxes), wanted)
+    # An image is as wide as its last pixel's number plus one; some box reaches that far.
+    assert found.boxes[:, 2].max() == 50
+
+
+def test_every_kind_of_image_gives_the_same(predictor, tmp_path):
+    array = picture()
+    save(array, tmp_path / 'a.png')
+    kinds = [tmp_path / 'a.png', str(tmp_path / 'a.png'), array, Image.open(tmp_path / 'a.png'),
+             [array], np.asfortranarray(array)]
+    wanted, = predictor(kinds[0], classes=CLASSES)
+    for kind in kinds[1:]:
+        found, = predictor(kind, classes=CLASSES)
+        assert same(found, wanted)
+    found, = predictor(array[..., ::-1], classes=CLASSES, channel_order='rgb')
+    assert same(found, wanted)
+    other, = predictor(array[..., ::-1], classes=CLASSES)
+    assert not same(other, wanted)
+
+
+@pytest.mark.parametrize(('mode', 'suffix'), [('L', 'png'), ('P', 'png'), ('RGBA', 'png'),
+                                              ('LA', 'png'), ('1', 'png'), ('CMYK', 'jpg'),
+                                              ('I;16', 'png'), ('RGB', 'jpg')])
+def test_pil_images_of_every_mode_are_read_as_files_are(predictor, tmp_path, mode, suffix):
+    image = Image.fromarray(picture()[..., ::-1])
+    if mode in ('RGBA', 'LA'):
+        image.putalpha(Image.fromarray(picture(5)[..., 0]))
+    image = image.convert('I').convert('I;16') if mode == 'I;16' else image.convert(mode)
+    path = tmp_path / f'a.{suffix}'
+    image.save(path)
+    from_file = predictor._load({'img_path': str(path)})['img']
+    from_pil = to_bgr(Source(None, Image.open(path), 0), 'bgr')
+    assert np.array_equal(from_file, from_pil)
+
+
+def test_the_exif_orientation_is_respected(predictor, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    Image.fromarray(picture()[..., ::-1]).save(tmp_path / 'a.png', exif=exif)
+    found, = predictor(tmp_path / 'a.png', classes=CLASSES)
+    assert found.size == (90, 60)
+    assert same(predictor(Image.open(tmp_path / 'a.png'), classes=CLASSES)[0], found)
+    assert found.plot().size == (60, 90)
+
+
+def test_grey_arrays(predictor):
+    grey = picture()[..., 0]
+    found, = predictor(grey, classes=CLASSES)
+    assert same(predictor(np.repeat(grey[..., None], 3, 2), classes=CLASSES)[0], found)
+
+
+def test_folders_are_read_in_order_and_not_below(folder):
+    names = [source.path.name for source in list_images(folder)]
+    assert names == ['a.png', 'b.png', 'c.png']
+    mixed = list_images([folder / 'inside', picture(), str(folder / 'c.png')])
+    assert [str(source).rsplit('/', 1)[-1] for source in mixed] == ['d.png', 'image 1', 'c.png']
+
+
+def test_results_do_not_depend_on_the_batch(predictor, folder):
+    alone = predictor(folder, classes=CLASSES)
+    together = Predictor(predictor.model, batch_size=3, score_threshold=0.0)(folder,
+                                                                             classes=CLASSES)
+    assert [found.path.name for found in together] == ['a.png', 'b.png', 'c.png']
+    for left, right in zip(alone, together):
+        assert left.labels.tolist() == right.labels.tolist()
+        np.testing.assert_allclose(left.boxes, right.boxes, atol=1e-3)
+        np.testing.assert_allclose(left.scores, right.scores, atol=1e-5)
+
+
+def test_images_of_one_size_go_through_the_model_together(predictor, folder, monkeypatch):
+    sizes = []
+    step = predictor.model.test_step
+    monkeypatch.setattr(predictor.model, 'test_step',
+                        lambda batch: sizes.append(len(batch['inputs'])) or step(batch))
+    done = []
+    Predictor(predictor.model, batch_size=3)(folder, classes=['dog'], progress=done.append)
+    assert sorted(sizes) == [1, 2]
+    assert done == [3]
+
+
+def test_a_vocabulary_is_encoded_once_for_all_images(predictor, folder, monkeypatch):
+    model = copy.deepcopy(predictor.model)
+    calls = []
+    encode = model.text_encoder.forward
+    monkeypatch.setattr(model.text_encoder, 'forward',
+                        lambda *args, **kw: calls.append(1) or encode(*args, **kw))
+    predict = Predictor(model)
+    predict(folder, classes=CLASSES)
+    predict(folder / 'a.png', classes=CLASSES)
+    assert len(calls) == 1
+
+
+def test_more_classes_than_one_prompt_holds(predictor):
+    names = [f'thing number {i}' for i in range(60)]
+    found, = predictor(picture(), classes=names)
+    assert found.classes == tuple(names)
+    assert found.labels.max() < 60
+
+
+@pytest.mark.parametrize('threshold', [0.0, 0.06, 1.0])
+def test_thresholds(predictor, threshold):
+    everything, = predictor(picture(), classes=CLASSES)
+    kept, = predictor(picture(), classes=CLASSES, score_threshold=threshold)
+    assert len(kept) == (everything.scores >= threshold).sum()
+    own, = Predictor(predictor.model, score_threshold=threshold)(picture(), classes=CLASSES)
+    assert same(own, kept)
+
+
+def test_captions(predictor):
+    caption = 'a man walks two dogs'
+    found, = predictor.predict(picture(), caption=caption, phrases=[(0, 5), [(12, 15), (16, 20)]])
+    assert found.classes == ('a man', 'two dogs')
+    automatic, = predictor(picture(), caption=caption, phrases='auto')
+    assert automatic.classes == ('a man', 'two dogs')
+    assert same(predictor(picture(), caption=caption)[0], automatic)
+    swapped, = predictor(picture(), caption=caption, phrases=[(12, 20), (0, 5)])
+    assert sorted(swapped.names) == sorted(automatic.names)
+    assert sorted(swapped.labels) == sorted(1 - automatic.labels)
+
+
+def test_weights_and_config_by_name(predictor, config, tmp_path):
+    save_checkpoint(predictor.model, tmp_path / 'a.safetensors')
+    other = Predictor(config, tmp_path / 'a.safetensors', score_threshold=0.0)
+    assert same(other(picture(), classes=CLASSES)[0], predictor(picture(), classes=CLASSES)[0])
+
+
+def test_the_image_that_was_passed_can_be_drawn_on(predictor, tmp_path):
+    array = picture()
+    save(array, tmp_path / 'a.png')
+    pictures = [np.asarray(found.plot()) for found in predictor(
+        [array, tmp_path / 'a.png', Image.open(tmp_path / 'a.png')], classes=CLASSES)]
+    assert np.array_equal(pictures[0], pictures[1]) and np.array_equal(pictures[0], pictures[2])
+
+
+@pytest.mark.parametrize(('arguments', 'said'), [
+    (dict(), 'neither'),
+    (dict(classes=['dog'], caption='a dog'), 'both'),
+    (dict(classes=[]), 'at least one class name'),
+    (dict(classes='dog'), 'a list of class names'),
+    (dict(classes=['dog', '??']), r"'\?\?'"),
+    (dict(classes=['dog', 'cat', 'dog']), "'dog' again at index 2"),
+    (dict(classes=['dog'], phrases=[(0, 1)]), 'only with a caption'),
+    (dict(caption='a dog', phrases=[(0, 9)]), 'the length of the caption'),
+    (dict(caption='a dog', phrases=[(3, 1)]), r'\(3, 1\)'),
+    (dict(caption='a dog', phrases=[]), 'at least one phrase'),
+    (dict(caption='a dog', phrases='all'), "'all'"),
+    (dict(caption=''), 'noun phrase'),
+    (dict(classes=['dog'], channel_order='hsv'), 'hsv'),
+    (dict(classes=['dog'], score_threshold=2), 'between 0 and 1'),
+])
+def test_words_that_cannot_be_asked_for(predictor, arguments, said):
+    with pytest.raises(UserError, match=said):
+        predictor(picture(), **arguments)
+
+
+def test_a_caption_that_is_too_long(predictor):
+    with pytest.raises(UserError):
+        predictor(picture(), caption='a dog ' * 600)
+
+
+@pytest.mark.parametrize('kept', [0.0, 0.5, 0.95])
+@pytest.mark.parametrize('suffix', ['jpg', 'png'])
+def test_a_truncated_image_is_named(predictor, tmp_path, kept, suffix):
+    path = tmp_path / f'cut.{suffix}'
+    noise = np.random.RandomState(0).randint(0, 256, (60, 90, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[:int(len(data) * kept)])
+    with pytest.raises(UserError, match=f'cut.{suffix}') as caught:
+        predictor([picture(), path], classes=CLASSES)
+    assert '\n' not in str(caught.value)
+    if kept > 0.4:
+        with pytest.raises(UserError, match='image 0'):
+            predictor(Image.open(path), classes=CLASSES)
+
+
+@pytest.mark.parametrize(('images', 'said'), [
+    ('none.png', 'no such file at none.png'),
+    ([], 'an empty list'),
+    (np.zeros((4, 4, 4), np.uint8), r'\(4, 4, 4\)'),
+    (np.zeros((2, 4, 4, 3), np.uint8), r'\(2, 4, 4, 3\)'),
+    (np.zeros((0, 4, 3), np.uint8), r'\(0, 4, 3\)'),
+    (np.zeros((4, 4, 3), np.float32), 'image 0 of float32'),
+    (torch.zeros(3, 4, 4), 'Tensor'),
+    (5, 'int'),
+    ([None], 'NoneType'),
+])
+def test_images_that_are_none(predictor, images, said):
+    with pytest.raises(UserError, match=said):
+        predictor(images, classes=CLASSES)
+
+
+def test_an_empty_folder(predictor, tmp_path):
+    with pytest.raises(UserError, match='none in'):
+        predictor(tmp_path, classes=CLASSES)
+
+
+def test_arguments_of_the_predictor(predictor, config):
+    with pytest.raises(UserError, match='batch size'):
+        Predictor(predictor.model, batch_size=0)
+    with pytest.raises(UserError, match='threshold'):
+        Predictor(predictor.model, score_threshold=-1)
+    with pytest.raises(UserError, match='a detector and a checkpoint'):
+        Predictor(predictor.model, checkpoint='a.pth')
+    with pytest.raises(UserError, match='no such file'):
+        Predictor(config, checkpoint='a.pth')
+
+
+def test_a_config_that_cannot_read_files(predictor):
+    model = copy.copy(predictor.model)
+    model.cfg = copy.deepcopy(predictor.model.cfg)
+    model.cfg.test_pipeline = model.cfg.test_pipeline[1:]
+    with pytest.raises(UserError, match='LoadImageFromFile'):
+        Predictor(model)
+
+
+def test_the_prompt_keeps_the_callers_strings():
+    assert make_prompt(CLASSES, None, None).names == tuple(CLASSES)
+    assert make_prompt(np.array(CLASSES), None, None).names == tuple(CLASSES)
+    assert make_prompt(dict.fromkeys(CLASSES), None, None).names == tuple(CLASSES)
+
+
+def test_a_mask_of_scores_selects(predictor):
+    found, = predictor(picture(), classes=CLASSES)
+    best = found[found.scores >= found.scores[0]]
+    assert dataclasses.asdict(best)['labels'][0] == found.labels[0]
+
+
+@pytest.mark.filterwarnings('ignore:glip-mini has random weights')
+def test_the_mini_model(folder):
+    predict = Predictor('glip-mini', score_threshold=0.0)
+    assert [found.path.name for found in predict(folder, classes=['red circle', 'blue star'])] == \
+        ['a.png', 'b.png', 'c.png']

@@ -1,0 +1,171 @@
+"""The plan of the house: which room imports which, and what no module may contain.
+
+text -> models -> data -> evaluation -> engine -> apis -> cli: imports point left only. Some arrows
+that the order alone would allow are closed as well, so that models and data meet only in what the
+samples carry.
+"""
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / 'glipkit'
+
+OPEN = {'compat', 'errors', 'registry', 'version'}
+MAY_IMPORT = {
+    'compat': set(),
+    'errors': set(),
+    'registry': set(),
+    'version': set(),
+    'text': set(),
+    'models': {'text'},
+    'data': {'text'},
+    'evaluation': {'text', 'data'},
+    'engine': {'text', 'models', 'data', 'evaluation'},
+    'apis': {'text', 'models', 'data', 'evaluation', 'engine'},
+    # Worlds to try things in: made from the outside of the other rooms, used by commands and tests.
+    'testing': {'text', 'data'},
+    'cli': {'text', 'models', 'data', 'evaluation', 'engine', 'apis', 'testing'},
+    '__init__': {'apis'},
+}
+OUTSIDE = {'tools', 'data_prep', 'tests', 'conftest'}
+DEBUGGERS = {'pdb', 'ipdb', 'pudb', 'code'}
+
+FILES = sorted(PACKAGE.rglob('*.py'))
+SCRIPTS = sorted(p for folder in ('tools', 'data_prep') for p in (ROOT / folder).rglob('*.py'))
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix('').parts
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+MODULES = {module_name(p): p for p in FILES}
+
+
+def room(module):
+    parts = module.split('.')
+    return parts[1] if len(parts) > 1 else '__init__'
+
+
+def imported(tree, path, modules=MODULES):
+    """Dotted names that a syntax tree imports, with relative ones made absolute.
+
+    ``from a import b`` is the module a.b if there is one, and a otherwise.
+    """
+    parents = list(path.relative_to(ROOT).parent.parts)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ''
+            if node.level:
+                above = parents[:len(parents) - node.level + 1]
+                base = '.'.join([*above, base] if base else above)
+            for alias in node.names:
+                full = f'{base}.{alias.name}'
+                yield (full if full in modules else base), node.lineno
+
+
+def parse(path):
+    return ast.parse(path.read_text(encoding='utf-8'), str(path))
+
+
+def identity(path):
+    return str(path.relative_to(ROOT))
+
+
+def problems_of(tree, path):
+    """Everything in a file that the plan does not allow."""
+    here = room(module_name(path))
+    for name, line in imported(tree, path):
+        top = name.split('.')[0]
+        if top in OUTSIDE:
+            yield f'{line}: imports {name}, which is not part of the package'
+        if top == 'glipkit' and name != 'glipkit':
+            there = room(name)
+            if there != here and there not in OPEN | MAY_IMPORT.get(here, set()):
+                yield f'{line}: {here} may not import {name}'
+    yield from leftovers_of(tree, path)
+
+
+def leftovers_of(tree, path):
+    """Traces of debugging, and handlers that swallow everything."""
+    for name, line in imported(tree, path):
+        if name.split('.')[0] in DEBUGGERS:
+            yield f'{line}: imports the debugger {name}'
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler) and node.type is None:
+            yield f'{node.lineno}: bare except'
+        if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'breakpoint':
+            yield f'{node.lineno}: breakpoint()'
+
+
+@pytest.mark.parametrize('path', FILES, ids=identity)
+def test_module_keeps_to_the_plan(path):
+    assert not list(problems_of(parse(path), path))
+
+
+@pytest.mark.parametrize('path', SCRIPTS, ids=identity)
+def test_script_has_no_leftovers(path):
+    assert not list(leftovers_of(parse(path), path))
+
+
+def test_every_room_has_a_rule():
+    found = {room(name) for name in MODULES}
+    assert found <= set(MAY_IMPORT), 'a new room needs its arrows in MAY_IMPORT'
+
+
+@pytest.mark.parametrize('room_name, code, complaint', [
+    ('models', 'from glipkit.data.formats import coco', 'models may not import'),
+    ('models', 'from ..data import coco', 'models may not import'),
+    ('text', 'def f():\n    import glipkit.models', 'text may not import'),
+    ('evaluation', 'from glipkit import models', 'evaluation may not import'),
+    ('engine', 'from tools.train import main', 'not part of the package'),
+    ('data', 'import pdb', 'debugger'),
+    ('data', 'breakpoint()', 'breakpoint'),
+    ('data', 'try:\n    pass\nexcept:\n    pass', 'bare except'),
+    ('engine', 'from glipkit.models import heads\nfrom ..text import prompts', None),
+    ('text', 'from glipkit.errors import UserError\nfrom . import spans\nimport torch', None),
+])
+def test_the_check_itself(room_name, code, complaint):
+    found = list(problems_of(ast.parse(code), PACKAGE / room_name / 'example.py'))
+    if complaint is None:
+        assert not found
+    else:
+        assert len(found) == 1 and complaint in found[0]
+
+
+def test_no_cycles():
+    """No module needs, while it is loaded, one that needs it."""
+    graph = {}
+    for name, path in MODULES.items():
+        tree = parse(path)
+        # What stands inside functions runs later and cannot lock up the loading.
+        tree.body = [node for node in tree.body
+                     if not isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+        graph[name] = {target for target, _ in imported(tree, path) if target in MODULES}
+
+    done, trail = set(), []
+
+    def visit(name):
+        if name in trail:
+            pytest.fail('cycle: ' + ' -> '.join([*trail[trail.index(name):], name]))
+        if name not in done:
+            trail.append(name)
+            for target in sorted(graph[name]):
+                visit(target)
+            done.add(trail.pop())
+
+    for name in sorted(graph):
+        visit(name)
+
+
+@pytest.mark.parametrize('name', sorted(MODULES))
+def test_module_imports(name, capsys):
+    importlib.import_module('mmdet.datasets')  # says on import what it does without
+    capsys.readouterr()
+    importlib.import_module(name)
+    assert capsys.readouterr().out == ''

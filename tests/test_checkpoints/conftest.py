@@ -1,0 +1,13 @@
+"""Fixtures of the checkpoint tests."""
+from __future__ import annotations
+
+import pytest
+
+from glipkit.models.checkpoints import Structure
+
+from .tiny import TINY, UNFUSED
+
+
+@pytest.fixture(params=[TINY, UNFUSED], ids=['fused', 'unfused'])
+def structure(request: pytest.FixtureRequest) -> Structure:
+    return request.param

@@ -1,0 +1,71 @@
+"""The command line as a whole: help, commands, errors, exit codes."""
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from glipkit.cli import main as cli
+from glipkit.errors import UserError
+
+
+@pytest.mark.parametrize('words', [[], *[[name] for name in cli.COMMANDS]])
+def test_every_level_has_help_with_examples(run, words):
+    ran = run(*words, '--help')
+    assert ran.code == 0
+    assert 'examples:' in ran.out
+    assert f'glipkit {" ".join(words)}'.strip() in ran.out.split('examples:')[1]
+
+
+def test_the_table_of_commands_says_what_the_commands_say():
+    for name, summary in cli.COMMANDS.items():
+        subparsers = cli.Parser().add_subparsers()
+        importlib.import_module(f'glipkit.cli.{name}').add_parser(subparsers)
+        assert {action.dest: action.help for action in subparsers._choices_actions} == \
+            {name: summary}
+
+
+def test_help_imports_no_command_and_no_model():
+    code = ('import sys, glipkit.cli.main as m\n'
+            'try: m.main(["--help"])\n'
+            'except SystemExit: pass\n'
+            'bad = [n for n in sys.modules if n.startswith(("glipkit.cli.", "mmdet.", '
+            '"glipkit.models", "supervision")) and n != "glipkit.cli.main"]\n'
+            'sys.exit(str(bad) if bad else 0)')
+    subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize('words', [[], ['fly'], ['convert'], ['convert', 'a', 'b', '--to', 'onnx'],
+                                   ['predict', 'a.png'], ['--nothing'],
+                                   ['predict', 'a.png', '--classes', 'a', '--caption', 'b'],
+                                   ['predict', 'a.png', '--classes', 'a', '--threshold', 'x']])
+def test_wrong_usage_is_one_line(refuse, words):
+    assert '--help' in refuse(*words)
+
+
+def test_the_version(run):
+    assert run('--version').out.startswith('glipkit ')
+
+
+@pytest.mark.parametrize(('raised', 'code', 'said'), [
+    (UserError('a thing', 'two\nlines', 'do this'), 2,
+     'glipkit env: error: expected a thing; got two lines; do this\n'),
+    (KeyboardInterrupt(), 130, 'glipkit env: interrupted\n'),
+])
+def test_errors_become_exit_codes(run, monkeypatch, raised, code, said):
+    def fail(args):
+        raise raised
+
+    monkeypatch.setattr('glipkit.cli.env.run', fail)
+    assert run('env') == (code, '', said)
+
+
+def test_an_error_of_the_program_is_not_hidden(run, monkeypatch):
+    def fail(args):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr('glipkit.cli.env.run', fail)
+    with pytest.raises(ZeroDivisionError):
+        run('env')

@@ -1,0 +1,158 @@
+"""``glipkit predict`` on files."""
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from PIL import Image
+
+from glipkit.cli.predict import _classes, _phrases
+from glipkit.errors import UserError
+
+
+@pytest.fixture
+def predict(files):
+    """The words of a command line with the tiny model."""
+
+    def words(*rest: object) -> list[object]:
+        return ['predict', *rest, '--config', files.config, '--checkpoint', files.checkpoint,
+                '--threshold', '0']
+
+    return words
+
+
+def test_everything_is_saved(run, predict, images, tmp_path):
+    ran = run(*predict(images, '--classes', 'red dog, Katze', '--out', tmp_path / 'out',
+                       '--save-images', '--csv', '--json'))
+    assert ran.code == 0
+    assert '20 found in 2 images: ' in ran.out and f'saved to {tmp_path / "out"}' in ran.out
+    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == \
+        ['a.jpg', 'b.jpg', 'predictions.csv', 'predictions.json']
+    content = json.loads((tmp_path / 'out' / 'predictions.json').read_text())
+    assert [one['image'] for one in content] == [str(images / 'a.png'), str(images / 'b.png')]
+    assert (content[0]['width_px'], content[0]['height_px']) == (90, 60)
+    first = content[0]['detections'][0]
+    assert first['name'] == ['red dog', 'Katze'][first['label']]
+    with (tmp_path / 'out' / 'predictions.csv').open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 20
+    assert float(rows[0]['x2_px']) == pytest.approx(first['box_xyxy_px'][2], abs=0.01)
+    assert Image.open(tmp_path / 'out' / 'a.jpg').size == (90, 60)
+
+
+def test_without_a_wish_nothing_is_saved(run, predict, images, tmp_path):
+    ran = run(*predict(images / 'a.png', '--caption', 'a man walks two dogs'))
+    assert ran.code == 0
+    assert 'found in 1 image: ' in ran.out and 'two dogs' in ran.out
+    assert not list((tmp_path / 'here').iterdir())
+
+
+def test_out_alone_saves_json_and_flags_alone_take_a_default_folder(run, predict, images,
+                                                                    tmp_path):
+    run(*predict(images, '--classes', 'dog', '--out', tmp_path / 'x'))
+    assert [p.name for p in (tmp_path / 'x').iterdir()] == ['predictions.json']
+    run(*predict(images, '--classes', 'dog', '--csv'))
+    assert [p.name for p in (tmp_path / 'here' / 'predictions').iterdir()] == ['predictions.csv']
+
+
+def test_images_of_one_name_get_pictures_of_their_own(run, predict, images, tmp_path):
+    other = tmp_path / 'other'
+    other.mkdir()
+    (other / 'a.png').write_bytes((images / 'a.png').read_bytes())
+    run(*predict(images, other, '--classes', 'dog', '--out', tmp_path / 'x', '--save-images'))
+    assert sorted(p.name for p in (tmp_path / 'x').iterdir()) == ['a.jpg', 'a_2.jpg', 'b.jpg']
+
+
+def test_the_weights_that_come_with_glipkit_are_used(run, files, images, monkeypatch):
+    asked = []
+    monkeypatch.setattr('glipkit.apis.build.shipped_weights',
+                        lambda path: asked.append(path) or files.checkpoint)
+    ran = run('predict', images / 'a.png', '--config', files.config, '--classes', 'dog')
+    assert ran.code == 0
+    assert [str(path) for path in asked] == [files.config]
+
+
+def test_phrases():
+    assert _phrases('0-5,9-20') == [(0, 5), (9, 20)]
+    assert _phrases('auto') == 'auto'
+    for bad in ('0', '0-5-9', 'a-b', '', '5'):
+        with pytest.raises(UserError):
+            _phrases(bad)
+
+
+def test_classes():
+    assert _classes(' traffic light ,dog') == ['traffic light', 'dog']
+    assert _classes(' ') == []
+
+
+@pytest.mark.parametrize(('words', 'said'), [
+    (['--classes', ''], 'at least one class name'),
+    (['--classes', 'dog,,cat'], "''"),
+    (['--classes', 'dog, ??'], "'??'"),
+    (['--classes', 'dog, dog'], "'dog' again"),
+    (['--caption', 'a dog', '--phrases', '0-99'], 'the length of the caption'),
+    (['--caption', 'a dog', '--phrases', '4-1'], '(4, 1)'),
+    (['--caption', 'a dog', '--phrases', 'x'], "'x'"),
+    (['--caption', 'running'], 'noun phrase'),
+    (['--classes', 'dog', '--phrases', '0-1'], 'only with a caption'),
+])
+def test_words_that_cannot_be_asked_for(refuse, predict, images, words, said):
+    assert said in refuse(*predict(images, *words))
+
+
+def test_a_missing_image(refuse, predict, images):
+    assert 'none.png' in refuse(*predict(images, images / 'none.png', '--classes', 'dog'))
+
+
+def test_a_truncated_image_is_named_and_nothing_is_saved(refuse, predict, images, tmp_path):
+    whole = (images / 'b.png').read_bytes()
+    (images / 'b.png').write_bytes(whole[:len(whole) // 2])
+    assert 'b.png' in refuse(*predict(images, '--classes', 'dog', '--out', tmp_path / 'x',
+                                      '--save-images', '--csv', '--json'))
+
+
+def test_an_empty_folder(refuse, predict, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    assert 'none in' in refuse(*predict(tmp_path / 'empty', '--classes', 'dog'))
+
+
+def test_a_missing_checkpoint(refuse, files, images):
+    assert 'none.pth' in refuse('predict', images, '--config', files.config, '--checkpoint',
+                                'none.pth', '--classes', 'dog')
+
+
+def test_a_model_without_weights(refuse, files, images):
+    assert '--checkpoint FILE' in refuse('predict', images, '--config', files.config,
+                                         '--classes', 'dog')
+
+
+def test_a_checkpoint_of_another_model(refuse, files, images, tmp_path):
+    config = tmp_path / 'other_test.py'
+    with open(files.config) as file:
+        config.write_text(file.read().replace('num_blocks=1', 'num_blocks=2'))
+    said = refuse('predict', images, '--config', config, '--checkpoint', files.checkpoint,
+                  '--classes', 'dog')
+    assert '2 blocks' in said and '1 block ' in said and 'missing: bbox_head.tower.1.' in said
+
+
+def test_a_config_with_an_unknown_key(refuse, files, images, tmp_path):
+    config = tmp_path / 'other_test.py'
+    with open(files.config) as file:
+        config.write_text(file.read().replace('max_tokens=40', 'max_token=40'))
+    assert "'max_token'" in refuse('predict', images, '--config', config, '--checkpoint',
+                                   files.checkpoint, '--classes', 'dog')
+
+
+@pytest.mark.parametrize('words', [['--threshold', '2'], ['--batch-size', '0'],
+                                   ['--device', 'nowhere'], ['--config', 'glip-none']])
+def test_arguments_outside_their_range(refuse, predict, images, words):
+    refuse(*predict(images, '--classes', 'dog'), *words)
+
+
+def test_out_that_is_a_file(refuse, predict, images, tmp_path):
+    (tmp_path / 'x').touch()
+    assert 'a folder for --out' in refuse(*predict(images, '--classes', 'dog', '--out',
+                                                   tmp_path / 'x'))
+    assert 'a folder that can be made' in refuse(*predict(
+        images, '--classes', 'dog', '--out', tmp_path / 'x' / 'y', '--save-images'))

@@ -1,0 +1,60 @@
+"""Parameter groups of the official solver, and autocast on a CPU."""
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from glipkit.engine.optim.autocast import AutocastOptimWrapper
+from glipkit.engine.optim.constructor import GroundingOptimConstructor
+
+
+class Model(nn.Module):
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text_encoder = nn.Linear(2, 2)
+        self.head = nn.Linear(2, 2)
+        self.norm = nn.LayerNorm(2)
+        self.bias_lang = nn.Parameter(torch.zeros(2))
+        self.frozen = nn.Parameter(torch.zeros(2), requires_grad=False)
+
+    def forward(self, x):
+        return self.head(x)
+
+
+def build(**rules):
+    constructor = GroundingOptimConstructor(
+        dict(optimizer=dict(type='AdamW', lr=1e-4, weight_decay=1e-2)), rules)
+    return constructor(Model()).optimizer
+
+
+def test_rules_of_the_official_solver():
+    with DefaultScope.overwrite_default_scope('glipkit'):
+        optimizer = build(lr_mults={'text_encoder.': 0.1}, bias_lr_mult=2., bias_decay_mult=0.)
+    found = {}
+    for group in optimizer.param_groups:
+        for parameter in group['params']:
+            found.setdefault((group['lr'], group['weight_decay']), []).append(parameter.shape)
+    assert {key: len(value) for key, value in found.items()} == {
+        (1e-5, 1e-2): 1,  # text_encoder.weight
+        (2e-5, 0.): 1,  # text_encoder.bias
+        (1e-4, 1e-2): 2,  # head.weight, norm.weight: norms are decayed
+        (2e-4, 0.): 3,  # head.bias, norm.bias, bias_lang
+    }
+
+
+def test_unknown_rules_and_prefixes_are_refused():
+    with pytest.raises(ValueError, match='norm_decay_mult'):
+        build(norm_decay_mult=0.)
+    with pytest.raises(ValueError, match='bert'):
+        build(lr_mults={'bert.': 0.1})
+
+
+def test_autocast_wrapper_computes_in_bf16_and_keeps_float32_weights():
+    model = Model()
+    wrapper = AutocastOptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    with wrapper.optim_context(model):
+        out = model(torch.ones(1, 2))
+    assert out.dtype == torch.bfloat16
+    wrapper.update_params(out.float().sum())
+    assert all(p.dtype == torch.float32 for p in model.parameters())

@@ -1,0 +1,139 @@
+"""Training through the command line: kills, resumes, processes, precision, errors."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from glipkit.apis.report import read_scalars
+from glipkit.apis.training import load_config, set_max_iters
+from glipkit.cli.main import main
+from glipkit.models.checkpoints import read_training_checkpoint
+
+REPOSITORY = Path(__file__).parents[2]
+KILLER = '''
+import os, signal, sys
+from glipkit.cli.main import main
+from glipkit.engine.hooks.iter_seed import IterSeedHook
+
+def kill(self, runner, batch_idx, **_):
+    if batch_idx == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+IterSeedHook.after_train_iter = kill
+sys.exit(main(sys.argv[1:]))
+'''
+
+
+def run(*arguments: str, program: tuple[str, ...] = ('-m', 'glipkit.cli.main')):
+    environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(REPOSITORY))
+    return subprocess.run([sys.executable, *program, *map(str, arguments)], env=environment,
+                          capture_output=True, text=True, timeout=300)
+
+
+def final(work_dir: Path, name: str = 'iter_8.pth') -> dict:
+    return read_training_checkpoint(work_dir / name)
+
+
+def test_a_killed_run_resumes_to_the_same_weights(config, tmp_path):
+    """SIGKILL after 5 iterations with a checkpoint at 3: weights, averages, losses and AP of an
+    uninterrupted run come out."""
+    whole = run('train', config, '--work-dir', tmp_path / 'whole')
+    assert whole.returncode == 0, whole.stderr
+    killed = run('train', config, '--work-dir', tmp_path / 'killed', program=('-c', KILLER))
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / 'killed' / 'iter_8.pth').exists()
+    resumed = run('train', config, '--work-dir', tmp_path / 'killed', '--resume')
+    assert resumed.returncode == 0, resumed.stderr
+    a, b = final(tmp_path / 'whole'), final(tmp_path / 'killed')
+    assert 'ema_state_dict' in a
+    for part in ('state_dict', 'ema_state_dict'):
+        assert a[part].keys() == b[part].keys()
+        for key in a[part]:
+            assert torch.equal(a[part][key], b[part][key]), key
+    losses = [[(e['step'], e['loss']) for e in read_scalars(tmp_path / d).training]
+              for d in ('whole', 'killed')]
+    assert len(losses[0]) == 8 and losses[0] == losses[1]
+
+
+def test_two_processes_train_on_gloo(config, tmp_path):
+    result = run('--nproc_per_node=2', '--master_port=29631', REPOSITORY / 'tools/train.py', config,
+                 '--launcher', 'pytorch', '--work-dir', tmp_path / 'two', '--cfg-options',
+                 'train_cfg.max_iters=2', program=('-m', 'torch.distributed.run'))
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert final(tmp_path / 'two', 'iter_2.pth')['meta']['iter'] == 2
+    metrics = read_scalars(tmp_path / 'two').evaluations[-1]
+    assert 0 <= metrics['coco/AP50'] <= 1
+
+
+def test_two_processes_see_the_batch_of_one(config, tmp_path):
+    """Two ranks with one image each make the step of one process with two images."""
+    options = ['--cfg-options', 'train_cfg.max_iters=1', 'train_cfg.val_interval=100',
+               'default_hooks.checkpoint.interval=1', 'model.bbox_head.fusion.dropout=0',
+               'model.text_encoder.dropout=0', 'model.bbox_head.text_layer.dropout=0',
+               'model.backbone.drop_path_rate=0']
+    one = run('train', config, '--work-dir', tmp_path / 'one', *options)
+    assert one.returncode == 0, one.stderr
+    two = run('--nproc_per_node=2', '--master_port=29632', REPOSITORY / 'tools/train.py', config,
+              '--launcher', 'pytorch', '--work-dir', tmp_path / 'two', *options,
+              'train_dataloader.batch_size=1', program=('-m', 'torch.distributed.run'))
+    assert two.returncode == 0, two.stderr[-3000:]
+    a, b = (final(tmp_path / d, 'iter_1.pth')['ema_state_dict'] for d in ('one', 'two'))
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], atol=1e-5, rtol=1e-4, msg=key)
+
+
+def test_bf16_training_and_test_of_its_checkpoint(config, tmp_path, capsys):
+    work_dir = tmp_path / 'bf16'
+    assert main(['train', str(config), '--work-dir', str(work_dir), '--amp']) == 0
+    assert all(0 < e['loss'] < 100 for e in read_scalars(work_dir).training)
+    out = tmp_path / 'metrics.json'
+    assert main(['test', str(config), str(work_dir / 'iter_8.pth'), '--work-dir',
+                 str(tmp_path / 'test'), '--out', str(out)]) == 0
+    metrics = json.loads(out.read_text())
+    logged = read_scalars(work_dir).evaluations[-1]
+    assert metrics['coco/AP50'] == pytest.approx(logged['coco/AP50'])
+    assert {'coco/seen_AP50', 'coco/unseen_AP50', 'coco/caption_only_AP50'} <= set(metrics)
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['train', 'glip-x'], 'glip-x'),
+    (['train', 'missing.py'], 'missing.py'),
+    (['train', '{config}', '--cfg-options', 'modle.x=1'], "'modle'"),
+    (['train', '{config}', '--cfg-options', 'model.bbox_head.colour=1'], "'colour'"),
+    (['train', '{config}', '--cfg-options', 'model.type=GLIPP'], 'GLIPP'),
+    (['train', '{config}', '--cfg-options', 'train_dataloader.dataset.sources=1'], "'sources'"),
+    (['train', '{config}', '--resume', 'missing.pth'], 'missing.pth'),
+    (['train', '{config}', '--cfg-options',
+      'train_dataloader.dataset.datasets.0.ann_file=no.json'], 'no.json'),
+    (['test', '{config}', 'missing.pth'], 'missing.pth'),
+])
+def test_bad_input_is_one_line_and_exit_code_2(config, tmp_path, capsys, arguments, message):
+    work_dir = tmp_path / 'work'
+    arguments = [a.format(config=config) for a in arguments]
+    capsys.readouterr()
+    assert main([*arguments, '--work-dir', str(work_dir)]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message in error and 'expected' in error and 'got' in error
+    assert not list(tmp_path.glob('work/*.pth'))
+
+
+def test_misspelt_top_level_key(config, tmp_path):
+    from glipkit.errors import UserError
+    config.write_text(config.read_text() + '\noptim_wraper = dict()\n')
+    with pytest.raises(UserError, match='optim_wrapper'):
+        load_config(str(config))
+
+
+def test_longer_schedule(config):
+    cfg = load_config('glip-mini')
+    before = cfg.train_cfg.max_iters
+    set_max_iters(cfg, 2 * before)
+    assert cfg.train_cfg.max_iters == 2 * before
+    assert max(s['end'] for s in cfg.param_scheduler) == 2 * before

@@ -1,0 +1,160 @@
+import json
+import multiprocessing
+
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.evaluator import Evaluator
+from mmengine.structures import InstanceData
+
+from glipkit.errors import UserError
+from glipkit.evaluation import GroundingCocoMetric
+from glipkit.registry import METRICS
+
+CLASSES = {3: 'dog', 8: 'cat', 20: 'cow'}
+
+
+@pytest.fixture
+def ann_file(tmp_path):
+    content = dict(
+        images=[dict(id=i, file_name=f'{i}.png', width=200, height=100) for i in (1, 2, 9)],
+        categories=[dict(id=i, name=name) for i, name in reversed(CLASSES.items())],
+        annotations=[
+            dict(id=0, image_id=1, category_id=3, bbox=[10, 10, 40, 50], area=2000, iscrowd=0),
+            dict(id=1, image_id=1, category_id=8, bbox=[100, 10, 50, 50], area=2500, iscrowd=0),
+            dict(id=2, image_id=2, category_id=8, bbox=[0, 0, 40, 40], area=1600, iscrowd=0),
+        ])
+    path = tmp_path / 'val.json'
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def predicted(img_id, found=(), text=('cat', 'dog', 'cow')):
+    """found: (label, inclusive box, score)."""
+    sample = DetDataSample(metainfo=dict(img_id=img_id, text=text))
+    sample.pred_instances = InstanceData(
+        labels=torch.tensor([f[0] for f in found], dtype=torch.int64),
+        bboxes=torch.tensor([f[1] for f in found], dtype=torch.float32).reshape(-1, 4),
+        scores=torch.tensor([f[2] for f in found], dtype=torch.float32))
+    return sample
+
+
+# The boxes of the file in inclusive pixels; the prompts name the classes in changing order.
+PERFECT = [
+    predicted(1, [(1, [10, 10, 49, 59], .9), (0, [100, 10, 149, 59], .8)]),
+    predicted(2, [(2, [0, 0, 39, 39], .7)], text=('cow', 'dog', 'cat')),
+    predicted(9),
+]
+
+
+def evaluate(samples, *args, size=None, **kwargs):
+    evaluator = Evaluator(GroundingCocoMetric(*args, **kwargs))
+    for sample in samples:
+        evaluator.process([sample])
+    return evaluator.evaluate(size or len(samples))
+
+
+def test_labels_and_boxes_find_their_ground_truth(ann_file, tmp_path):
+    metrics = evaluate(PERFECT, ann_file, groups=dict(seen=['dog', 'cow'], unseen=['cat']),
+                       outfile_prefix=str(tmp_path / 'out' / 'result'), classwise=True)
+    assert metrics['coco/AP'] == pytest.approx(1) == metrics['coco/unseen_AP50']
+    assert set(metrics) == {f'coco/{group}{name}' for group in ('', 'seen_', 'unseen_')
+                            for name in ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl')}
+    written = json.loads((tmp_path / 'out' / 'result.bbox.json').read_text())
+    assert written == [
+        dict(image_id=1, category_id=3, bbox=[10, 10, 40, 50], score=pytest.approx(.9)),
+        dict(image_id=1, category_id=8, bbox=[100, 10, 50, 50], score=pytest.approx(.8)),
+        dict(image_id=2, category_id=8, bbox=[0, 0, 40, 40], score=pytest.approx(.7)),
+    ]
+    assert [p.name for p in (tmp_path / 'out').iterdir()] == ['result.bbox.json']
+
+
+def test_groups_from_a_file_and_another_prefix(ann_file, tmp_path):
+    path = tmp_path / 'splits.json'
+    path.write_text(json.dumps(dict(seen=['dog'], unseen=['cat'], later=[])))
+    wrong_cat = [PERFECT[0], predicted(2, [(0, [0, 0, 39, 9], .95)]), PERFECT[2]]
+    metrics = evaluate(wrong_cat, ann_file, groups=str(path), prefix='val')
+    assert metrics['val/seen_AP50'] == pytest.approx(1)
+    # a false positive first, then one of two: precision 0.5 on 51 of 101 recall points
+    assert metrics['val/unseen_AP50'] == pytest.approx(.5 * 51 / 101)
+    assert metrics['val/later_AP'] == -1
+
+
+def test_nothing_found_is_zero(ann_file):
+    for samples in ([predicted(1), predicted(2), predicted(9)], []):
+        metrics = evaluate(samples, ann_file, groups=dict(unseen=['cat']), size=3)
+        assert metrics['coco/AP'] == metrics['coco/unseen_AP50'] == 0
+
+
+def test_images_that_were_not_asked_about_are_left_out_and_it_is_said(ann_file, monkeypatch):
+    log = []
+    monkeypatch.setattr('glipkit.evaluation.metrics.coco.print_log', lambda *a: log.append(a))
+    assert evaluate(PERFECT[:1], ann_file)['coco/AP'] == pytest.approx(1)
+    evaluate(PERFECT, ann_file)
+    (first, _, warning), (second, _, info) = log
+    assert '1 of 3 images' in first and '3 of 3 images' in second and warning > info
+    assert 'IoU 0.50:0.05:0.95' in second and '3 classes' in second and ann_file in second
+
+
+def test_a_repeated_image_counts_once(ann_file):
+    assert evaluate([*PERFECT, PERFECT[0]], ann_file)['coco/AP'] == pytest.approx(1)
+
+
+def test_the_same_metric_evaluates_again(ann_file):
+    evaluator = Evaluator(GroundingCocoMetric(ann_file))
+    results = []
+    for _ in range(2):
+        for sample in PERFECT:
+            evaluator.process([sample])
+        results.append(evaluator.evaluate(3))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize('sample, message', [
+    (predicted(1, text=('cat', 'dgo')), 'dgo'),
+    (predicted(77), 'img_id 77'),
+    (predicted(1, text='a caption'), 'a caption'),
+])
+def test_what_the_file_does_not_know(ann_file, sample, message):
+    with pytest.raises(UserError, match=message) as caught:
+        GroundingCocoMetric(ann_file).process({}, [sample.to_dict()])
+    assert 'val.json' in str(caught.value)
+
+
+@pytest.mark.parametrize('groups, message', [
+    (dict(unseen=['cta']), 'cta'), (dict(unseen='cat'), 'list of class names'),
+    (['cat'], 'groups'), ('nowhere.json', 'nowhere.json')])
+def test_bad_groups(ann_file, groups, message):
+    with pytest.raises(UserError, match=message):
+        GroundingCocoMetric(ann_file, groups=groups)
+
+
+def test_bad_files(tmp_path):
+    with pytest.raises(UserError, match='nowhere.json'):
+        GroundingCocoMetric(str(tmp_path / 'nowhere.json'))
+
+
+def test_registered(ann_file):
+    metric = METRICS.build(dict(type='GroundingCocoMetric', ann_file=ann_file))
+    assert isinstance(metric, GroundingCocoMetric)
+
+
+def _one_rank(rank, ann_file, store, queue):
+    torch.distributed.init_process_group('gloo', f'file://{store}', rank=rank, world_size=2)
+    # mmengine's sampler gives rank 1 the first image again to even out the ranks
+    samples = [PERFECT[0], PERFECT[2]] if rank == 0 else [PERFECT[1], PERFECT[0]]
+    queue.put((rank, evaluate(samples, ann_file, size=3)))
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes(ann_file, tmp_path):
+    context = multiprocessing.get_context('fork')
+    queue = context.Queue()
+    workers = [context.Process(target=_one_rank, args=(r, ann_file, tmp_path / 'store', queue))
+               for r in range(2)]
+    for worker in workers:
+        worker.start()
+    results = dict(queue.get(timeout=60) for _ in workers)
+    for worker in workers:
+        worker.join(timeout=60)
+    assert results[0] == results[1] == evaluate(PERFECT, ann_file)

@@ -1,0 +1,71 @@
+"""The CPU deformable convolution against torchvision's, forward and backward."""
+import pytest
+import torch
+from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
+
+from glipkit.models.heads.deform_conv import deform_conv2d
+from glipkit.models.heads.dyhead import DyConv, read_flat
+
+
+def inputs(stride: int, batch: int = 2, size: tuple[int, int] = (6, 7)) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(stride)
+    h, w = ((s - 1) // stride + 1 for s in size)
+    draw = lambda *shape: torch.randn(  # noqa: E731
+        *shape, dtype=torch.float64, generator=generator).requires_grad_()
+    return [draw(batch, 4, *size), draw(batch, 18, h, w), draw(batch, 9, h, w),
+            draw(5, 4, 3, 3), draw(5)]
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('shift', [0.3, 1.0, 8.0])
+def test_equals_torchvision(stride, shift):
+    x, offset, mask, weight, bias = inputs(stride)
+    ours = deform_conv2d(x, offset * shift, mask, weight, bias, stride)
+    theirs = torchvision_deform_conv2d(x, offset * shift, weight, bias, stride, 1, mask=mask)
+    torch.testing.assert_close(ours, theirs)
+    grad = torch.randn_like(ours)
+    for a, b in zip(torch.autograd.grad(ours, (x, offset, mask, weight, bias), grad),
+                    torch.autograd.grad(theirs, (x, offset, mask, weight, bias), grad)):
+        torch.testing.assert_close(a, b)
+
+
+def test_gradcheck():
+    arguments = inputs(2, batch=2, size=(4, 5))
+    assert torch.autograd.gradcheck(lambda *a: deform_conv2d(*a, stride=2), arguments)
+
+
+def test_zero_offsets_are_an_ordinary_convolution():
+    x, offset, mask, weight, bias = inputs(1)
+    ours = deform_conv2d(x, offset * 0, torch.ones_like(mask), weight, bias, 1)
+    torch.testing.assert_close(ours, torch.nn.functional.conv2d(x, weight, bias, padding=1))
+
+
+def test_larger_buffers_are_read_from_their_start():
+    buffer = torch.arange(2 * 2 * 4 * 6).view(2, 2, 4, 6)
+    head = read_flat(buffer, (2, 3))
+    assert head.shape == (2, 2, 2, 3)
+    assert head[0].flatten().tolist() == list(range(12))
+    assert head[1].flatten().tolist() == list(range(48, 60))
+    assert read_flat(buffer, (4, 6)) is buffer
+
+
+def test_dyconv_keeps_shapes_and_gives_gradients_to_all_levels():
+    torch.manual_seed(0)
+    block = DyConv(channels=16, num_groups=4)
+    levels = [torch.randn(2, 16, h, w, requires_grad=True) for h, w in ((7, 9), (4, 5), (2, 3))]
+    outputs = block(levels)
+    assert [o.shape for o in outputs] == [level.shape for level in levels]
+    outputs[1].sum().backward()
+    assert all(level.grad.abs().sum() > 0 for level in levels)
+    assert all(p.grad is not None for p in block.parameters())
+
+
+def test_dyconv_under_bf16_autocast_stays_close():
+    torch.manual_seed(0)
+    block = DyConv(channels=16, num_groups=4)
+    levels = [torch.randn(1, 16, 6, 6), torch.randn(1, 16, 3, 3)]
+    plain = block(levels)
+    with torch.autocast('cpu', torch.bfloat16):
+        half = block(levels)
+    for a, b in zip(plain, half):
+        assert (a - b.float()).abs().max() < 0.05 * a.abs().max() + 0.02

@@ -1,0 +1,38 @@
+"""The weights that come with glipkit still do what their card says, on pictures of another seed."""
+import pytest
+
+from glipkit.apis.build import shipped_weights
+from glipkit.apis.predictor import Predictor
+from glipkit.apis.training import load_config, move_data, test as evaluate
+from glipkit.testing import shapes
+
+SIZE_LIMIT = 25 * 2**20
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('shapes')
+    shapes.build(folder, seed=12345, num_train_det=1, num_train_grd=1, num_val=60, workers=1)
+    return folder
+
+
+def test_zero_shot_ap_on_unseen_combinations(world, tmp_path):
+    cfg = load_config('glip-mini', work_dir=str(tmp_path))
+    move_data(cfg, cfg.data_root, f'{world}/')
+    metrics = evaluate(cfg, str(shipped_weights('glip-mini')))
+    assert metrics['coco/unseen_AP50'] >= 0.6
+    assert metrics['coco/unseen_AP50'] >= 0.8 * metrics['coco/seen_AP50']
+
+
+def test_file_is_small_and_has_a_card():
+    path = shipped_weights('glip-mini')
+    assert path.stat().st_size < SIZE_LIMIT
+    assert 'glipkit train' in path.with_suffix('.md').read_text()
+
+
+def test_predictor_finds_what_it_is_asked_for(world):
+    predict = Predictor('glip-mini', score_threshold=0.4)
+    found = predict(world / 'images/val', classes=['large red plain circle',
+                                                   'small blue striped star'])
+    assert len(found) == 60
+    assert sum(map(len, found)) < 40  # absent things are mostly not found

@@ -1,0 +1,87 @@
+"""Classes of a training prompt: positives kept, negatives drawn, budget respected."""
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glipkit.errors import UserError
+from glipkit.text.negatives import BACKGROUND, sample_classes
+
+NAMES = [f'class {i}' for i in range(365)]
+SHORT = [2] * 365
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.sets(st.integers(0, 59), max_size=20), st.integers(0, 2**32 - 1),
+       st.lists(st.integers(1, 40), min_size=60, max_size=60), st.integers(40, 300))
+def test_budget_uniqueness_and_order_of_claims(positives, seed, lengths, max_tokens):
+    labels = sample_classes(positives, NAMES[:60], lengths, rng(seed), max_tokens=max_tokens)
+    assert labels and len(set(labels)) == len(labels)
+    assert all(type(label) is int and 0 <= label < 60 for label in labels)
+    used = sum(lengths[label] for label in labels)
+    assert used <= max_tokens
+    if sum(lengths[label] for label in positives) <= max_tokens:
+        assert positives <= set(labels)
+    else:  # a positive is missing only if it did not fit beside the other positives
+        kept = sum(lengths[label] for label in positives & set(labels))
+        for label in positives - set(labels):
+            assert lengths[label] > max_tokens - kept
+
+
+def test_number_of_negatives():
+    counts = Counter(
+        len(sample_classes([1, 2], NAMES, SHORT, rng(seed), max_tokens=1000)) - 2
+        for seed in range(2000))
+    assert min(counts) >= 1 and max(counts) == 85
+    # half of the draws ask for all 85, the others are uniform from 1 to 85
+    assert counts[85] / 2000 == pytest.approx(.5 + .5 / 85, abs=.04)
+    others = [n for n in counts.elements() if n < 85]
+    assert np.mean(others) == pytest.approx(42.5, abs=3)
+
+
+def test_positives_in_a_row_count_once_and_order_is_random():
+    seen = {tuple(sample_classes([5, 5, 9], NAMES[:10], [1] * 10, rng(s), num_negatives=0))
+            for s in range(30)}
+    assert seen == {(5, 9), (9, 5)}
+    first = Counter(sample_classes([0], NAMES, SHORT, rng(s), 9, 1.)[0] == 0 for s in range(500))
+    assert first[True] / 500 == pytest.approx(.1, abs=.05)
+
+
+def test_negatives_are_even():
+    drawn = Counter(label for s in range(400)
+                    for label in sample_classes([0], NAMES[:41], [2] * 41, rng(s), 10, 1.))
+    assert drawn[0] == 400
+    assert all(60 < drawn[label] < 145 for label in range(1, 41))  # expected 100
+
+
+def test_background_is_never_drawn():
+    names = [BACKGROUND, 'a', 'b']
+    for seed in range(20):
+        assert 0 not in sample_classes([], names, [1, 1, 1], rng(seed))
+
+
+def test_image_without_boxes_gets_negatives():
+    assert len(sample_classes([], NAMES, SHORT, rng(), full_prob=1.)) == 85
+
+
+def test_small_vocabulary_is_used_up():
+    assert sorted(sample_classes([2], NAMES[:4], [1] * 4, rng(), full_prob=1.)) == [0, 1, 2, 3]
+
+
+def test_same_state_same_prompt():
+    assert sample_classes([3], NAMES, SHORT, rng(7)) == sample_classes([3], NAMES, SHORT, rng(7))
+
+
+@pytest.mark.parametrize('positives, lengths, max_tokens', [
+    ([3], [1, 1, 1], 254), ([-1], [1, 1, 1], 254), ([0], [1, 1], 254), ([0], [9, 9, 9], 8)])
+def test_bad_input(positives, lengths, max_tokens):
+    with pytest.raises(UserError):
+        sample_classes(positives, ['a', 'b', 'c'], lengths, rng(), max_tokens=max_tokens)
