@@ -1,0 +1,67 @@
+# make test    run the tests
+# make demo    make a world, train a small model on it, evaluate it, write a report with pictures
+#              (make demo WORLD=stamps: the same on photographs of real things)
+# make setup   only the environment that both of them make for themselves
+# make clean   remove the environment, caches and build products
+#
+# All of it needs Python 3.10-3.13 with pip, and the package index. Nothing is compiled.
+
+WORLD ?= shapes
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+# The first interpreter that starts, has a version we support, and can make environments. A name
+# on the path may be a shim that does not start, so each is asked.
+CANDIDATES := python3 python3.12 python3.11 python3.13 python3.10 python
+PROBE := import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+ifndef PYTHON
+PYTHON := $(shell for p in $(CANDIDATES); do \
+	$$p -c '$(PROBE)' >/dev/null 2>&1 && { echo $$p; break; }; done)
+endif
+
+# Two stamps say what the environment was made for: the interpreter and this folder (another one
+# means a new environment), and the files that list what goes in (other contents mean pip again).
+KEY := $(firstword $(shell { $(PYTHON) -VV; $(PYTHON) -c 'import sys; print(sys.prefix)'; \
+	pwd; } 2>&1 | cksum))
+CREATED := $(VENV)/created-$(KEY)
+INSTALLED := $(VENV)/installed-$(firstword $(shell cat pyproject.toml setup.py Makefile | cksum))
+
+# Settings from outside that would change what is installed, or from where it is imported.
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV PIP_NO_BUILD_ISOLATION PIP_TARGET PIP_USER MMCV_WITH_OPS
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: setup test demo clean
+
+setup: $(INSTALLED)
+
+test: $(INSTALLED)
+	$(RUN) -m pytest
+
+demo: $(INSTALLED)
+	$(RUN) tools/demo.py --world $(WORLD)
+
+$(CREATED):
+	@test -n '$(PYTHON)' || { echo 'expected Python 3.10 to 3.13 with its venv module; found none' \
+		'among: $(CANDIDATES). Install one, or name it: make PYTHON=/path/to/python3' >&2; exit 2; }
+	rm -rf $(VENV)
+	@# Some systems split ensurepip off: there the pip outside installs one inside.
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv $(VENV) \
+		|| { $(PYTHON) -m venv --without-pip $(VENV) \
+		     && $(PYTHON) -m pip --python $(RUN) install --quiet pip; }
+	$(RUN) -m pip install --quiet --upgrade 'pip>=24.2'
+	touch $@
+
+$(INSTALLED): | $(CREATED)
+	rm -f $(VENV)/installed-*
+	$(RUN) -m pip install --editable '.[test]'
+	@# The libraries ask for two builds of opencv, and both write to cv2/. The one for screens needs
+	@# system libraries that servers and containers lack, so the other one has to come last.
+	$(RUN) -m pip install --quiet --no-deps --force-reinstall \
+		"opencv-python-headless==$$($(RUN) -c \
+		'from importlib.metadata import version; print(version("opencv-python"))')"
+	$(RUN) -m pip check
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
