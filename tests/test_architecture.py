@@ -27,7 +27,9 @@ MAY_IMPORT = {
     'apis': {'text', 'models', 'data', 'evaluation', 'engine'},
     # Worlds to try things in: made from the outside of the other rooms, used by commands and tests.
     'testing': {'text', 'data'},
-    'cli': {'text', 'models', 'data', 'evaluation', 'engine', 'apis', 'testing'},
+    # Paired timings of the other rooms against named peers.
+    'benchmarks': {'text', 'models', 'data', 'evaluation', 'engine', 'apis', 'testing'},
+    'cli': {'text', 'models', 'data', 'evaluation', 'engine', 'apis', 'testing', 'benchmarks'},
     '__init__': {'apis'},
 }
 OUTSIDE = {'tools', 'data_prep', 'tests', 'conftest'}
