@@ -27,8 +27,8 @@ from glipkit.testing.shape_vocabulary import Combination, all_combinations, spli
 from glipkit.testing.world import World, build_world
 
 #: Sizes of the demo's world.
-DEFAULT_TRAIN_DET = 1200
-DEFAULT_TRAIN_GRD = 1200
+DEFAULT_TRAIN_DET = 4000
+DEFAULT_TRAIN_GRD = 4000
 DEFAULT_VAL = 200
 DEFAULT_IMAGE_SIZE = 192
 DEFAULT_SEED = 0
