@@ -12,7 +12,8 @@ BACKGROUND = '__background__'
 
 def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Sequence[int],
                    rng: np.random.Generator, num_negatives: int = 85, full_prob: float = 0.5,
-                   max_tokens: int = 254) -> list[int]:
+                   max_tokens: int = 254,
+                   candidates: Collection[int] | None = None) -> list[int]:
     """Draws the classes of one training prompt: those in the image, and some that are not.
 
     GLIP paper appendix C.1 and the official detection-to-grounding sampler, with these
@@ -34,6 +35,8 @@ def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Se
         full_prob: Probability of asking for all ``num_negatives``; otherwise their number is
             uniform from 1 to ``num_negatives``.
         max_tokens: Budget of the summed lengths: 256 less [CLS] and [SEP].
+        candidates: The labels that may be negatives; None: every one. Positives among them stay
+            positives.
 
     Returns:
         Labels in random order. A positive label is absent only where the budget did not allow
@@ -45,6 +48,7 @@ def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Se
     """
     positives = sorted(set(map(int, positives)))
     _check(positives, names, lengths)
+    _check(sorted(candidates or ()), names, lengths)
     kept: list[int] = []
     left = max_tokens
     for label in rng.permutation(positives).astype(int).tolist():
@@ -53,7 +57,8 @@ def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Se
             left -= lengths[label]
 
     taken = set(positives)
-    pool = [i for i, name in enumerate(names) if i not in taken and name != BACKGROUND]
+    allowed = range(len(names)) if candidates is None else sorted(set(map(int, candidates)))
+    pool = [i for i in allowed if i not in taken and names[i] != BACKGROUND]
     most = min(num_negatives, len(pool))
     if most:
         wanted = most if rng.random() < full_prob else int(rng.integers(1, most + 1))

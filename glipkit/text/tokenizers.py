@@ -77,6 +77,10 @@ class BertTokenizer:
         """Number of word pieces of ``text``, without [CLS] and [SEP]."""
         return len(self._split(text).ids)
 
+    def pieces(self, text: str) -> list[str]:
+        """Word pieces of ``text`` as the vocabulary writes them, without [CLS] and [SEP]."""
+        return self._split(text).tokens
+
     def _encode_one(self, caption: str, max_tokens: int | None,
                     truncate: bool) -> tuple[list[int], list[Span]]:
         pieces = self._split(caption)

@@ -16,8 +16,11 @@ NUMBERS = _words(
     'one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen '
     'sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety '
     'hundred thousand million dozen zero')
-# With a determiner or alone before 'of': 'a couple of dogs' counts dogs.
-QUANTITIES = _words('couple lot lots plenty dozens hundreds thousands number bunch')
+# With a determiner or alone before 'of': 'a couple of dogs' counts dogs, and 'a group of people' is
+# what Flickr30k Entities boxes as one phrase.
+QUANTITIES = _words(
+    'couple lot lots plenty dozens hundreds thousands number bunch pair pairs group groups crowd '
+    'herd herds flock flocks swarm pack pile piles row rows stack stacks half')
 
 PREPOSITIONS = _words(
     'in on at near by with without of under underneath over above below beneath behind beside '
@@ -77,7 +80,7 @@ ADJECTIVES = _words(
     'icy rainy sunny cloudy foggy misty stormy windy messy tidy bushy wavy baggy bulky chubby '
     'skinny sturdy crispy creamy juicy spicy tasty healthy sick dead alive blind deaf male female '
     'left-handed urban rural public private upper lower inner outer far close rear electric '
-    'rich poor proper free safe loose tight blurry hazy dim faint sweet sour bitter cheap '
+    'lush expensive rich poor proper free safe loose tight blurry hazy dim faint sweet sour bitter cheap '
     'american asian african european chinese japanese indian french british english italian '
     'german mexican spanish russian greek korean')
 # Describe before a noun, are things elsewhere: 'an orange cat', 'an orange'.
@@ -151,7 +154,8 @@ _VERBS = _words(
     'smile smoke sniff sort speak spin splash spray spread stand stare stay steer stir stretch '
     'stroll stuff surf surround sweep swim swing take talk taste teach tend think throw tie toss '
     'touch tow travel try turn use visit wait wake walk wander want wash watch wave wear weigh '
-    'wipe work wrap write yawn hurdle balance dress bat')
+    'wipe work wrap write yawn hurdle balance dress bat stop mend reflect shake pull speed share '
+    'bloom pile slump wade wrestle polish repaint sweat shave cuddle sketch scoop squat lurk tumble')
 # As '-s' forms these are things more often than deeds.
 _THINGS_IN_S = _words('cook bat pet slice paint row display board pilot plow dress stuff cast load '
                       'check cover bow exit nap shop present')
