@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
 
@@ -16,6 +17,7 @@ from torch import nn
 from glipkit.apis.build import check_device, load
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import Images, Source, list_images, to_bgr, unreadable
+from glipkit.apis.tasks import TaskServer
 from glipkit.errors import UserError
 from glipkit.registry import TRANSFORMS
 from glipkit.text.phrases import extract_phrases
@@ -23,6 +25,16 @@ from glipkit.text.prompts import Affixes, class_prompt, phrase_prompt
 from glipkit.text.structures import Prompt, Span
 
 Phrases = Sequence[Union[Span, Sequence[Span]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An image on its way into the model, from :meth:`Predictor.prepare`."""
+
+    source: Source
+    names: tuple[str, ...]
+    channel_order: str
+    packed: dict[str, Any]
 
 
 class Predictor:
@@ -39,6 +51,8 @@ class Predictor:
             results do not depend on it.
         score_threshold: Detections below it are left out. What the model itself discards (under
             ``score_threshold`` in its config's ``test_cfg``) does not come back with a lower one.
+        task: A file that ``glipkit tune`` wrote, for all calls that name no other; its classes
+            are those looked for where a call names none.
 
     Raises:
         UserError: As :func:`glipkit.load`; or for numbers outside their range.
@@ -54,7 +68,8 @@ class Predictor:
                  checkpoint: str | Path | None = None,
                  device: str | torch.device = 'cpu',
                  batch_size: int = 1,
-                 score_threshold: float = 0.3) -> None:
+                 score_threshold: float = 0.3,
+                 task: str | Path | None = None) -> None:
         self.batch_size = _check_batch_size(batch_size)
         self.score_threshold = _check_threshold(score_threshold)
         if not isinstance(model, nn.Module):
@@ -64,6 +79,23 @@ class Predictor:
                             'a detector and a checkpoint', 'load it into the detector')
         self.model = model.to(check_device(device)).eval()
         self._load, self._prepare = _pipelines(model.cfg)
+        self._tasks = TaskServer(self.model)
+        self._task = None if task is None else self.load_task(task)
+
+    def load_task(self, path: str | Path, name: str | None = None) -> str:
+        """Gets one more task ready; any number of them share the model.
+
+        Args:
+            path: A file that ``glipkit tune`` wrote.
+            name: What calls refer to it by; default the path.
+
+        Returns:
+            The name.
+
+        Raises:
+            UserError: No task file, or one that belongs to another model.
+        """
+        return self._tasks.load(path, name)
 
     def __call__(self,
                  images: Images,
@@ -72,6 +104,7 @@ class Predictor:
                  phrases: Phrases | str | None = None,
                  *,
                  caption_prompt: Affixes | None = None,
+                 task: str | Path | None = None,
                  score_threshold: float | None = None,
                  channel_order: str = 'bgr',
                  progress: Callable[[int], Any] | None = None) -> list[Detections]:
@@ -86,6 +119,8 @@ class Predictor:
                 takes the caption's noun phrases.
             caption_prompt: Hand-written prompts for some classes, name -> dict(prefix=, name=,
                 suffix=); a class is scored on the words of its ``name``.
+            task: Name or file of a task, for this call; None takes the predictor's own, ``''``
+                the base model. Without classes the task's are looked for.
             score_threshold: For this call, instead of the predictor's.
             channel_order: What the channels of numpy arrays mean: ``'bgr'``, mmdet's and OpenCV's
                 habit, or ``'rgb'``. Files and PIL images leave no doubt.
@@ -97,29 +132,44 @@ class Predictor:
         Raises:
             UserError: For an image, class name, span or argument that cannot be used.
         """
+        task = self._task if task is None else str(task) or None
+        if task is not None and caption is None:
+            classes, caption_prompt = self._tasks.ask(task, classes, caption_prompt)
         prompt = make_prompt(classes, caption, phrases, caption_prompt)
         if channel_order not in ('bgr', 'rgb'):
             raise UserError("'bgr' or 'rgb' as channel_order", repr(channel_order), 'pass one')
         threshold = self.score_threshold if score_threshold is None else \
             _check_threshold(score_threshold)
-        text: dict[str, Any] = {'text': prompt.caption,
-                                'phrases': [list(entity) for entity in prompt.spans]}
+        text = caption_text(prompt)
         if classes is not None:
             text = {'text': prompt.names, 'caption_prompt': caption_prompt}
         sources = list_images(images)
         found: list[Detections] = []
         for begin in range(0, len(sources), self.batch_size):
             chunk = sources[begin:begin + self.batch_size]
-            packed = [self._pack(source, channel_order, text) for source in chunk]
-            found += [_collect(sample, prompt.names, source, channel_order, threshold)
-                      for sample, source in zip(self._run(packed), chunk)]
+            prepared = [self.prepare(source, text, prompt.names, channel_order)
+                        for source in chunk]
+            with self._tasks.using(task):
+                found += self.detect(prepared, threshold)
             if progress is not None:
                 progress(len(chunk))
         return found
 
     predict = __call__
 
-    def _pack(self, source: Source, channel_order: str, text: dict[str, Any]) -> dict[str, Any]:
+    def prepare(self, source: Source, text: dict[str, Any], names: tuple[str, ...],
+                channel_order: str = 'bgr') -> Prepared:
+        """Decodes and resizes one image; safe to call in a thread beside :meth:`detect`.
+
+        Args:
+            source: From `list_images`.
+            text: What the sample is asked for: of a caption, `caption_text`.
+            names: The strings that labels stand for.
+            channel_order: Of arrays.
+
+        Raises:
+            UserError: The image cannot be read.
+        """
         if source.path is not None:
             try:
                 results = self._load({'img_path': str(source.path), 'img_id': source.position})
@@ -133,7 +183,14 @@ class Predictor:
         with DefaultScope.overwrite_default_scope('glipkit'):
             packed = self._prepare({**results, **text})
         packed['data_samples'].set_metainfo(text)
-        return packed
+        return Prepared(source, names, channel_order, packed)
+
+    def detect(self, prepared: Sequence[Prepared],
+               score_threshold: float | None = None) -> list[Detections]:
+        """Detections of prepared images, each with a text of its own; one per image."""
+        threshold = self.score_threshold if score_threshold is None else score_threshold
+        return [_collect(sample, item, threshold)
+                for item, sample in zip(prepared, self._run([item.packed for item in prepared]))]
 
     def _run(self, packed: list[dict[str, Any]]) -> list[Any]:
         """Images of one size together, the others apart: padding never meets an image."""
@@ -148,6 +205,11 @@ class Predictor:
                 for i, sample in zip(members, self.model.test_step(batch)):
                     results[i] = sample
         return results
+
+
+def caption_text(prompt: Prompt) -> dict[str, Any]:
+    """What a sample carries that is asked for the phrases of a caption."""
+    return {'text': prompt.caption, 'phrases': [list(entity) for entity in prompt.spans]}
 
 
 def make_prompt(classes: Sequence[str] | None, caption: str | None,
@@ -195,19 +257,19 @@ def _pipelines(cfg: Config) -> tuple[Callable[[dict], dict], Callable[[dict], di
     return built[0], Compose(built[1:])
 
 
-def _collect(sample: Any, names: tuple[str, ...], source: Source, channel_order: str,
-             threshold: float) -> Detections:
+def _collect(sample: Any, item: Prepared, threshold: float) -> Detections:
     """Detections of one image, from the model's inclusive pixels to exclusive edges."""
     height, width = sample.ori_shape
+    source = item.source
     found: InstanceData = sample.pred_instances.cpu()
     found = found[found.scores >= threshold]
     boxes = found.bboxes.float().numpy() + np.array([0, 0, 1, 1], np.float32)
     boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
     image = source.path if source.path is not None else source.pixels
-    if isinstance(image, np.ndarray) and channel_order == 'bgr':
+    if isinstance(image, np.ndarray) and item.channel_order == 'bgr':
         image = image[..., ::-1] if image.ndim == 3 else image
     return Detections(boxes=boxes.reshape(-1, 4), scores=found.scores.float().numpy(),
-                      labels=found.labels.numpy().astype(np.int64), classes=tuple(names),
+                      labels=found.labels.numpy().astype(np.int64), classes=tuple(item.names),
                       size=(height, width), path=source.path, image=image)
 
 
