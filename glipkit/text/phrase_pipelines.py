@@ -15,8 +15,8 @@ from glipkit.text.structures import Span
 
 Extractor = Callable[[str], 'list[Span]']
 
-# Penn tags. The shape of a chunk is the official demo's (maskrcnn_benchmark/engine/predictor_glip.py:
-# an optional determiner, adjectives, nouns), widened by counts, possessives and participles.
+# Penn tags. The shape of a chunk is the official demo's (an optional determiner, adjectives, nouns;
+# maskrcnn_benchmark/engine/predictor_glip.py), widened by counts, possessives and participles.
 _DETERMINERS = {'DT', 'PDT', 'PRP$', 'WP$', 'CD'}
 _MODIFIERS = {'JJ', 'JJR', 'JJS', 'VBN', 'VBG', 'CD', 'HYPH', ':'}
 _NOUNS = {'NN', 'NNS', 'NNP', 'NNPS'}

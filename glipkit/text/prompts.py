@@ -137,6 +137,7 @@ def _check_names(names: Sequence[str]) -> None:
         raise UserError('at least one class name', 'an empty list', "pass e.g. ['person', 'dog']")
     seen: set[str] = set()
     for i, name in enumerate(names):
+        clean_name(name)  # refuses what is no string, and perhaps not hashable
         if name in seen:
             raise UserError('class names that differ', f'{name!r} again at index {i}',
                             'drop or rename one of them')

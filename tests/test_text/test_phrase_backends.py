@@ -46,10 +46,12 @@ def test_pattern_on_the_hand_written_captions():
 
 def hostile_captions(count=1000, seed=3):
     rng = random.Random(seed)
-    scraps = ['😀', '👩‍👩‍👧', 'مرحبا بالعالم', 'שלום', '\u202eabc\u202c', '<b>a dog</b>', '&nbsp;', '&lt;cat&gt;',
-              '<img src="x.jpg" alt="a red car">', '...', '!!!', '—', "''", '\t', '\n', '\x00', '\u200b',
-              'a man', 'two dogs', 'ｆｕｌｌ ｗｉｄｔｈ', 'ﬁre', 'İstanbul', 'ß', 'e\u0301', '漢字', 'http://x.y/z?a=b',
-              '#tag', '@user', '%s', '{}', '\\n', 'A' * 50, '3.14', '-', "o'clock", '🇩🇪', '\ud7ff', '\ufeff']
+    scraps = [
+        '😀', '👩\u200d👩\u200d👧', 'مرحبا بالعالم', 'שלום', '\u202eabc\u202c', '漢字', '🇩🇪', 'ﬁre',
+        'İstanbul', 'ｆｕｌｌ ｗｉｄｔｈ', 'ß', 'e\u0301', '<b>a dog</b>', '&nbsp;', '&lt;cat&gt;',
+        '<img src="x.jpg" alt="a red car">', '...', '!!!', '—', "''", '\t', '\n', '\x00', '\u200b',
+        'a man', 'two dogs', 'http://x.y/z?a=b', '#tag', '@user', '%s', '{}', '\\n', 'A' * 50,
+        '3.14', '-', "o'clock", '\ud7ff', '\ufeff']
     captions = [''.join(rng.choice((' ', '', ' ')) + rng.choice(scraps)
                         for _ in range(rng.randrange(0, 30))) for _ in range(count - 5)]
     return [*captions, '', '.' * 10000, 'a dog and ' * 1000, 'x' * 10000, '😀' * 3000]
