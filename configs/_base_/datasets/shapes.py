@@ -20,6 +20,17 @@ test_pipeline = [
     dict(type='PackGrounding')
 ]
 
+detection = dict(
+    type='CocoDetection',
+    data_root=data_root,
+    ann_file='annotations/det_train.json',
+    data_prefix=dict(img='images/train_det/'))
+grounding = dict(
+    type='OdvgGrounding',
+    data_root=data_root,
+    ann_file='annotations/grd_train.jsonl',
+    data_prefix=dict(img='images/train_grd/'))
+
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
@@ -27,18 +38,7 @@ train_dataloader = dict(
     dataset=dict(
         type='MixedDataset',
         pipeline=train_pipeline,
-        datasets=[
-            dict(
-                type='CocoDetection',
-                data_root=data_root,
-                ann_file='annotations/det_train.json',
-                data_prefix=dict(img='images/train_det/')),
-            dict(
-                type='OdvgGrounding',
-                data_root=data_root,
-                ann_file='annotations/grd_train.jsonl',
-                data_prefix=dict(img='images/train_grd/'))
-        ]))
+        datasets=[detection, grounding]))
 val_dataloader = dict(
     batch_size=8,
     num_workers=0,

@@ -1,0 +1,12 @@
+"""Self-training, first step: the mini model on detection data alone, whose words are the base words.
+
+Commands:
+    glipkit train configs/glip/glip-mini_shapes_teacher.py
+    glipkit pseudo-label data/shapes/annotations/grd_train.jsonl --images data/shapes/images/train_grd \\
+        --teacher glip-mini --checkpoint work_dirs/glip-mini_shapes_teacher/iter_1300.pth \\
+        --out data/shapes/pseudo
+    glipkit train configs/glip/glip-mini_shapes_student.py
+"""
+_base_ = './glip-mini_shapes.py'
+
+train_dataloader = dict(dataset=dict(datasets=[{{_base_.detection}}]))
