@@ -6,10 +6,8 @@ connection, and leaves everything heavy to its first use.
 """
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 from glipkit.compat import check_versions, serve_operators
+from glipkit.compat.lazy import lazy_names
 from glipkit.version import __version__
 
 check_versions()
@@ -22,14 +20,7 @@ import glipkit.registry  # noqa: E402, F401
 _LAZY = {'load': 'glipkit.apis.build', 'Predictor': 'glipkit.apis.predictor'}
 
 __all__ = ['Predictor', '__version__', 'load']
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    value = getattr(importlib.import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _LAZY)
 
 
 def __dir__() -> list[str]:

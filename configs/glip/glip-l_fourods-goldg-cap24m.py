@@ -23,16 +23,20 @@ model = dict(
 
 other_detection = [
     dict(
-        type='CocoDetection',
-        data_root=f'data/{name}/',
-        ann_file=f'annotations/{name}_train.json',
-        data_prefix=dict(img='train/')) for name in ('openimages', 'visual_genome', 'imagenet_od')
-]
-captions = [
-    dict(
         type='OdvgGrounding',
         data_root=f'data/{name}/',
-        ann_file=f'{name}_grounding.jsonl',
+        ann_file=f'annotations/{name}_train.jsonl',
+        label_map_file=f'annotations/{name}_train_label_map.json',
+        data_prefix=dict(img='train/'))
+    for name in ('openimages', 'visual_genome', 'imagenet_boxes')
+]
+# Packed with other samples' captions as negatives.
+captions = [
+    dict(
+        type='CaptionShards',
+        data_root=f'data/{name}/',
+        ann_file='pseudo',
+        packing=dict(),
         data_prefix=dict(img='images/')) for name in ('cc3m', 'cc12m', 'sbu')
 ]
 train_dataloader = dict(

@@ -3,9 +3,9 @@
 Command: torchrun --nproc_per_node=8 tools/train.py configs/glip/glip-t-c_o365-goldg.py
     --launcher pytorch --amp
 Hardware of the paper: 32 V100, global batch 64, 30 passes. Published: COCO 46.7 AP zero-shot.
-Data beside Objects365: ``data/mdetr_annotations/final_mixed_train_no_coco.jsonl`` with
-``data/gqa/images``, and ``final_flickr_separateGT_train.jsonl`` with ``data/flickr30k_images``,
-both as grounding jsonl.
+Data beside Objects365: MDETR's ``data/mdetr_annotations/final_mixed_train_no_coco.json`` with
+``data/gqa/images``, and ``final_flickr_separateGT_train.json`` with ``data/flickr30k_images``.
+data_prep/mixed_grounding.py cleans the one, data_prep/flickr30k.py makes the other.
 """
 _base_ = [
     '../_base_/models/glip_swin-t.py', '../_base_/datasets/objects365.py',
@@ -16,14 +16,14 @@ _base_ = [
 custom_hooks = [dict(type='IterSeedHook'), dict(type='EMAHook', momentum=0.001)]
 
 mixed_grounding = dict(
-    type='OdvgGrounding',
+    type='MdetrGrounding',
     data_root='data/',
-    ann_file='mdetr_annotations/final_mixed_train_no_coco.jsonl',
+    ann_file='mdetr_annotations/final_mixed_train_no_coco.json',
     data_prefix=dict(img='gqa/images/'))
 flickr30k = dict(
-    type='OdvgGrounding',
+    type='FlickrGrounding',
     data_root='data/',
-    ann_file='mdetr_annotations/final_flickr_separateGT_train.jsonl',
+    ann_file='mdetr_annotations/final_flickr_separateGT_train.json',
     data_prefix=dict(img='flickr30k_images/'))
 train_dataloader = dict(
     dataset=dict(datasets=[{{_base_.objects365}}, mixed_grounding, flickr30k]))

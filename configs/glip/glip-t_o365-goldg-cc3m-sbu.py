@@ -2,21 +2,17 @@
 
 Command: torchrun --nproc_per_node=8 tools/train.py configs/glip/glip-t_o365-goldg-cc3m-sbu.py
     --launcher pytorch --amp
-Published: COCO 46.6 AP zero-shot. The caption sets are grounding jsonl made by a teacher.
+Published: COCO 46.6 AP zero-shot. The caption sets are shards that ``glipkit pseudo-label`` makes
+with GLIP-T (C) as teacher (docs/self-training.md).
 """
 _base_ = './glip-t-c_o365-goldg.py'
 
 captions = [
     dict(
-        type='OdvgGrounding',
-        data_root='data/cc3m/',
-        ann_file='cc3m_grounding.jsonl',
-        data_prefix=dict(img='images/')),
-    dict(
-        type='OdvgGrounding',
-        data_root='data/sbu/',
-        ann_file='sbu_grounding.jsonl',
-        data_prefix=dict(img='images/'))
+        type='CaptionShards',
+        data_root=f'data/{name}/',
+        ann_file='pseudo',
+        data_prefix=dict(img='images/')) for name in ('cc3m', 'sbu')
 ]
 train_dataloader = dict(
     dataset=dict(datasets=[

@@ -1,17 +1,15 @@
 """Data: formats that read annotation files, transforms, mixing and sampling.
 
 Every format emits the keys of `glipkit.data.sample_keys`; nothing behind it knows the format.
+Nothing is imported here but what is asked for: preparing and indexing files needs no PyTorch.
 """
-from glipkit.compat import import_mmdet
+from glipkit.compat.lazy import lazy_names
 
-import_mmdet()
+_NAMES = (
+    'AskClasses', 'CaptionShards', 'CocoDetection', 'DrawSampler', 'FlickrGrounding', 'GlipResize',
+    'LoadImage', 'LvisDetection', 'MdetrGrounding', 'MixedDataset', 'OdvgGrounding',
+    'PackGrounding', 'READERS', 'SampleClassPrompt', 'SwapLeftRight', 'TsvDetection',
+    'detect_format')
 
-from glipkit.data.formats import CocoDetection, OdvgGrounding  # noqa: E402
-from glipkit.data.mixing import MixedDataset  # noqa: E402
-from glipkit.data.samplers import DrawSampler  # noqa: E402
-from glipkit.data.transforms import GlipResize, PackGrounding, SampleClassPrompt, SwapLeftRight  # noqa: E402
-
-__all__ = [
-    'CocoDetection', 'DrawSampler', 'GlipResize', 'MixedDataset', 'OdvgGrounding', 'PackGrounding',
-    'SampleClassPrompt', 'SwapLeftRight'
-]
+__all__ = sorted(_NAMES)
+__getattr__ = lazy_names(__name__, dict.fromkeys(_NAMES, 'glipkit.data.parts'))

@@ -15,18 +15,24 @@ from mmengine.logging import print_log
 from glipkit.errors import UserError
 
 from glipkit.data import sample_keys as keys
+from glipkit.data.transforms.loading import LoadImage
 
 
 class UnreadableImageError(UserError):
     """An image file that is missing, damaged or no image."""
 
 
+class DamagedRecordError(UserError):
+    """A record of an annotation file that is read at access, and cannot be."""
+
+
 class GroundingDataset(BaseDataset):
     """mmengine's ``BaseDataset`` with errors that name files.
 
-    An image that cannot be read raises in test mode. In training it is named in one warning and
-    another image, drawn with numpy's global generator, takes its place; inside `MixedDataset`
-    that generator is seeded per draw, so that the replacement is always the same.
+    An image that cannot be read raises in test mode, and so does a damaged record of a file that
+    is read at access. In training it is named in one warning and another image, drawn with numpy's
+    global generator, takes its place; inside `MixedDataset` that generator is seeded per draw, so
+    that the replacement is always the same.
 
     Args:
         ann_file: Annotation file, relative to ``data_root`` or absolute.
@@ -48,6 +54,7 @@ class GroundingDataset(BaseDataset):
         if set(prefix) != {'img'}:
             raise UserError("data_prefix=dict(img='folder')", repr(prefix), "use the key 'img'")
         self._unreadable: set[str] = set()
+        self._damaged: set[str] = set()
         super().__init__(
             ann_file=ann_file, data_prefix=prefix, max_refetch=max_refetch, **kwargs)
 
@@ -55,6 +62,10 @@ class GroundingDataset(BaseDataset):
         """Reads the annotation file, once."""
         if self._fully_initialized:
             return
+        unknown = set(self.filter_cfg or {}) - {'filter_empty_gt', 'min_size'}
+        if unknown:
+            raise UserError('filter_cfg with filter_empty_gt and min_size', f'{sorted(unknown)}',
+                            'remove the unknown keys')
         folder = self.data_prefix['img']
         if folder and '://' not in folder and not os.path.isdir(folder):
             raise UserError('a folder of images', f'no folder {folder}',
@@ -62,30 +73,37 @@ class GroundingDataset(BaseDataset):
         super().full_init()
 
     def filter_data(self) -> list[dict]:
-        """All samples, or in training those that ``filter_cfg`` lets through.
+        """All samples, or in training those that `keeps` lets through."""
+        data_list = self.data_list
+        if not self.test_mode:
+            data_list = [sample for sample in data_list if self.keeps(sample)]
+        if len(data_list) < len(self.data_list):
+            print_log(f'{self.ann_file}: {len(self.data_list) - len(data_list)} images left out '
+                      f'by {self._filters()}', 'current')
+        if not data_list:
+            raise UserError('at least one image', f'none in {self.ann_file}',
+                            f'check the file and {self._filters()}')
+        return data_list
+
+    def _filters(self) -> str:
+        """What `keeps` goes by, for messages."""
+        return f'filter_cfg {self.filter_cfg}' if self.filter_cfg else 'filter_cfg'
+
+    def keeps(self, sample: Mapping) -> bool:
+        """Whether training uses a sample.
 
         ``filter_cfg=dict(filter_empty_gt=True)`` drops images without boxes and
         ``dict(min_size=32)`` those with a shorter side; without it nothing is dropped.
         """
-        config = dict(self.filter_cfg or {})
-        empty, min_size = config.pop('filter_empty_gt', False), config.pop('min_size', 0)
-        if config:
-            raise UserError('filter_cfg with filter_empty_gt and min_size', f'{sorted(config)}',
-                            'remove the unknown keys')
-        data_list = self.data_list
-        if not self.test_mode:
-            data_list = [
-                sample for sample in data_list
-                if (sample[keys.INSTANCES] or not empty) and min(
-                    sample.get(keys.HEIGHT, min_size), sample.get(keys.WIDTH, min_size)) >= min_size
-            ]
-        if len(data_list) < len(self.data_list):
-            print_log(f'{self.ann_file}: {len(self.data_list) - len(data_list)} images left out '
-                      f'by filter_cfg {self.filter_cfg}', 'current')
-        if not data_list:
-            raise UserError('at least one image', f'none in {self.ann_file}',
-                            'check the file and filter_cfg')
-        return data_list
+        config = self.filter_cfg or {}
+        min_size = config.get('min_size', 0)
+        sides = sample.get(keys.HEIGHT, min_size), sample.get(keys.WIDTH, min_size)
+        return bool((sample[keys.INSTANCES] or not config.get('filter_empty_gt', False))
+                    and min(sides) >= min_size)
+
+    def draw_sample(self, idx: int) -> dict | None:
+        """Sample ``idx`` as the pipeline gets it; None where it is none to use."""
+        return self.get_data_info(idx)
 
     def image_path(self, file_name: str) -> str:
         """Path of an image that the annotation file names."""
@@ -96,8 +114,11 @@ class GroundingDataset(BaseDataset):
 
         Raises:
             UnreadableImageError: The image file cannot be read.
+            DamagedRecordError: The record cannot.
         """
-        data = self.get_data_info(idx)
+        data = self.draw_sample(idx)
+        if data is None:
+            return None
         for transform in self.pipeline.transforms:
             if isinstance(transform, LoadImageFromFile):
                 data = _load_image(transform, data)
@@ -121,10 +142,10 @@ class GroundingDataset(BaseDataset):
         for _ in range(self.max_refetch + 1):
             try:
                 data = self.prepare_data(idx)
-                reason = 'the pipeline dropped every one of them'
-            except UnreadableImageError as error:
+                reason = 'filters or the pipeline dropped every one of them'
+            except (UnreadableImageError, DamagedRecordError) as error:
                 data, reason = None, str(error)
-                self._report(idx, error)
+                self._report(error)
             if data is not None:
                 return data
             idx = int(np.random.randint(len(self)))
@@ -132,16 +153,23 @@ class GroundingDataset(BaseDataset):
                         f'{self.max_refetch + 1} unusable ones in a row in {self.ann_file} '
                         f'({reason})', 'check the image folder and the pipeline')
 
-    def _report(self, idx: int, error: UnreadableImageError) -> None:
-        """Names an unreadable file once per process."""
-        path = self.get_data_info(idx)[keys.IMG_PATH]
-        if path not in self._unreadable:
-            self._unreadable.add(path)
-            print_log(f'Unreadable image: {error.got}; another one takes its place '
-                      f'({len(self._unreadable)} such files so far)', 'current', logging.WARNING)
+    def _report(self, error: UserError) -> None:
+        """Names an unreadable file or a damaged record once per process."""
+        if isinstance(error, DamagedRecordError):
+            seen, title, things = self._damaged, f'Damaged record: {error}', 'records'
+        else:
+            seen, title, things = self._unreadable, f'Unreadable image: {error.got}', 'files'
+        if error.got not in seen:
+            seen.add(error.got)
+            print_log(f'{title}; another one takes its place ({len(seen)} such {things} so far)',
+                      'current', logging.WARNING)
 
 
 def _load_image(load: LoadImageFromFile, data: dict) -> dict | None:
+    if keys.IMG_BYTES in data and not isinstance(load, LoadImage):
+        raise UserError("a pipeline with dict(type='LoadImage') for images inside other files",
+                        f'{type(load).__name__} and {data[keys.IMG_PATH]}',
+                        'replace it; LoadImage reads image files as well')
     try:
         return load(data)
     except Exception as error:  # decoders answer damaged files with almost any type of error

@@ -32,6 +32,17 @@ PHRASES = 'phrases'
 CAPTION_PROMPT = 'caption_prompt'
 """Class lists only, optional. Hand-written prompts: name -> dict(prefix=, name=, suffix=)."""
 
+ABSENT_LABELS = 'absent_labels'
+"""Federated class lists only (LVIS). List of labels whose absence from the image was verified:
+the only ones that may serve as negatives. Without the key every class that has no box may."""
+
+NOT_EXHAUSTIVE_LABELS = 'not_exhaustive_labels'
+"""Federated class lists only. Labels not all of whose objects have a box: never negatives."""
+
+IMG_BYTES = 'img_bytes'
+"""Optional: the encoded image where it is not a file of its own, as bytes or as an object whose
+``read()`` gives them; ``img_path`` then only names it."""
+
 INSTANCES = 'instances'
 """list of N dicts ``bbox`` [x1, y1, x2, y2], ``bbox_label`` int, ``ignore_flag`` 0 or 1."""
 

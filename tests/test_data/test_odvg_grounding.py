@@ -69,7 +69,7 @@ def test_grounding_line(build, tmp_path):
 
 def test_a_caption_without_regions_and_a_phrase_that_is_not_there(build, monkeypatch):
     log = []
-    monkeypatch.setattr('glipkit.data.formats.odvg.print_log', lambda text, *_: log.append(text))
+    monkeypatch.setattr('glipkit.data.formats.records.print_log', lambda text, *_: log.append(text))
     data = build(grounding(), '', grounding(dict(bbox=[1, 1, 9, 9], phrase='cow'),
                                             dict(bbox=[1, 1, 2, 9], phrase='man'),
                                             dict(bbox=[1, 1, 9, 9], phrase='x',

@@ -246,3 +246,14 @@ def test_swap_follows_the_flip(flip, direction, swaps):
                            phrases=[[(6, 9)]] if swaps else [[(5, 8)]])
     names = dict(text=('left dog', ), flip=True, flip_direction='horizontal')
     assert SwapLeftRight()(names)['text'] == ('left dog', )
+
+
+@pytest.mark.parametrize('size', [(40, 30), (30, 40), (64, 48)])
+def test_fast_resizing_stays_within_a_level_of_pillow(size):
+    """Enlarging by OpenCV, making smaller by Pillow itself."""
+    image = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    for scale, most in (((99, 61), 1), ((25, 20), 0)):
+        slow, fast = (GlipResize(scale, backend=backend)(dict(img=image.copy()))
+                      for backend in ('pillow', 'fast'))
+        assert fast['img'].shape == slow['img'].shape
+        assert np.abs(fast['img'].astype(int) - slow['img']).max() <= most

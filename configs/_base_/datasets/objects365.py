@@ -1,14 +1,16 @@
-"""Objects365 as COCO json; evaluation on COCO val2017, zero-shot.
+"""Objects365 as lines; evaluation on COCO val2017, zero-shot.
 
-Layout: ``data/objects365/{annotations/objects365_train.json, train/}`` and
+Layout: ``data/objects365/{annotations/, train/}``, the annotations made by
+``python data_prep/objects365.py --train zhiyuan_objv2_train.json --out data/objects365``, and
 ``data/coco/{annotations/instances_val2017.json, val2017/}``.
 """
 _base_ = './pipelines.py'
 
 objects365 = dict(
-    type='CocoDetection',
+    type='OdvgGrounding',
     data_root='data/objects365/',
-    ann_file='annotations/objects365_train.json',
+    ann_file='annotations/objects365_train.jsonl',
+    label_map_file='annotations/objects365_train_label_map.json',
     data_prefix=dict(img='train/'))
 train_dataloader = dict(
     batch_size=2,

@@ -1,5 +1,21 @@
-"""One reader per annotation format; each emits the keys of `glipkit.data.sample_keys`."""
-from glipkit.data.formats.coco import CocoDetection
-from glipkit.data.formats.odvg import OdvgGrounding
+"""One reader per annotation format; each emits the keys of `glipkit.data.sample_keys`.
 
-__all__ = ['CocoDetection', 'OdvgGrounding']
+Nothing is imported here but what is asked for: preparing and indexing files needs no PyTorch.
+"""
+from glipkit.compat.lazy import lazy_names
+
+_FORMATS = 'glipkit.data.formats'
+_PLACES = {
+    'CaptionShards': f'{_FORMATS}.caption_shards',
+    'CocoDetection': f'{_FORMATS}.coco',
+    'FlickrGrounding': f'{_FORMATS}.mdetr',
+    'LvisDetection': f'{_FORMATS}.lvis',
+    'MdetrGrounding': f'{_FORMATS}.mdetr',
+    'OdvgGrounding': f'{_FORMATS}.odvg',
+    'READERS': f'{_FORMATS}.detect',
+    'TsvDetection': f'{_FORMATS}.tsv',
+    'detect_format': f'{_FORMATS}.detect',
+}
+
+__all__ = sorted(_PLACES)
+__getattr__ = lazy_names(__name__, _PLACES)

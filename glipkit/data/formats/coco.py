@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 
 from mmengine.logging import print_log
 
@@ -32,18 +33,21 @@ class CocoDetection(GroundingDataset):
         coco = read_coco_json(self.ann_file, need_annotations=not self.test_mode)
         self._class_names = self._choose_classes(coco)
         self._metainfo['classes'] = self._class_names
-        label_of = {name: label for label, name in enumerate(self._class_names)}
+        label_of_name = {name: label for label, name in enumerate(self._class_names)}
+        label_of = {category_id: label_of_name[name] for category_id, name in coco.classes.items()
+                    if name in label_of_name}
         dropped = Counter({'boxes of images that are not listed': coco.orphans})
         instances: dict[int, list[dict]] = defaultdict(list)
         for record in coco.annotations:
-            label = label_of.get(coco.classes[record['category_id']])
+            label = label_of.get(record['category_id'])
             instance = self._instance(record, coco.images[record['image_id']], label, dropped)
             if instance:
                 instances[record['image_id']].append(instance)
-        data_list = [
-            self._sample(image_id, image, instances[image_id])
-            for image_id, image in coco.images.items()
-        ]
+        data_list = []
+        for image_id, image in coco.images.items():
+            sample = self._sample(image_id, image, instances[image_id])
+            if self._complete(sample, image, label_of, dropped):
+                data_list.append(sample)
         counts = {'images': len(data_list), 'boxes': sum(map(len, instances.values())),
                   'classes': len(self._class_names)}
         print_log(summary(self.ann_file, counts, dropped), 'current')
@@ -57,6 +61,18 @@ class CocoDetection(GroundingDataset):
     def get_cat_ids(self, idx: int) -> list[int]:
         """Labels of sample ``idx``, which mmengine's ``ClassBalancedDataset`` asks for."""
         return [i['bbox_label'] for i in self.get_data_info(idx)[keys.INSTANCES]]
+
+    def _complete(self, sample: dict, image: dict, label_of: Mapping[int, int],
+                  dropped: Counter) -> bool:
+        """Adds what only some files tell of an image; False leaves the image out.
+
+        Args:
+            sample: What is known so far.
+            image: The file's record.
+            label_of: Category id -> label, of the classes asked for.
+            dropped: Counts what is left out.
+        """
+        return True
 
     def _choose_classes(self, coco: CocoJson) -> tuple[str, ...]:
         names = tuple(coco.classes.values())

@@ -19,7 +19,8 @@ class CocoJson:
     Args:
         path: Where it was read from.
         images: Image id -> its record, in the order of the file; ``height`` and ``width`` are
-            whole numbers or None.
+            whole numbers or None. Where LVIS gives only a ``coco_url``, ``file_name`` is its last
+            two parts, as 'train2017/000000391895.jpg'.
         annotations: Records with a ``bbox`` of four floats xywh and a known category.
         classes: Category id -> name, in ascending order of ids; names differ.
         orphans: Number of annotations left out because their image is not in the file.
@@ -55,25 +56,33 @@ def read_coco_json(path: str | Path, need_annotations: bool = True) -> CocoJson:
     if missing:
         raise UserError("a COCO json with the lists 'images', 'annotations' and 'categories'",
                         f'{path} without {", ".join(missing)}', 'check that this is the right file')
-    images = _images(path, content['images'])
+    images = read_images(path, content['images'])
     classes = _classes(path, content['categories'])
     annotations, orphans = _annotations(path, content.get('annotations') or [], images, classes)
     return CocoJson(str(path), images, annotations, classes, orphans)
 
 
-def _images(path: str | Path, records: list) -> dict[int, dict]:
+def read_images(path: str | Path, records: list) -> dict[int, dict]:
+    """Checks the list 'images': id -> record, with sizes as whole numbers or None.
+
+    Raises:
+        UserError: An id that is missing or there twice, no file name, a size that is none.
+    """
     images: dict[int, dict] = {}
     for i, record in enumerate(records):
         where = f'{path}: images[{i}]'
-        image_id = _id(record, 'id', where)
+        image_id = whole_number(record, 'id', where)
         if image_id in images:
             raise UserError('image ids that differ', f'{where}: id {image_id} again',
                             'give every image its own id')
         name = record.get('file_name')
+        if name is None and isinstance(record.get('coco_url'), str):
+            name = '/'.join(record['coco_url'].split('/')[-2:])
         if not isinstance(name, str) or not name:
             raise UserError('an image with a file_name', f'{where}: {name!r}', 'add the file_name')
         images[image_id] = {
             **record,
+            'file_name': name,
             'height': as_size(record.get('height'), where, 'height'),
             'width': as_size(record.get('width'), where, 'width')
         }
@@ -84,7 +93,7 @@ def _classes(path: str | Path, records: list) -> dict[int, str]:
     classes: dict[int, str] = {}
     for i, record in enumerate(records):
         where = f'{path}: categories[{i}]'
-        category_id = _id(record, 'id', where)
+        category_id = whole_number(record, 'id', where)
         if category_id in classes:
             raise UserError('category ids that differ', f'{where}: id {category_id} again',
                             'give every category its own id')
@@ -98,8 +107,8 @@ def _annotations(path: str | Path, records: list, images: Mapping[int, dict],
     kept, orphans = [], 0
     for i, record in enumerate(records):
         where = f'{path}: annotations[{i}]'
-        image_id = _id(record, 'image_id', where)
-        category_id = _id(record, 'category_id', where)
+        image_id = whole_number(record, 'image_id', where)
+        category_id = whole_number(record, 'category_id', where)
         if category_id not in classes:
             raise UserError('annotations of the listed categories',
                             f'{where}: category_id {category_id}',
@@ -124,7 +133,12 @@ def check_names(names: list[Any], where: str) -> None:
         raise UserError(error.expected, f'{where}: {error.got}', error.fix) from error
 
 
-def _id(record: Any, key: str, where: str) -> int:
+def whole_number(record: Any, key: str, where: str) -> int:
+    """The whole number under a key of a record.
+
+    Raises:
+        UserError: There is none.
+    """
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, int) or isinstance(value, bool):
         raise UserError(f'a record with a whole number {key!r}', f'{where}: {value!r}',

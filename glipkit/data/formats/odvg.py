@@ -6,23 +6,21 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.logging import print_log
-
 from glipkit.data import sample_keys as keys
-from glipkit.data.grounding_dataset import GroundingDataset
+from glipkit.data.line_index import JsonLines
 from glipkit.errors import UserError
 from glipkit.registry import DATASETS
 
 from glipkit.data.formats.coco_json import check_names
-from glipkit.data.formats.phrase_spans import checked_spans, find_phrase
-from glipkit.data.formats.reading import (as_box, as_size, clip_box, read_json, read_json_lines,
-                                          summary)
+from glipkit.data.formats.grounding_line import append_box, objects, parse_grounding
+from glipkit.data.formats.reading import as_box, as_size, read_json
+from glipkit.data.formats.records import RecordDataset
 
 _WHAT = 'an ODVG jsonl file'
 
 
 @DATASETS.register_module()
-class OdvgGrounding(GroundingDataset):
+class OdvgGrounding(RecordDataset):
     """Images with captions, or with boxes of named classes, as MMDetection's converters write.
 
     One JSON object per line: ``filename``, ``height``, ``width`` and either
@@ -41,7 +39,7 @@ class OdvgGrounding(GroundingDataset):
         ann_file: The jsonl file.
         label_map_file: JSON ``{"0": name, ...}``, relative to ``data_root`` or absolute; needed
             by detection lines only.
-        **kwargs: Those of `GroundingDataset`.
+        **kwargs: Those of `GroundingDataset`. When lines are read is told by `RecordDataset`.
     """
 
     def __init__(self, ann_file: str, label_map_file: str | None = None, **kwargs: Any) -> None:
@@ -49,27 +47,18 @@ class OdvgGrounding(GroundingDataset):
             kwargs.get('data_root') or '', label_map_file)
         super().__init__(ann_file, **kwargs)
 
-    def load_data_list(self) -> list[dict]:
-        """Reads the file line by line; see the class for what is kept."""
+    def open_records(self) -> JsonLines:
+        """Reads the label map and opens the file."""
         names = _read_label_map(self.label_map_file) if self.label_map_file else {}
         self._class_names = tuple(names.values())
         self._label_of = {key: label for label, key in enumerate(names)}
         if names:
             self._metainfo['classes'] = self._class_names
-        dropped: Counter = Counter()
-        data_list = [
-            self._sample(line, number, dropped)
-            for number, line in read_json_lines(self.ann_file, _WHAT)
-        ]
-        captions = sum(keys.TEXT in sample for sample in data_list)
-        counts = {'images': len(data_list), 'captions': captions,
-                  'boxes': sum(len(sample[keys.INSTANCES]) for sample in data_list)}
-        print_log(summary(self.ann_file, counts, dropped), 'current')
-        return data_list
+        return JsonLines(self.ann_file, _WHAT)
 
-    def get_data_info(self, idx: int) -> dict:
-        """Sample ``idx`` before the pipeline."""
-        return {keys.TEXT: self._class_names, **super().get_data_info(idx)}
+    def parse(self, row: int, dropped: Counter) -> dict:
+        """Sample of one line."""
+        return self._sample(self.records[row], self.records.number(row), dropped)
 
     def _sample(self, line: Mapping, number: int, dropped: Counter) -> dict:
         where = f'{self.ann_file}:{number}'
@@ -85,7 +74,7 @@ class OdvgGrounding(GroundingDataset):
             raise UserError(f"{_WHAT}: an object 'grounding' or 'detection' per line",
                             f'{where}: {len(kinds)} of them', 'keep one of the two')
         if kinds[0] == 'grounding':
-            return {**sample, **_grounding(line['grounding'], clip, where, dropped)}
+            return {**sample, **parse_grounding(line['grounding'], _WHAT, clip, where, dropped)}
         return {**sample, **self._detection(line['detection'], clip, where, dropped)}
 
     def _detection(self, record: Mapping, clip: tuple, where: str, dropped: Counter) -> dict:
@@ -93,7 +82,7 @@ class OdvgGrounding(GroundingDataset):
             raise UserError('a label map for detection lines', f'{where} and no label_map_file',
                             "set label_map_file to the json with {'0': name, ...}")
         instances = []
-        for entry in _records(record, 'instances', where):
+        for entry in objects(record, 'instances', _WHAT, where):
             label = self._label_of.get(_label_key(entry.get('label')))
             if label is None:
                 raise UserError(f'labels of {self.label_map_file}',
@@ -104,62 +93,8 @@ class OdvgGrounding(GroundingDataset):
                                 f'{entry["label"]}', f'{where}: category {stated!r}',
                                 'use the label map that belongs to the file')
             box = as_box(entry.get('bbox'), where, 'x1, y1, x2, y2')
-            _append(instances, box, label, clip, dropped)
+            append_box(instances, box, label, clip, dropped)
         return {keys.INSTANCES: instances}
-
-
-def _grounding(record: Mapping, clip: tuple, where: str, dropped: Counter) -> dict:
-    """Caption, phrases and instances of one line."""
-    caption = record.get('caption')
-    if not isinstance(caption, str):
-        raise UserError(f'{_WHAT}: a caption', f'{where}: {caption!r}', 'add the caption')
-    label_of: dict[tuple, int] = {}
-    instances: list[dict] = []
-    for region in _records(record, 'regions', where):
-        spans = tuple(_region_spans(caption, region, where))
-        if not spans:
-            dropped['regions whose phrase is not in the caption'] += 1
-            continue
-        label = label_of.setdefault(spans, len(label_of))
-        for box in _region_boxes(region, where):
-            _append(instances, box, label, clip, dropped)
-    return {keys.TEXT: caption, keys.PHRASES: [list(spans) for spans in label_of],
-            keys.INSTANCES: instances}
-
-
-def _region_spans(caption: str, region: Mapping, where: str) -> list[tuple[int, int]]:
-    if region.get('tokens_positive') is not None:
-        return checked_spans(caption, region['tokens_positive'], where)
-    phrase = region.get('phrase')
-    parts = [phrase] if isinstance(phrase, str) else phrase
-    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-        raise UserError(f'{_WHAT}: a region with phrase or tokens_positive', f'{where}: {phrase!r}',
-                        'add one of the two')
-    return sorted({span for part in parts for span in find_phrase(caption, part)})
-
-
-def _region_boxes(region: Mapping, where: str) -> list[list[float]]:
-    boxes = region.get('bbox')
-    if not (isinstance(boxes, list) and all(isinstance(box, list) for box in boxes)):
-        boxes = [boxes]
-    return [as_box(box, where, 'x1, y1, x2, y2') for box in boxes]
-
-
-def _append(instances: list[dict], box: list[float], label: int, clip: tuple,
-            dropped: Counter) -> None:
-    clipped = clip_box(box, *clip)
-    if clipped is None:
-        dropped['degenerate boxes'] += 1
-    else:
-        instances.append(dict(bbox=clipped, bbox_label=label, ignore_flag=0))
-
-
-def _records(parent: Mapping, key: str, where: str) -> list[dict]:
-    records = parent.get(key, [])
-    if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
-        raise UserError(f'{_WHAT}: a list of objects {key!r}', f'{where}: another structure',
-                        'repair the line')
-    return records
 
 
 def _label_key(value: Any) -> int | None:

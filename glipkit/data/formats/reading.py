@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from glipkit.errors import UserError
 #: Boxes with a side of at most this many pixels (w = x2 - x1) carry no object, as in the official
 #: code: clipped to the image, its inclusive boxes must satisfy x2 > x1 and y2 > y1.
 MIN_SIDE = 1.0
+
+_LARGEST_SIDE = 1 << 31
 
 
 def open_text(path: str | Path, what: str):
@@ -36,35 +38,8 @@ def read_json(path: str | Path, what: str) -> Any:
         except json.JSONDecodeError as error:
             raise UserError(what, f'{path}:{error.lineno}: {error.msg}',
                             'repair the file or copy it again') from error
-        except (UnicodeDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # encoding, nesting, endless numbers
             raise UserError(what, f'{path}: {error}', 'repair the file or copy it again') from error
-
-
-def read_json_lines(path: str | Path, what: str) -> Iterator[tuple[int, dict]]:
-    """Yields (line number from 1, object) of a file with one JSON object per line.
-
-    Blank lines are skipped. Only one line is in memory at a time.
-
-    Raises:
-        UserError: The file cannot be read, or a line is not a JSON object; names file and line.
-    """
-    number = 0
-    with open_text(path, what) as file:
-        try:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                value = json.loads(line)
-                if not isinstance(value, dict):
-                    raise UserError(f'{what}: a JSON object per line',
-                                    f'{path}:{number}: {type(value).__name__}', 'repair the line')
-                yield number, value
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise UserError(f'{what}: a JSON object per line', f'{path}:{number}: {error}',
-                            'repair or remove the line') from error
-        except UnicodeDecodeError as error:
-            raise UserError(f'{what} in UTF-8', f'{path}, after line {number}: {error}',
-                            'save the file as UTF-8') from error
 
 
 def as_size(value: Any, where: str, name: str) -> int | None:
@@ -76,7 +51,7 @@ def as_size(value: Any, where: str, name: str) -> int | None:
         side = int(value)
     except (TypeError, ValueError, OverflowError):
         side = 0
-    if side <= 0 or isinstance(value, bool):
+    if not 0 < side <= _LARGEST_SIDE or isinstance(value, bool):
         raise UserError(f'{name} of an image as a positive whole number', f'{where}: {value!r}',
                         f'correct {name}')
     return side
@@ -103,8 +78,8 @@ def clip_box(box: list[float], width: int | None, height: int | None) -> list[fl
     x1, y1 = max(box[0], 0.), max(box[1], 0.)
     x2 = box[2] if width is None else min(box[2], float(width))
     y2 = box[3] if height is None else min(box[3], float(height))
-    if x2 - x1 <= MIN_SIDE or y2 - y1 <= MIN_SIDE:
-        return None
+    if x2 - x1 <= MIN_SIDE or y2 - y1 <= MIN_SIDE or not math.isfinite(x2 + y2):
+        return None  # x + width of two finite numbers may be infinite
     return [x1, y1, x2, y2]
 
 

@@ -1,7 +1,15 @@
 """Steps of a pipeline that mmdet does not have."""
-from glipkit.data.transforms.class_prompt import SampleClassPrompt
-from glipkit.data.transforms.packing import PackGrounding
-from glipkit.data.transforms.resize import GlipResize
-from glipkit.data.transforms.swap_left_right import SwapLeftRight
+from glipkit.compat import import_mmdet
 
-__all__ = ['GlipResize', 'PackGrounding', 'SampleClassPrompt', 'SwapLeftRight']
+import_mmdet()
+
+from glipkit.data.transforms.ask_classes import AskClasses  # noqa: E402
+from glipkit.data.transforms.class_prompt import SampleClassPrompt  # noqa: E402
+from glipkit.data.transforms.loading import LoadImage  # noqa: E402
+from glipkit.data.transforms.packing import PackGrounding  # noqa: E402
+from glipkit.data.transforms.resize import GlipResize  # noqa: E402
+from glipkit.data.transforms.swap_left_right import SwapLeftRight  # noqa: E402
+
+__all__ = [
+    'AskClasses', 'GlipResize', 'LoadImage', 'PackGrounding', 'SampleClassPrompt', 'SwapLeftRight'
+]

@@ -20,6 +20,10 @@ class SampleClassPrompt(BaseTransform):
     index the new names; boxes whose class did not fit the token budget are dropped. Captions pass
     unchanged. Sets ``text``; filters ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_ignore_flags``.
 
+    Where samples carry ``absent_labels`` (federated sets), negatives are drawn from these alone,
+    and never from ``not_exhaustive_labels``; a sample with neither boxes nor such negatives is
+    dropped. Both keys are removed, for their labels no longer hold.
+
     Args:
         num_negatives: The most classes that are not in the image.
         full_prob: Probability of asking for all ``num_negatives``; otherwise a uniform number.
@@ -42,21 +46,25 @@ class SampleClassPrompt(BaseTransform):
         self._tokenizer = BertTokenizer(**(tokenizer or {}))
         self._lengths: dict[tuple[str, ...], list[int]] = {}
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict) -> dict | None:
         """Draws the prompt from numpy's global generator."""
         names = results['text']
         if isinstance(names, str):
             return results
         labels = np.asarray(results.get('gt_bboxes_labels', ()), dtype=np.int64)
+        candidates = _candidates(results, len(names))
+        if candidates is not None and not candidates and not len(labels):
+            return None
         rng = np.random.default_rng(np.random.randint(2**32, size=4, dtype=np.uint32))
         chosen = sample_classes(
             positives=set(labels.tolist()), names=names, lengths=self._count(names), rng=rng,
-            num_negatives=self.num_negatives, full_prob=self.full_prob, max_tokens=self.max_tokens)
+            num_negatives=self.num_negatives, full_prob=self.full_prob, max_tokens=self.max_tokens,
+            candidates=candidates)
         results['text'] = tuple(names[label] for label in chosen)
         if 'gt_bboxes_labels' in results:
             new_label = np.full(len(names), -1, dtype=np.int64)
             new_label[chosen] = np.arange(len(chosen))
-            _keep(results, new_label[labels] >= 0)
+            keep_boxes(results, new_label[labels] >= 0)
             results['gt_bboxes_labels'] = new_label[results['gt_bboxes_labels']]
         return results
 
@@ -71,7 +79,16 @@ class SampleClassPrompt(BaseTransform):
         return self._lengths[names]
 
 
-def _keep(results: dict, mask: np.ndarray) -> None:
+def _candidates(results: dict, count: int) -> set[int] | None:
+    """Labels that may be negatives; None where every class may."""
+    absent = results.pop('absent_labels', None)
+    partial = results.pop('not_exhaustive_labels', ())
+    if absent is None and not partial:
+        return None
+    return set(range(count) if absent is None else absent) - set(partial)
+
+
+def keep_boxes(results: dict, mask: np.ndarray) -> None:
     for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
         if key in results:
             results[key] = results[key][mask]

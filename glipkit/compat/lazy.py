@@ -1,0 +1,25 @@
+"""Names that a package offers without importing the modules that hold them (PEP 562)."""
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def lazy_names(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a package.
+
+    Args:
+        package: Its ``__name__``.
+        places: Name -> the module that it is taken from, on its first use.
+    """
+
+    def get(name: str) -> Any:
+        if name not in places:
+            raise AttributeError(f'module {package!r} has no attribute {name!r}')
+        value = getattr(importlib.import_module(places[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return get

@@ -1,0 +1,229 @@
+"""Image files: whether they are there, can be decoded, and have the size that the file tells."""
+from __future__ import annotations
+
+import io
+import math
+import multiprocessing
+import os
+import stat
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Union
+
+import mmcv
+from PIL import Image
+from tqdm import tqdm
+
+from glipkit.data.checking.boxes import Size
+from glipkit.data.checking.findings import Findings
+from glipkit.data.formats.tar_shards import FileSlice
+from glipkit.data.formats.tsv_table import TsvImage
+from glipkit.errors import UserError
+
+Place = Union[str, FileSlice, TsvImage]
+"""Where the bytes of an image are: the path of its file, or a place inside another one."""
+
+_ORIENTATION = 0x0112
+_ON_ITS_SIDE = range(5, 9)  # EXIF orientations that swap width and height
+_DEEP_MODES = ('I', 'F')  # Pillow's modes of 16 and 32 bits begin with these
+_CHUNK = 16
+_FEW = 64  # images below which starting processes takes longer than decoding
+
+
+class Decoded(NamedTuple):
+    """What came of reading one image.
+
+    Args:
+        problem: Kind of finding; '' where the image can be used.
+        cause: More about the problem.
+        width: Pixels, as the pipelines read it: turned upright.
+        height: Likewise.
+        turned: Whether EXIF swapped the sides.
+        deep: Whether its channels have more than 8 bits.
+        animated: Whether it has several frames.
+    """
+    problem: str = ''
+    cause: str = ''
+    width: int = 0
+    height: int = 0
+    turned: bool = False
+    deep: bool = False
+    animated: bool = False
+
+
+@dataclass
+class _Listed:
+    where: str
+    size: Size
+    name: str
+
+
+class ImageList:
+    """All images of a file, each once, or an even selection of them.
+
+    Args:
+        limit: The most images to keep; None for all.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
+        self.seen = 0
+        self._stride = 1
+        self._kept: dict[Place, _Listed] = {}
+
+    def add(self, place: Place, size: Size, where: str, name: str) -> None:
+        """Lists an image.
+
+        Args:
+            place: Where it is.
+            size: As the annotation file tells it.
+            where: Its record, for the report.
+            name: As the annotation file names it.
+        """
+        if self.seen % self._stride == 0:
+            self._kept.setdefault(place, _Listed(where, size, name))
+            if self.limit is not None and len(self._kept) >= 2 * max(self.limit, 1):
+                # Twice the step: what is left is spread over all that came so far.
+                self._kept = dict(list(self._kept.items())[::2])
+                self._stride *= 2
+        self.seen += 1
+
+    def items(self, limit: int | None = None) -> Mapping[Place, _Listed]:
+        """The images to look at, at most ``limit``, evenly spread."""
+        bounds = [n for n in (self.limit, limit) if n is not None]
+        kept = list(self._kept.items())
+        if bounds and len(kept) > min(bounds):
+            step = len(kept) / min(bounds)
+            kept = [kept[math.floor(i * step)] for i in range(min(bounds))]
+        return dict(kept)
+
+
+def check_existence(images: ImageList, findings: Findings, progress: bool = False) -> set[str]:
+    """Looks whether files are there, without opening them.
+
+    Returns:
+        Names, as in the annotation file, of those that are missing or empty.
+    """
+    items = images.items()
+    bad = set()
+    bar = tqdm(items.items(), 'images: looking', unit='file', disable=None if progress else True)
+    for place, listed in bar:
+        problem = _status(place)
+        if problem:
+            findings.add(problem, listed.where, place)
+            bad.add(listed.name)
+    _judge_losses(len(bad), len(items), findings)
+    return bad
+
+
+def check_decoding(images: ImageList, findings: Findings, workers: int = 1,
+                   limit: int | None = None, progress: bool = False) -> set[str]:
+    """Decodes images as the pipelines do and compares them with what the file tells of them.
+
+    Args:
+        images: The list; files that `check_existence` found wanting are skipped.
+        findings: Where to report.
+        workers: Processes.
+        limit: The most images to decode; None for all.
+        progress: Whether to show a bar on stderr, where one is watched.
+
+    Returns:
+        Names of the images that cannot be used.
+
+    Raises:
+        UserError: A decoder killed its process.
+    """
+    items = {place: listed for place, listed in images.items(limit).items()
+             if not _status(place)}
+    bad, compared, differ = set(), 0, 0
+    results = _decode_all(list(items), workers)
+    bar = tqdm(zip(items.values(), results), 'images: decoding', len(items), unit='image',
+               disable=None if progress else True)
+    for listed, result in bar:
+        if result.problem:
+            findings.add(result.problem, listed.where, f'{listed.name} ({result.cause})')
+            bad.add(listed.name)
+            continue
+        for kind, there in (('deep_pixels', result.deep), ('animated', result.animated)):
+            if there:
+                findings.add(kind, listed.where, listed.name)
+        if None not in listed.size:
+            compared += 1
+            differ += _compare(listed, result, findings)
+    if differ >= max(1, compared / 2) and compared > 1:
+        findings.add('most_sizes_differ', 'images', f'{differ} of {compared} images')
+    _judge_losses(len(bad), len(items), findings)
+    return bad
+
+
+def decode(place: Place) -> Decoded:
+    """Reads one image as the pipelines do; never raises."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            content = _read(place)
+            if not content:
+                return Decoded('empty_file', '0 bytes')
+            with Image.open(io.BytesIO(content)) as image:
+                deep = image.mode.startswith(_DEEP_MODES)
+                animated = getattr(image, 'n_frames', 1) > 1
+                turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
+            pixels = mmcv.imfrombytes(content, flag='color', backend='pillow')
+    except Exception as error:  # decoders answer damaged files with almost any type of error
+        cause = ' '.join(str(error).split())
+        # Pillow names the buffer that it read from.
+        cause = cause.split(' <_io.')[0] or type(error).__name__
+        return Decoded('unreadable_image', cause)
+    height, width = pixels.shape[:2]
+    return Decoded('', '', width, height, turned, deep, animated)
+
+
+def _read(place: Place) -> bytes:
+    return Path(place).read_bytes() if isinstance(place, str) else place.read()
+
+
+def _status(place: Place) -> str:
+    if not isinstance(place, str):
+        return ''  # inside a file that was opened
+    try:
+        status = os.stat(place)
+    except (OSError, ValueError):  # ValueError: a null character in the name
+        return 'missing_image'
+    if stat.S_ISDIR(status.st_mode):
+        return 'missing_image'
+    return '' if status.st_size else 'empty_file'
+
+
+def _decode_all(places: list[Place], workers: int) -> Iterator[Decoded]:
+    if workers <= 1 or len(places) < _FEW:
+        yield from map(decode, places)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context()) as pool:
+        try:
+            yield from pool.map(decode, places, chunksize=_CHUNK)
+        except BrokenProcessPool as error:
+            raise UserError('images that a decoder survives', 'one that killed its process',
+                            'find it with --workers 1') from error
+
+
+def _compare(listed: _Listed, result: Decoded, findings: Findings) -> bool:
+    """Whether the sizes differ; an image that EXIF turned counts as one that does."""
+    found = result.width, result.height
+    if listed.size == found:
+        return False
+    kind = 'exif_turns' if result.turned and listed.size == found[::-1] else 'size_differs'
+    findings.add(kind, listed.where,
+                 f'{listed.name} is {found[0]}x{found[1]}, the file says '
+                 f'{listed.size[0]}x{listed.size[1]}')
+    return True
+
+
+def _judge_losses(bad: int, total: int, findings: Findings) -> None:
+    if total and bad == total:
+        findings.add('no_usable_image', 'images', f'{bad} of {total}')
+    elif bad * 2 >= total > 1:
+        findings.add('many_bad_images', 'images', f'{bad} of {total}')

@@ -1,0 +1,134 @@
+"""Small parts of a COCO file: few-shot samples and validation splits, as files."""
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Collection
+from pathlib import Path
+
+from glipkit.data.formats.coco_json import CocoJson, read_coco_json
+from glipkit.data.formats.reading import read_json
+from glipkit.errors import UserError
+
+
+def few_shot_images(coco: CocoJson, shots: int, seed: int) -> list[int]:
+    """Images that hold at least ``shots`` examples of every class, as far as there are any.
+
+    The official sampling: images in random order; one is taken if a class in it is still wanted,
+    and then counts once for every class in it. Classes with fewer images than ``shots`` get all
+    of them; images without boxes are never taken.
+
+    Args:
+        coco: The whole set.
+        shots: Images per class.
+        seed: Of the order; 0 is the ascending order of the ids, as in the official code.
+
+    Returns:
+        Ids, in the order in which they were taken.
+
+    Raises:
+        UserError: ``shots`` is no positive number, or no image has a box.
+    """
+    if shots < 1:
+        raise UserError('at least 1 shot', str(shots), 'pass 1, 3, 5, 10, ...')
+    present: dict[int, set[int]] = {}
+    for record in coco.annotations:
+        if not record.get('iscrowd'):
+            present.setdefault(record['image_id'], set()).add(record['category_id'])
+    if not present:
+        raise UserError('images with boxes', f'none in {coco.path}', 'check the file')
+    order = sorted(present)
+    if seed:
+        random.Random(seed).shuffle(order)
+    wanted = dict.fromkeys(coco.classes, shots)
+    taken = []
+    for image_id in order:
+        if any(wanted[c] > 0 for c in present[image_id]):
+            taken.append(image_id)
+            for c in present[image_id]:
+                wanted[c] -= 1
+    return taken
+
+
+def few_shot_name(shots: int, seed: int, split: str = 'train') -> str:
+    """The name that the official ODinW download gives a few-shot file."""
+    return f'fewshot_{split}_shot{shots}_seed{seed}.json'
+
+
+def few_shot_file(ann_file: str | Path, shots: int, seed: int, folder: str | Path) -> Path:
+    """The few-shot file of a training set: a published one, or else drawn and written.
+
+    A file of the official name beside ``ann_file`` is used as it is. Otherwise the sample is
+    written under that name to ``folder``; one that is there already is used again.
+
+    Raises:
+        UserError: A published file has other categories than ``ann_file``; or as
+            :func:`few_shot_images`.
+    """
+    ann_file = Path(ann_file)
+    published = ann_file.parent / few_shot_name(shots, seed)
+    coco = read_coco_json(ann_file)
+    for found in (published, Path(folder) / published.name):
+        if found.is_file():
+            if read_coco_json(found).classes != coco.classes:
+                raise UserError(f'the categories of {ann_file}', f'others in {found}',
+                                'remove the few-shot file, and a new one is drawn')
+            return found
+    write_subset(ann_file, few_shot_images(coco, shots, seed), found)
+    return found
+
+
+def split_by_image(ann_file: str | Path, fraction: float, seed: int,
+                   folder: str | Path) -> tuple[Path, Path]:
+    """Sets a part of the images aside for validation; files that are there are used again.
+
+    Args:
+        ann_file: COCO json.
+        fraction: Of the images, at least one.
+        seed: Of the draw.
+        folder: For ``split_train.json`` and ``split_val.json``.
+
+    Raises:
+        UserError: As :func:`validation_images`.
+    """
+    train, val = Path(folder) / 'split_train.json', Path(folder) / 'split_val.json'
+    if train.is_file() and val.is_file():
+        return train, val
+    coco = read_coco_json(ann_file)
+    chosen = validation_images(coco, fraction, seed)
+    write_subset(ann_file, set(coco.images) - chosen, train)
+    write_subset(ann_file, chosen, val)
+    return train, val
+
+
+def validation_images(coco: CocoJson, fraction: float, seed: int) -> set[int]:
+    """Ids of a random part of the images; of those with boxes at least one.
+
+    Raises:
+        UserError: Fewer than two images with boxes.
+    """
+    with_boxes = sorted({record['image_id'] for record in coco.annotations})
+    empty = sorted(set(coco.images) - set(with_boxes))
+    if len(with_boxes) < 2:
+        raise UserError('at least two images with boxes, to split into training and validation',
+                        f'{len(with_boxes)} in {coco.path}', 'pass a validation file')
+    chosen: set[int] = set()
+    # Both kinds in proportion, so that a few boxes cannot all end on one side.
+    for ids, least in ((with_boxes, 1), (empty, 0)):
+        chosen.update(random.Random(seed).sample(ids, max(least, round(fraction * len(ids)))))
+    return chosen
+
+
+def write_subset(ann_file: str | Path, image_ids: Collection[int], target: str | Path) -> None:
+    """Writes the part of a COCO file that belongs to some images, atomically.
+
+    Images and annotations keep their order and ids; categories and all else stay as they are.
+    """
+    content, kept = read_json(ann_file, 'a COCO json'), set(image_ids)
+    content['images'] = [i for i in content['images'] if i['id'] in kept]
+    content['annotations'] = [a for a in content['annotations'] if a['image_id'] in kept]
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f'{target.name}.part')
+    part.write_text(json.dumps(content, ensure_ascii=False), encoding='utf-8')
+    part.replace(target)

@@ -1,0 +1,23 @@
+"""All parts of this room that configs name; importing this module registers them."""
+from glipkit.compat import import_mmdet
+
+import_mmdet()
+
+from glipkit.data.formats.caption_shards import CaptionShards  # noqa: E402
+from glipkit.data.formats.coco import CocoDetection  # noqa: E402
+from glipkit.data.formats.detect import READERS, detect_format  # noqa: E402
+from glipkit.data.formats.lvis import LvisDetection  # noqa: E402
+from glipkit.data.formats.mdetr import FlickrGrounding, MdetrGrounding  # noqa: E402
+from glipkit.data.formats.odvg import OdvgGrounding  # noqa: E402
+from glipkit.data.formats.tsv import TsvDetection  # noqa: E402
+from glipkit.data.mixing import MixedDataset  # noqa: E402
+from glipkit.data.samplers import DrawSampler  # noqa: E402
+from glipkit.data.transforms import (  # noqa: E402
+    AskClasses, GlipResize, LoadImage, PackGrounding, SampleClassPrompt, SwapLeftRight)
+
+__all__ = [
+    'AskClasses', 'CaptionShards', 'CocoDetection', 'DrawSampler', 'FlickrGrounding', 'GlipResize',
+    'LoadImage', 'LvisDetection', 'MdetrGrounding', 'MixedDataset', 'OdvgGrounding',
+    'PackGrounding', 'READERS', 'SampleClassPrompt', 'SwapLeftRight', 'TsvDetection',
+    'detect_format'
+]

@@ -1,0 +1,54 @@
+"""Which prompts a task's images are asked with."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from glipkit.data.transforms.class_prompt import keep_boxes
+from glipkit.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class AskClasses(BaseTransform):
+    """Asks for all classes in their order, in words of the task's own.
+
+    Sets ``caption_prompt``. Where the class list takes several prompts, a training image is asked
+    one of them at a time: in half of all draws one that names a class of the image, otherwise any;
+    ``text`` becomes its names, and boxes of other classes are left out. Captions pass unchanged.
+
+    Args:
+        prompts: The names of each prompt; None leaves the class list whole.
+        caption_prompt: Hand-written prompts, name -> dict(prefix=, name=, suffix=).
+    """
+
+    def __init__(self, prompts: Sequence[Sequence[str]] | None = None,
+                 caption_prompt: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        self.prompts = [tuple(names) for names in prompts or ()]
+        self.caption_prompt = caption_prompt
+
+    def transform(self, results: dict) -> dict:
+        """Draws from numpy's global generator where there is a choice."""
+        if isinstance(results['text'], str):
+            return results
+        if self.caption_prompt:
+            results['caption_prompt'] = dict(self.caption_prompt)
+        if len(self.prompts) > 1:
+            self._ask_one(results)
+        return results
+
+    def _ask_one(self, results: dict) -> None:
+        names = results['text']
+        labels = np.asarray(results.get('gt_bboxes_labels', ()), dtype=np.int64)
+        there = {names[label] for label in labels}
+        fitting = [p for p in self.prompts if there & set(p)]
+        # Without it, a long class list would be asked for what is not there nearly every time.
+        choice = fitting if fitting and np.random.rand() < 0.5 else self.prompts
+        chosen = choice[np.random.randint(len(choice))]
+        new_label = {names.index(name): i for i, name in enumerate(chosen)}
+        keep_boxes(results, np.array([label in new_label for label in labels], dtype=bool))
+        results['text'] = chosen
+        if 'gt_bboxes_labels' in results:
+            results['gt_bboxes_labels'] = np.array(
+                [new_label[label] for label in results['gt_bboxes_labels']], dtype=np.int64)

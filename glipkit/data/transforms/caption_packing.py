@@ -1,0 +1,91 @@
+"""Captions of other images as negatives beside an image's own."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from glipkit.errors import UserError
+from glipkit.text.tokenizers import BertTokenizer
+
+_SPECIAL_TOKENS = 2  # [CLS] and [SEP]
+
+
+class CaptionPacker:
+    """Joins a caption with those of randomly drawn other images, in random order.
+
+    GLIP paper appendix C.1 and the official random packing (microsoft/GLIP:
+    maskrcnn_benchmark/data/datasets/caption.py): with probability ``none_prob`` no other
+    caption; else with ``full_prob`` as many as ``num_captions``; else a uniform number below
+    that. A drawn caption is kept where it fits what is left of ``max_tokens``. Captions are
+    closed by a full stop where they have none and joined by a blank; spans move with theirs. The
+    full stops are counted here, so that a packed prompt is never cut off.
+
+    Args:
+        num_captions: The most captions that are added.
+        none_prob: Probability of adding none.
+        full_prob: Probability, otherwise, of drawing all ``num_captions``.
+        max_tokens: Budget of the whole prompt in word pieces, with [CLS] and [SEP].
+        tokenizer: Arguments of `BertTokenizer`, as the model's.
+
+    Raises:
+        UserError: A number of captions or a probability that is none.
+    """
+
+    def __init__(self,
+                 num_captions: int = 20,
+                 none_prob: float = 0.4,
+                 full_prob: float = 0.5,
+                 max_tokens: int = 256,
+                 tokenizer: dict[str, Any] | None = None) -> None:
+        if num_captions < 1 or not (0 <= none_prob <= 1 and 0 <= full_prob <= 1):
+            raise UserError('packing with num_captions from 1 and probabilities from 0 to 1',
+                            f'{num_captions}, {none_prob} and {full_prob}',
+                            'correct them, or leave packing out')
+        self.num_captions, self.none_prob, self.full_prob = num_captions, none_prob, full_prob
+        self.max_tokens = max_tokens
+        self._tokenizer = BertTokenizer(**(tokenizer or {}))
+
+    def __call__(self, caption: str, phrases: list, draw: Callable[[], str | None],
+                 rng: Any = np.random) -> tuple[str, list]:
+        """Packs one caption.
+
+        Args:
+            caption: Of the image.
+            phrases: Per phrase its half-open character spans in the caption.
+            draw: Gives the caption of a random sample, or None where that has none.
+            rng: Source of chance: ``np.random`` or a ``RandomState``.
+
+        Returns:
+            The packed caption, and the phrases with their spans in it.
+        """
+        own = _closed(caption)
+        left = self.max_tokens - _SPECIAL_TOKENS - self._tokenizer.count(own)
+        kept = [own]
+        for _ in range(self._draws(rng)):
+            other = draw()
+            if other is None or not other.strip() or other == caption:
+                continue
+            length = self._tokenizer.count(_closed(other))
+            if length <= left:
+                kept.append(_closed(other))
+                left -= length
+        order = rng.permutation(len(kept)).tolist()
+        before = order[:order.index(0)]
+        start = sum(len(kept[i]) + 1 for i in before)
+        moved = [[(begin + start, end + start) for begin, end in spans] for spans in phrases]
+        return ' '.join(kept[i] for i in order), moved
+
+    def _draws(self, rng: Any) -> int:
+        """How many captions are drawn."""
+        if rng.uniform() < self.none_prob:
+            return 0
+        if rng.uniform() < self.full_prob:
+            return self.num_captions
+        return int(rng.randint(self.num_captions))
+
+
+def _closed(caption: str) -> str:
+    """A caption with a full stop. Nothing is trimmed: spans may reach into blanks."""
+    return caption if caption.rstrip().endswith('.') else caption + '.'
