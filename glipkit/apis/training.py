@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import difflib
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from mmengine.config import Config
 
 from glipkit.apis.build import config_errors, find_config, read_config
+from glipkit.apis.paths import config_root
 from glipkit.errors import UserError
 
 # What the runner reads from the top level of a config; everything else there is the config's own
@@ -23,19 +24,22 @@ RUNNER_KEYS = ('auto_scale_lr', 'custom_hooks', 'custom_imports', 'data_preproce
 
 
 def load_config(name_or_path: str, options: Mapping[str, Any] | None = None,
-                work_dir: str | None = None) -> Config:
+                work_dir: str | None = None, test_data: str | None = None) -> Config:
     """Read a config by name or path, apply overrides and check its top-level keys.
 
     Args:
         name_or_path: A config name such as ``glip-mini`` or a path.
         options: ``--cfg-options``, dotted keys to values.
         work_dir: Folder of logs and checkpoints; default ``work_dirs/<config stem>``.
+        test_data: Another data set to test on, as in :func:`set_test_data`.
 
     Raises:
         UserError: Unknown config, a key that looks misspelt, or an override of nothing.
     """
     path = find_config(name_or_path)
     cfg = read_config(path)
+    if test_data is not None:
+        set_test_data(cfg, test_data)
     for key in options or ():
         top = key.split('.')[0]
         if top not in cfg and top not in RUNNER_KEYS:
@@ -52,6 +56,45 @@ def _unknown_key(key: str, known: Any) -> UserError:
     close = difflib.get_close_matches(key, known, 3, 0.6)
     fix = f'did you mean {" or ".join(close)}?' if close else 'remove it or check its spelling'
     return UserError('config keys that something reads', f'unknown key {key!r}', fix)
+
+
+def set_test_data(cfg: Config, name_or_path: str) -> None:
+    """Test on another data set, through the config's own test pipeline.
+
+    Args:
+        cfg: Changed in place.
+        name_or_path: A file of ``configs/_base_/datasets`` by its name (``lvis_minival``), or the
+            path of one like these: ``test_dataloader`` with a dataset, ``test_evaluator``, and
+            optionally ``test_settings``, which go into ``model.test_cfg``.
+
+    Raises:
+        UserError: There is none, or it is no such file.
+    """
+    path = Path(name_or_path)
+    folder = config_root() / '_base_' / 'datasets'
+    if path.suffix != '.py':
+        path = folder / f'{name_or_path}.py'
+    if not path.is_file():
+        known = ', '.join(sorted(p.stem for p in folder.glob('*.py') if p.stem != 'pipelines'))
+        raise UserError(f'a data set ({known}) or the path of its config', repr(name_or_path),
+                        'choose one of these')
+    try:
+        data = Config.fromfile(path)
+    except Exception as error:  # a config is Python: any exception may come out of it
+        raise UserError('a config that mmengine can read', f'{path} ({type(error).__name__})',
+                        'mend the config') from error
+    if not isinstance(data.get('test_dataloader', {}).get('dataset'), dict) \
+            or 'test_evaluator' not in data:
+        raise UserError('a data set config with test_dataloader and test_evaluator', str(path),
+                        'add what is missing')
+    own = cfg.get('test_dataloader', {}).get('dataset', {}).get('pipeline')
+    if own is None:
+        raise UserError('a config with a test set, whose pipeline is used', 'none in it',
+                        'test another config')
+    dataset = {'pipeline': own, **data.test_dataloader.dataset}
+    cfg.test_dataloader = {**cfg.test_dataloader, **data.test_dataloader, 'dataset': dataset}
+    cfg.test_evaluator = data.test_evaluator
+    cfg.merge_from_dict({'model.test_cfg': dict(data.get('test_settings', {}))})
 
 
 def move_data(cfg: Config, old: str, new: str) -> None:
@@ -121,8 +164,11 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
         cfg.load_from = resume if isinstance(resume, str) else None
     if cfg.get('load_from') and not Path(cfg.load_from).is_file():
         raise UserError('an existing checkpoint', str(cfg.load_from), 'check the path')
+    from glipkit.apis.checking import check_training_data
     with config_errors():
-        return build_runner(cfg).train()
+        runner = build_runner(cfg)
+        check_training_data(cfg, runner.logger)
+        return runner.train()
 
 
 def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, float]:
@@ -131,9 +177,14 @@ def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, floa
     Args:
         cfg: From :func:`load_config`.
         checkpoint: Path or hub name, in the official, the mmdet-port or the glipkit layout.
-        out: File for the metrics as JSON.
+        out: Where to write the result, see :func:`glipkit.apis.results.result_files`.
     """
+    from mmengine.dist import is_main_process
+
+    from glipkit.apis.results import TestResult, installed, result_files, write_result
     from glipkit.models.checkpoints.io import load_checkpoint
+    if out:
+        result_files(out)  # a name that cannot be written to is better known now
     if 'test_dataloader' not in cfg:
         raise UserError('a config with a test set', 'no test_dataloader',
                         'add it, or test another config')
@@ -143,7 +194,23 @@ def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, floa
         report = load_checkpoint(getattr(runner.model, 'module', runner.model), checkpoint)
         runner.logger.info(f'Loaded {report}')
         metrics = runner.test()
-    if out:
-        from glipkit.apis.files import write_text
-        write_text(out, json.dumps(metrics, indent=2) + '\n')
+    if out and is_main_process():
+        loop = runner.test_loop
+        write_result(
+            TestResult(metrics=metrics, protocol=_protocol(loop.evaluator.metrics),
+                       config=str(cfg.filename), checkpoint=str(checkpoint),
+                       dataset=_dataset_facts(cfg, len(loop.dataloader.dataset)),
+                       versions=installed()), out)
     return metrics
+
+
+def _protocol(metrics: Sequence[Any]) -> str:
+    """What the numbers of all metrics are, a line for each; foreign ones give their class."""
+    return '\n'.join(getattr(metric, 'protocol', None) or type(metric).__name__
+                     for metric in metrics)
+
+
+def _dataset_facts(cfg: Config, images: int) -> dict[str, Any]:
+    dataset = cfg.test_dataloader.dataset
+    named = {key: dataset[key] for key in ('type', 'data_root', 'ann_file') if dataset.get(key)}
+    return {**named, 'images': images}

@@ -18,10 +18,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
                         help=argparse.SUPPRESS)
 
 
-def read_run_config(args: argparse.Namespace) -> Config:
-    """The config of a command line with these arguments."""
+def read_run_config(args: argparse.Namespace, test_data: str | None = None) -> Config:
+    """The config of a command line with these arguments; ``test_data`` as in `set_test_data`."""
     from glipkit.apis.training import load_config
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, test_data)
     cfg.launcher = args.launcher
     return cfg

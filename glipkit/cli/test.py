@@ -6,6 +6,7 @@ import argparse
 EXAMPLES = '''examples:
   glipkit test glip-mini glipkit/weights/glip-mini.safetensors
   glipkit test configs/glip/glip-t-c_o365-goldg.py glip_tiny_model_o365_goldg.pth --out ap.json
+  glipkit test glip-t glip_tiny_model_o365_goldg_cc_sbu.pth --data lvis_minival --out results/
 '''
 
 
@@ -17,7 +18,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config name (glip-mini) or path')
     parser.add_argument('checkpoint', help='official, mmdet-port or glipkit file, or a hub name')
-    parser.add_argument('--out', metavar='FILE.json', help='write the metrics here')
+    parser.add_argument('--data', metavar='NAME|FILE.py',
+                        help='test on this set instead of the config\'s own: coco_val2017, '
+                             'lvis_minival, lvis_val, flickr30k_val, flickr30k_test, or a file '
+                             'like configs/_base_/datasets/lvis_minival.py')
+    parser.add_argument('--out', metavar='DIR|FILE.json',
+                        help='write metrics, protocol and versions as FILE.json, and as a table '
+                             'beside it; in a folder, as metrics.json')
     add_run_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -26,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from glipkit.apis.training import test
     from glipkit.cli._run_arguments import read_run_config
-    metrics = test(read_run_config(args), args.checkpoint, args.out)
+    metrics = test(read_run_config(args, args.data), args.checkpoint, args.out)
     for name, value in metrics.items():
         print(f'{name:32} {value:.4f}')
     return 0

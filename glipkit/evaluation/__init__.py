@@ -1,4 +1,5 @@
 """Evaluation: pure arithmetic in ``functional``, metrics for mmengine around it."""
-from glipkit.evaluation.metrics import GroundingCocoMetric
+from glipkit.evaluation.metrics import (FalsePositiveMetric, GroundingCocoMetric, LvisMetric,
+                                        PhraseRecallMetric)
 
-__all__ = ['GroundingCocoMetric']
+__all__ = ['FalsePositiveMetric', 'GroundingCocoMetric', 'LvisMetric', 'PhraseRecallMetric']

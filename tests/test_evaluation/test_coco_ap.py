@@ -75,6 +75,20 @@ def test_perfect_detections():
     assert scores.overall['AP'] == pytest.approx(1)
 
 
+def test_perfect_detections_among_crowds_and_empty_images():
+    images, classes, annotations, _ = random_world(2)
+    assert any(a['iscrowd'] for a in annotations)
+    found = [dict(image_id=a['image_id'], category_id=a['category_id'], bbox=a['bbox'], score=.5)
+             for a in annotations]
+    images = [*images, 100, 101]  # with nothing in them
+    found.append(dict(image_id=101, category_id=3, bbox=[0, 0, 9, 9], score=.9))
+    scores = coco_ap(images, classes, annotations, found)
+    assert scores.overall == pytest.approx(
+        pycocotools_ap(images, classes, annotations, found), abs=1e-9)
+    assert .9 < scores.overall['AP'] < 1
+    assert scores.protocol.startswith('COCO box AP, IoU 0.50:0.05:0.95, at most 100')
+
+
 def test_hand_worked_group_scores():
     def gt(category, x):
         return dict(image_id=5, category_id=category, bbox=[x, 0, 50, 50])

@@ -26,10 +26,12 @@ class CocoAP:
         per_class: Category id -> its scores.
         groups: Name of a group -> scores over its classes: the mean over those of its classes that
             have ground truth.
+        protocol: What was computed, in one line.
     """
     overall: Mapping[str, float]
     per_class: Mapping[int, Mapping[str, float]]
     groups: Mapping[str, Mapping[str, float]]
+    protocol: str
 
 
 def coco_ap(images: Sequence[int],
@@ -76,7 +78,9 @@ def coco_ap(images: Sequence[int],
         groups={
             name: _scores(precision[:, :, [column[c] for c in members]])
             for name, members in (groups or {}).items()
-        })
+        },
+        protocol=f'COCO box AP, IoU 0.50:0.05:0.95, at most {max_dets} detections per image and '
+        'class, faster-coco-eval')
 
 
 def _scores(precision: np.ndarray) -> dict[str, float]:

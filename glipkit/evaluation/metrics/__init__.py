@@ -1,4 +1,7 @@
 """Thin mmengine metrics around `glipkit.evaluation.functional`."""
 from glipkit.evaluation.metrics.coco import GroundingCocoMetric
+from glipkit.evaluation.metrics.false_positives import FalsePositiveMetric
+from glipkit.evaluation.metrics.flickr import PhraseRecallMetric
+from glipkit.evaluation.metrics.lvis import LvisMetric
 
-__all__ = ['GroundingCocoMetric']
+__all__ = ['FalsePositiveMetric', 'GroundingCocoMetric', 'LvisMetric', 'PhraseRecallMetric']

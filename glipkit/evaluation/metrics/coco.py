@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
-from glipkit.data.formats.reading import read_json
-from glipkit.errors import UserError
 from glipkit.evaluation.functional.coco_ap import SCORE_NAMES, CocoAP, coco_ap
+from glipkit.evaluation.metrics.classes import category_ids, known_image, read_groups
 from glipkit.registry import METRICS
 
 
@@ -44,6 +42,8 @@ class GroundingCocoMetric(BaseMetric):
     """
 
     default_prefix = 'coco'
+    #: After an evaluation, in the first process: what the numbers are, in one line.
+    protocol: str | None = None
 
     def __init__(self,
                  ann_file: str,
@@ -55,7 +55,7 @@ class GroundingCocoMetric(BaseMetric):
                  **kwargs: Any) -> None:
         super().__init__(prefix=prefix, **kwargs)
         self.ground_truth = read_coco_json(ann_file)
-        self.groups = _read_groups(groups, self.ground_truth)
+        self.groups = read_groups(groups, self.ground_truth.id_of_name, self.ground_truth.path)
         self.outfile_prefix, self.classwise = outfile_prefix, classwise
         self.max_dets = max_dets
 
@@ -68,18 +68,17 @@ class GroundingCocoMetric(BaseMetric):
         """
         for sample in data_samples:
             predictions = sample['pred_instances']
-            category_ids = self._category_ids(sample['text'])
-            image_id = sample['img_id']
-            if image_id not in self.ground_truth.images:
-                raise UserError(f'images of {self.ground_truth.path}', f'img_id {image_id!r}',
-                                'evaluate on the annotation file that the test set was read from')
+            ids = category_ids(sample['text'], self.ground_truth.id_of_name,
+                               self.ground_truth.path)
+            image_id = known_image(sample['img_id'], self.ground_truth.images,
+                                   self.ground_truth.path)
             boxes = predictions['bboxes'].detach().cpu().double().numpy().reshape(-1, 4)
             self.results.append(
                 dict(
                     image_id=image_id,
                     bboxes=np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1),
                     scores=predictions['scores'].detach().cpu().double().numpy(),
-                    category_ids=category_ids[predictions['labels'].cpu().numpy()]))
+                    category_ids=ids[predictions['labels'].cpu().numpy()]))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Scores what all processes found."""
@@ -88,11 +87,11 @@ class GroundingCocoMetric(BaseMetric):
         coco = self.ground_truth
         images = list(by_image) or list(coco.images)
         detections = [d for result in by_image.values() for d in _to_coco(result)]
-        self._log_protocol(len(images), len(detections))
         if self.outfile_prefix:
             _write_json(f'{self.outfile_prefix}.bbox.json', detections)
         scores = coco_ap(images, list(coco.classes), coco.annotations, detections, self.groups,
                          self.max_dets)
+        self._log_protocol(scores.protocol, len(images), len(detections))
         if self.classwise:
             print_log(_class_table(scores, coco), 'current')
         metrics = dict(scores.overall)
@@ -100,47 +99,15 @@ class GroundingCocoMetric(BaseMetric):
             metrics.update({f'{group}_{name}': group_scores[name] for name in SCORE_NAMES})
         return metrics
 
-    def _category_ids(self, text: Sequence[str] | str) -> np.ndarray:
-        """Category id of each name that a sample was asked for."""
-        ids = self.ground_truth.id_of_name
-        unknown = [repr(text)] if isinstance(text, str) else [n for n in text if n not in ids]
-        if unknown:
-            raise UserError(f'class names of {self.ground_truth.path} as text of the samples',
-                            ', '.join(unknown[:5]), 'spell them as in the annotation file')
-        return np.asarray([ids[name] for name in text], dtype=np.int64)
-
-    def _log_protocol(self, num_images: int, num_detections: int) -> None:
+    def _log_protocol(self, protocol: str, num_images: int, num_detections: int) -> None:
         """Says what the numbers are; a part of the images is worth a warning."""
         coco = self.ground_truth
         partial = num_images < len(coco.images)
-        print_log(
-            f'Protocol: COCO box AP, IoU 0.50:0.05:0.95, at most {self.max_dets} detections per '
-            f'image and class, {num_images} of {len(coco.images)} images, {len(coco.classes)} '
-            f'classes, {num_detections} detections, {coco.path}; faster-coco-eval',
-            'current', logging.WARNING if partial else logging.INFO)
-
-
-def _read_groups(groups: Mapping[str, Sequence[str]] | str | None,
-                 coco: CocoJson) -> dict[str, list[int]]:
-    """Group name -> category ids."""
-    where = 'groups'
-    if isinstance(groups, (str, os.PathLike)):
-        where, groups = str(groups), read_json(groups, 'a JSON file {"group": [names], ...}')
-    if not isinstance(groups or {}, Mapping):
-        raise UserError('groups as {"name": [class names], ...}', f'{where}: {groups!r}',
-                        'correct the structure')
-    ids = coco.id_of_name
-    result = {}
-    for group, names in (groups or {}).items():
-        if not isinstance(names, (list, tuple)):
-            raise UserError('a list of class names per group', f'{where}: {group}: {names!r}',
-                            'list the names')
-        unknown = [name for name in names if name not in ids]
-        if unknown:
-            raise UserError(f'groups of classes that {coco.path} has',
-                            f'{where}: {group}: {unknown[:5]}', 'spell them as in that file')
-        result[group] = [ids[name] for name in dict.fromkeys(names)]
-    return result
+        self.protocol = (
+            f'{protocol}, {num_images} of {len(coco.images)} images, {len(coco.classes)} classes, '
+            f'{num_detections} detections, {coco.path}')
+        print_log(f'Protocol: {self.protocol}', 'current',
+                  logging.WARNING if partial else logging.INFO)
 
 
 def _to_coco(result: Mapping) -> list[dict]:

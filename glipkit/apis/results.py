@@ -1,0 +1,152 @@
+"""Results of evaluations as files: JSON for programs, markdown for people, CSV for sheets."""
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from glipkit.apis.environment import collect
+from glipkit.apis.files import write_text
+from glipkit.errors import UserError
+from glipkit.evaluation.scoreboard import Scoreboard
+
+_VERSIONS = {'foundations': ('torch', 'torchvision', 'mmcv', 'mmengine', 'mmdet'),
+             'libraries': ('numpy', 'pycocotools', 'faster-coco-eval', 'transformers')}
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """What a test came to, with what it takes to know what that means.
+
+    Args:
+        metrics: Name -> value.
+        protocol: How each metric was computed, in words.
+        config: Name or path of the config.
+        checkpoint: Path or hub name of the weights.
+        dataset: What was tested on: type, annotation file, number of images.
+        versions: Program -> version.
+    """
+    __test__ = False  # not a test case for pytest
+
+    metrics: Mapping[str, float]
+    protocol: str
+    config: str
+    checkpoint: str
+    dataset: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+
+def installed() -> dict[str, str]:
+    """Versions that a result depends on, without any path."""
+    report = collect()
+    found = {'glipkit': f"{report['glipkit']['version']}, {report['glipkit']['commit']}",
+             'python': report['system']['python'].split()[0]}
+    for section, names in _VERSIONS.items():
+        found.update({name: report[section][name] for name in names if name in report[section]})
+    return found
+
+
+def result_files(out: str | Path) -> tuple[Path, Path]:
+    """The JSON and the markdown file that ``out`` stands for; nothing is written.
+
+    Args:
+        out: A file name that ends in .json, the markdown file then lies beside; or a folder, there
+            or not, which gets ``metrics.json`` and ``metrics.md``.
+
+    Raises:
+        UserError: A file with another ending.
+    """
+    out = Path(out)
+    if out.suffix == '.json' and not out.is_dir():
+        return out, out.with_suffix('.md')
+    if out.is_file() or (out.suffix and not out.is_dir()):
+        raise UserError('a folder or a file name that ends in .json', str(out),
+                        'change the name after --out')
+    return out / 'metrics.json', out / 'metrics.md'
+
+
+def write_result(result: TestResult, out: str | Path) -> Path:
+    """Writes a result as JSON and markdown, each whole or not at all; returns the JSON file.
+
+    In the JSON, metrics stand under ``metrics`` and, as in files of earlier versions, under their
+    own names, which all hold a '/'.
+
+    Raises:
+        UserError: As `result_files`, or nothing can be written there.
+    """
+    json_file, markdown_file = result_files(out)
+    content = {**result.metrics, **asdict(result)}
+    write_text(markdown_file, result_markdown(result))
+    write_text(json_file, json.dumps(content, indent=2) + '\n')
+    return json_file
+
+
+def result_markdown(result: TestResult) -> str:
+    """A table of metrics, and what they are."""
+    lines = [f'# {Path(result.config).stem}', '', *_table(('metric', 'value'), [
+        (name, f'{value:.4f}') for name, value in result.metrics.items()])]
+    lines += ['', *(f'- protocol: {line}' for line in result.protocol.split('\n')),
+              f'- checkpoint: {result.checkpoint}',
+              '- data set: ' + ', '.join(f'{k} {v}' for k, v in result.dataset.items()),
+              '- versions: ' + ', '.join(f'{k} {v}' for k, v in result.versions.items())]
+    return '\n'.join(lines) + '\n'
+
+
+def scoreboard_markdown(board: Scoreboard) -> str:
+    """A table of data sets in percent, their mean and median; a partial one says so."""
+    theirs = board.published_source is not None
+    header = ('data set', 'AP', *(['published'] if theirs else []))
+    rows = [(row.title, _percent(row.ap), *([_percent(row.published)] if theirs else []))
+            for row in board.rows]
+    scope = f' of {len(board.rows) - len(board.missing)} (partial)' if board.partial else ''
+    empty = [''] if theirs else []
+    rows += [(f'**average{scope}**', f'**{_percent(board.average)}**', *empty),
+             (f'median{scope}', _percent(board.median), *empty)]
+    if board.shared:
+        rows.append(('average where published', *map(_percent, board.shared)))
+    lines = [f'# ODinW {board.profile}', '', *_table(header, rows), '', f'- {board.protocol}']
+    if board.missing:
+        lines.append(f'- missing: {", ".join(board.missing)}')
+    if theirs:
+        lines.append(f'- published: {board.published_source}')
+    return '\n'.join(lines) + '\n'
+
+
+def scoreboard_csv(board: Scoreboard) -> str:
+    """Name, title, AP and published AP of each data set, from 0 to 1; empty where missing."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(('dataset', 'title', 'ap', 'published'))
+    writer.writerows((row.name, row.title, row.ap, row.published) for row in board.rows)
+    kind = 'partial average' if board.partial else 'average'
+    writer.writerow((kind, '', board.average, ''))
+    writer.writerow((kind.replace('average', 'median'), '', board.median, ''))
+    return text.getvalue()
+
+
+def write_scoreboard(board: Scoreboard, folder: str | Path) -> Path:
+    """Writes ``odinw_<profile>.json``, ``.md`` and ``.csv``; returns the JSON file.
+
+    Raises:
+        UserError: Nothing can be written there.
+    """
+    path = Path(folder) / f'odinw_{board.profile}.json'
+    write_text(path.with_suffix('.md'), scoreboard_markdown(board))
+    write_text(path.with_suffix('.csv'), scoreboard_csv(board))
+    content = {**asdict(board), 'missing': board.missing, 'partial': board.partial,
+               'versions': installed()}
+    write_text(path, json.dumps(content, indent=2) + '\n')
+    return path
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    lines = [header, ('---', *(['---:'] * (len(header) - 1))), *rows]
+    return [f'| {" | ".join(cell.replace("|", "/") for cell in line)} |' for line in lines]
+
+
+def _percent(value: float | None) -> str:
+    return '-' if value is None else f'{100 * value:.1f}'

@@ -1,0 +1,72 @@
+"""Names of classes in samples and in class lists, and what an annotation file calls them."""
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from glipkit.data.formats.reading import read_json
+from glipkit.errors import UserError
+
+
+def category_ids(text: Sequence[str] | str, id_of_name: Mapping[str, int], path: str) -> np.ndarray:
+    """Category id of each name that a sample was asked for, int64.
+
+    Args:
+        text: ``text`` of the sample.
+        id_of_name: The classes of the annotation file.
+        path: That file, for the error.
+
+    Raises:
+        UserError: A caption, or a name that the file lacks.
+    """
+    unknown = [repr(text)] if isinstance(text, str) else [n for n in text if n not in id_of_name]
+    if unknown:
+        raise UserError(f'class names of {path} as text of the samples', ', '.join(unknown[:5]),
+                        'spell them as in the annotation file')
+    return np.asarray([id_of_name[name] for name in text], dtype=np.int64)
+
+
+def read_groups(groups: Mapping[str, Sequence[str]] | str | None, id_of_name: Mapping[str, int],
+                path: str) -> dict[str, list[int]]:
+    """Named groups of classes (base and novel, seen and unseen) as category ids.
+
+    Args:
+        groups: Name -> class names, or the path of a JSON file that holds it.
+        id_of_name: The classes of the annotation file.
+        path: That file, for the error.
+
+    Raises:
+        UserError: Another structure, or a name that the annotation file lacks.
+    """
+    where = 'groups'
+    if isinstance(groups, (str, os.PathLike)):
+        where, groups = str(groups), read_json(groups, 'a JSON file {"group": [names], ...}')
+    if not isinstance(groups or {}, Mapping):
+        raise UserError('groups as {"name": [class names], ...}', f'{where}: {groups!r}',
+                        'correct the structure')
+    result = {}
+    for group, names in (groups or {}).items():
+        if not isinstance(names, (list, tuple)):
+            raise UserError('a list of class names per group', f'{where}: {group}: {names!r}',
+                            'list the names')
+        unknown = [name for name in names if name not in id_of_name]
+        if unknown:
+            raise UserError(f'groups of classes that {path} has',
+                            f'{where}: {group}: {unknown[:5]}', 'spell them as in that file')
+        result[group] = [id_of_name[name] for name in dict.fromkeys(names)]
+    return result
+
+
+def known_image(image_id: object, known: Mapping[int, object], path: str) -> int:
+    """The id of a sample's image, once it is known to be in the annotation file.
+
+    Raises:
+        UserError: It is not. Raised image by image: in the end of a distributed run the other
+            processes would wait for ever.
+    """
+    if image_id not in known:
+        raise UserError(f'images of {path}', f'img_id {image_id!r}',
+                        'evaluate on the annotation file that the test set was read from')
+    return image_id

@@ -1,0 +1,108 @@
+"""False positives on classes whose absence is certain."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from glipkit.data.formats.coco_json import read_coco_json
+from glipkit.errors import UserError
+from glipkit.evaluation.functional.false_positives import count_above, false_positives
+from glipkit.evaluation.metrics.array_metric import ArrayMetric
+from glipkit.evaluation.metrics.classes import category_ids, known_image
+from glipkit.evaluation.metrics.federated_json import is_federated, read_federated_json
+from glipkit.registry import METRICS
+
+
+@METRICS.register_module()
+class FalsePositiveMetric(ArrayMetric):
+    """Detections of absent classes, at thresholds as a user would set them.
+
+    COCO annotations are exhaustive: a class without annotation in an image, crowds included, is
+    absent. LVIS ones say which classes are absent (``neg_category_ids``); the file tells which of
+    the two it is. Only classes that a sample's ``text`` asks for count.
+
+    Metrics, for a threshold of 0.5: false_positives/per_image@0.5 (mean over images with an absent
+    class), per_class@0.5 (mean over pairs of an image and an absent class) and images@0.5 (share
+    of images with at least one). -1 without any such image.
+
+    Args:
+        ann_file: COCO or LVIS json.
+        thresholds: On scores; a detection counts from the threshold on.
+        prefix: Before the names of metrics.
+        **kwargs: Of ``BaseMetric``.
+
+    Raises:
+        UserError: The file cannot be understood, or thresholds are no list of numbers from 0 to 1.
+    """
+
+    default_prefix = 'false_positives'
+
+    def __init__(self, ann_file: str, thresholds: Sequence[float] = (.1, .3, .5),
+                 prefix: str | None = None, **kwargs: Any) -> None:
+        super().__init__(prefix=prefix, **kwargs)
+        if not isinstance(thresholds, (list, tuple)) or not thresholds or not all(
+                isinstance(value, (int, float)) and 0 <= value <= 1 for value in thresholds):
+            raise UserError('thresholds as a list of numbers from 0 to 1', repr(thresholds),
+                            'pass e.g. thresholds=(0.3, 0.5)')
+        self.ann_file, self.thresholds = str(ann_file), tuple(map(float, thresholds))
+        self._read()
+        self.reset()
+
+    def _read(self) -> None:
+        """Sets names, images and (C, I) which class is certainly absent from which image."""
+        self.federated = is_federated(self.ann_file)
+        if self.federated:
+            truth = read_federated_json(self.ann_file)
+            image_ids, classes = truth.image_ids.tolist(), truth.category_ids.tolist()
+            names, self.absent = truth.names, truth.negative
+        else:
+            coco = read_coco_json(self.ann_file)
+            image_ids, classes = list(coco.images), list(coco.classes)
+            names = tuple(coco.classes.values())
+            self.absent = np.ones((len(classes), len(image_ids)), dtype=bool)
+        self._image = {image_id: place for place, image_id in enumerate(image_ids)}
+        self._row = {category_id: place for place, category_id in enumerate(classes)}
+        self._id_of_name = dict(zip(names, classes))
+        if not self.federated:
+            for record in coco.annotations:
+                self.absent[self._row[record['category_id']], self._image[record['image_id']]] = \
+                    False
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Counts in the predictions of a batch.
+
+        Raises:
+            UserError: A class name or image id that the annotation file lacks.
+        """
+        for sample in data_samples:
+            image = self._image[known_image(sample['img_id'], self._image, self.ann_file)]
+            ids = category_ids(sample['text'], self._id_of_name, self.ann_file)
+            absent = self.absent[[self._row[i] for i in ids.tolist()], image]
+            found = sample['pred_instances']
+            labels = found['labels'].cpu().numpy()
+            counts = count_above(found['scores'].detach().cpu().numpy(), absent[labels],
+                                 self.thresholds)
+            self._counts[image] = (int(absent.sum()), *counts.tolist())
+
+    def state(self) -> np.ndarray:
+        """(images, 2 + H) int64: image, absent classes asked for, counts per threshold."""
+        rows = [(image, *row) for image, row in self._counts.items()]
+        return np.array(rows, dtype=np.int64).reshape(-1, 2 + len(self.thresholds))
+
+    def reset(self) -> None:
+        """Forgets all counts."""
+        self._counts: dict[int, tuple[int, ...]] = {}
+
+    def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
+        """Means over the images of all processes."""
+        table = np.concatenate(results)
+        table = table[np.unique(table[:, 0], return_index=True)[1]]
+        table = table[table[:, 1] > 0]
+        scores = false_positives(table[:, 2:], table[:, 1], self.thresholds)
+        kind = 'LVIS negatives' if self.federated else 'classes without annotation'
+        self.protocol = f'{scores.protocol} ({kind}), {self.ann_file}'
+        return {f'{name}@{threshold:g}': value
+                for name in ('per_image', 'per_class', 'images')
+                for threshold, value in getattr(scores, name).items()}
