@@ -22,7 +22,7 @@ def test_every_level_has_help_with_examples(run, words):
 def test_the_table_of_commands_says_what_the_commands_say():
     for name, summary in cli.COMMANDS.items():
         subparsers = cli.Parser().add_subparsers()
-        importlib.import_module(f'glipkit.cli.{name}').add_parser(subparsers)
+        importlib.import_module(f'glipkit.cli.{name.replace("-", "_")}').add_parser(subparsers)
         assert {action.dest: action.help for action in subparsers._choices_actions} == \
             {name: summary}
 

@@ -1,0 +1,188 @@
+"""Checks of training data: for the command, and before every training."""
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from glipkit.apis.build import find_config, read_config
+from glipkit.apis.files import make_folder
+from glipkit.data.checking import Looks, PromptSettings, Report, Source, check, clean
+from glipkit.data.formats.detect import READERS
+from glipkit.errors import UserError
+from glipkit.models.checkpoints.files import atomic
+
+#: Before a training, files of formats that are read whole are checked up to this size. Reading
+#: them takes as long as the training's own reading does.
+QUICK_BYTES = 256 << 20
+#: Images whose files are looked for before a training, and lines that are read.
+QUICK_IMAGES = 1000
+QUICK_RECORDS = 20_000
+
+_LINE_FORMATS = {'odvg', 'caption-shards', 'tsv'}
+_LOG_LEVELS = {'warning': logging.WARNING, 'note': logging.INFO}
+
+
+def prompt_settings(config: str | Path | Config) -> PromptSettings:
+    """How the model of a config asks for classes.
+
+    Args:
+        config: A name, a path, or a config that was read.
+
+    Raises:
+        UserError: No such config.
+    """
+    cfg = config if isinstance(config, Config) else read_config(find_config(config))
+    max_tokens = cfg.model.get('max_tokens', 256)
+    test = (cfg.model.get('test_cfg') or {}).get('max_tokens') or max_tokens
+    training = cfg.get('train_dataloader')
+    samples = any(_name(part) == 'SampleClassPrompt' for part in _parts(training))
+    return PromptSettings(test, max_tokens, max_tokens if training and not samples else None)
+
+
+def find_label_map(path: Path) -> Path | None:
+    """The label map beside an ODVG file: ``<stem>_label_map.json``, ``label_map.json``, or the
+    only file with both words in its name."""
+    for name in (f'{path.stem}_label_map.json', 'label_map.json'):
+        if (path.parent / name).is_file():
+            return path.parent / name
+    found = list(path.parent.glob('*label*map*.json'))
+    return found[0] if len(found) == 1 else None
+
+
+def write_clean(source: Source, report: Report, out: str | Path,
+                looks: Looks) -> tuple[list[str], Report]:
+    """Writes a copy without what can be mended, whole or not at all, and checks it.
+
+    Args:
+        source: What was checked.
+        report: What came of it.
+        out: A new file of the same format.
+        looks: How closely to look at the copy's images.
+
+    Returns:
+        What was changed, and the report of the copy.
+
+    Raises:
+        UserError: The file exists, has another ending, or cannot be written.
+    """
+    out = check_out(source.path, out)
+    make_folder(out.parent)
+    with atomic(out) as temporary:
+        changes = clean(source, report, temporary)
+    return changes, check(replace(source, path=out), looks, report.format)
+
+
+def check_out(path: Path, out: str | Path) -> Path:
+    """The path of a cleaned copy, once it is known that it may be written.
+
+    Raises:
+        UserError: It exists, or its ending tells another format.
+    """
+    out = Path(out)
+    if path.is_dir() or path.suffix in ('.yaml', '.yml'):
+        raise UserError('a single annotation file to clean', str(path),
+                        'pass one shard, or the label table with --images and --label-map')
+    if out.exists():
+        raise UserError('a new file for the cleaned copy', f'{out}, which exists',
+                        'choose another name; nothing is overwritten')
+    if out.suffix != path.suffix:
+        raise UserError(f'a name that ends in {path.suffix}, as the original', str(out),
+                        'choose another name')
+    return out
+
+
+def check_training_data(cfg: Config, logger: logging.Logger) -> None:
+    """Refuses training sets that would give nothing; logs a line for what is odd.
+
+    Reads annotations and looks for some of the images, decoding none; see `QUICK_BYTES`,
+    `QUICK_IMAGES` and `QUICK_RECORDS` for what bounds the time. Datasets of other libraries are
+    not looked at.
+
+    Args:
+        cfg: With ``train_dataloader``.
+        logger: Of the run.
+
+    Raises:
+        UserError: Training would be impossible, wrong or useless.
+    """
+    settings = prompt_settings(cfg)
+    reports = [_quick_check(name, dataset, settings, logger)
+               for name, dataset in _datasets(cfg.train_dataloader.get('dataset', {}))]
+    reports = [report for report in reports if report is not None]
+    boxes = sum(report.counts['boxes'] for report in reports)
+    for report in reports:
+        for finding in report.findings.sorted():
+            # A set of nothing but negatives is of use beside others.
+            if finding.severity == 'error' and not (finding.kind == 'no_box' and boxes):
+                raise _refusal(report)
+            level = _LOG_LEVELS.get(finding.severity, logging.WARNING)
+            logger.log(level, f'{report.path}: {finding.count} {finding.message} '
+                       f'({finding.examples[0]})')
+
+
+def _refusal(report: Report) -> UserError:
+    errors = report.findings.errors()
+    first = errors[0]
+    more = f', and {len(errors) - 1} other kinds of errors' if len(errors) > 1 else ''
+    return UserError('training data that can be learnt from',
+                     f'{report.path} with {first.count} {first.message} ({first.examples[0]})'
+                     f'{more}', f'see all with: glipkit check-data {report.path}')
+
+
+def _quick_check(file_format: str, dataset: Mapping, settings: PromptSettings,
+                 logger: logging.Logger) -> Report | None:
+    """The report of one training set; None for one that is too large to read twice."""
+    source = _source(dataset, settings)
+    large = source.path.is_file() and source.path.stat().st_size > QUICK_BYTES
+    if large and file_format not in _LINE_FORMATS:
+        logger.info(f'{source.path} is large and not checked; '
+                    'glipkit check-data reads all of it')
+        return None
+    return check(source, Looks(decode=False), file_format)
+
+
+def _source(dataset: Mapping, settings: PromptSettings) -> Source:
+    """What a dataset's config reads."""
+    root = dataset.get('data_root') or ''
+
+    def path(file: str | None) -> Path | None:
+        return Path(os.path.join(root, file)) if file else None
+
+    folder = os.path.join(root, (dataset.get('data_prefix') or {}).get('img', ''))
+    images = path(dataset.get('img_file')) or (Path(folder) if folder else None)
+    classes = (dataset.get('metainfo') or {}).get('classes')
+    return Source(
+        path=path(dataset['ann_file']), images=images,
+        label_map=path(dataset.get('label_map_file')), sizes=path(dataset.get('hw_file')),
+        source_prefix=dataset.get('source_prefix'), score_thr=dataset.get('score_thr', 0.5),
+        classes=None if classes is None else tuple(classes), settings=settings, quick=True,
+        limit=QUICK_IMAGES, max_records=QUICK_RECORDS)
+
+
+def _datasets(value: Any) -> Iterator[tuple[str, Mapping]]:
+    """Format and config of every set of ours inside a dataset's config."""
+    formats = {reader: name for name, reader in READERS.items()}
+    for part in _parts(value):
+        if _name(part) in formats and isinstance(part.get('ann_file'), str):
+            yield formats[_name(part)], part
+
+
+def _parts(value: Any) -> Iterator[Mapping]:
+    """All dicts inside a config."""
+    if isinstance(value, Mapping):
+        yield value
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _parts(item)
+
+
+def _name(part: Mapping) -> str:
+    """Type of a part of a config, without its scope."""
+    return str(part.get('type', '')).rpartition('.')[2]

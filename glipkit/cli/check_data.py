@@ -1,0 +1,120 @@
+"""``glipkit check-data``: what a model will read, and what is wrong with it."""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from glipkit.data.checking import Report, Source
+
+EXAMPLES = '''examples:
+  glipkit check-data train.json --images photos/
+  glipkit check-data train.json --images photos/ --config glip-t-c --max-images 500
+  glipkit check-data train.json --images photos/ --fix train_clean.json --json report.json
+  glipkit check-data odvg.jsonl --images photos/ --label-map label_map.json
+  glipkit check-data mixed.json --images data/ --source-prefix vg=gqa/images coco=coco/train2014
+  glipkit check-data objects365_train_vgoiv6.cas2000.yaml
+exit codes: 0 training may start, 1 it would be impossible, wrong or useless, 2 wrong usage
+'''
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        'check-data', help='look for what would spoil a training', epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('file', metavar='FILE',
+                        help='COCO, LVIS, mixed grounding or Flickr30k json, ODVG jsonl, caption '
+                             'shards (jsonl, tar, folder) or detection tsv (yaml, label table)')
+    parser.add_argument('--images', metavar='DIR',
+                        help='folder of the images; for a label table, the table of images')
+    parser.add_argument('--config', metavar='NAME',
+                        help="model whose token limits count (default: GLIP's 256)")
+    parser.add_argument('--label-map', metavar='FILE',
+                        help='label map of an ODVG file (default: the one beside it) or label '
+                             'table')
+    parser.add_argument('--sizes', metavar='FILE', help='table of sizes of a label table')
+    parser.add_argument('--source-prefix', nargs='+', metavar='SOURCE=DIR',
+                        help='folders inside --images by the data_source of mixed grounding')
+    parser.add_argument('--score-thr', type=float, default=0.5,
+                        help='score that boxes of caption shards must exceed '
+                             '(default: %(default)s)')
+    parser.add_argument('--fix', metavar='OUT', help='write a copy without what can be mended')
+    parser.add_argument('--json', metavar='REPORT.json', help='write the report here as well')
+    parser.add_argument('--max-images', type=int, metavar='N',
+                        help='decode N images, evenly spread; 0 decodes none (default: all)')
+    parser.add_argument('--workers', type=int, default=min(os.cpu_count() or 1, 8), metavar='N',
+                        help='processes that decode (default: %(default)s)')
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    from glipkit.apis.checking import check_out, write_clean
+    from glipkit.apis.files import write_text
+    from glipkit.data.checking import Looks, check
+    from glipkit.data.checking.text_report import report_lines
+
+    source = _source(args)
+    if args.fix:
+        check_out(source.path, args.fix)
+    looks = Looks(args.max_images != 0, args.max_images, args.workers, progress=True)
+    report = check(source, looks)
+    for line in report_lines(report, source.settings):
+        print(line)
+    content, code = report.as_dict(), report.exit_code
+    if args.fix:
+        changes, copy = write_clean(source, report, args.fix, looks)
+        _tell(args.fix, changes, copy)
+        content['fixed'] = {'file': str(args.fix), 'changes': changes, 'report': copy.as_dict()}
+        code = copy.exit_code
+    if args.json:
+        write_text(args.json, json.dumps(content, indent=1) + '\n')
+    return code
+
+
+def _source(args: argparse.Namespace) -> Source:
+    """What the arguments name, once it is known to be there."""
+    from glipkit.apis.checking import find_label_map, prompt_settings
+    from glipkit.data.checking import PromptSettings, Source
+    from glipkit.errors import UserError
+    for name in ('max_images', 'workers'):
+        value, least = getattr(args, name), int(name == 'workers')
+        if value is not None and value < least:
+            raise UserError(f'--{name.replace("_", "-")} of {least} or more', str(value),
+                            'pass a larger number')
+    path, images = Path(args.file), args.images and Path(args.images)
+    if images and not images.exists():
+        raise UserError('a folder of images', f'nothing at {images}', 'check --images')
+    label_map = Path(args.label_map) if args.label_map else None
+    if label_map is None and path.suffix == '.jsonl':
+        label_map = find_label_map(path)
+    return Source(
+        path=path, images=images, label_map=label_map, sizes=args.sizes and Path(args.sizes),
+        source_prefix=_prefixes(args.source_prefix), score_thr=args.score_thr,
+        settings=prompt_settings(args.config) if args.config else PromptSettings())
+
+
+def _prefixes(words: list[str] | None) -> dict[str, str] | None:
+    from glipkit.errors import UserError
+    if words is None:
+        return None
+    pairs = [word.partition('=') for word in words]
+    if not all(name and folder for name, _, folder in pairs):
+        raise UserError('--source-prefix SOURCE=DIR ...', ' '.join(words),
+                        'write e.g. vg=gqa/images')
+    return {name: folder for name, _, folder in pairs}
+
+
+def _tell(out: str, changes: list[str], copy: Report) -> None:
+    """Says what a cleaned copy has changed, and what is left to a person."""
+    print(f'wrote {out}')
+    for change in changes or ['nothing changed']:
+        print(f'  {change}')
+    for finding in copy.findings.errors():
+        print(f'left for you to mend: {finding.count} {finding.message} ({finding.examples[0]})')
+    if not copy.exit_code:
+        print('the copy may be trained on')
