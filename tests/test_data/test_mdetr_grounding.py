@@ -113,3 +113,8 @@ def test_flickr_test_sets_ask_for_the_phrases_to_evaluate(build):
 def test_flickr_test_sets_need_these_phrases(build, phrases):
     with pytest.raises(UserError, match='tokens_positive_eval'):
         build([image(tokens_positive_eval=phrases)], [], FlickrGrounding, test_mode=True)
+
+
+def test_flickr_sentences_without_a_phrase_are_not_asked(build):
+    images = [image(1, tokens_positive_eval=[]), image(2, tokens_positive_eval=[[CUP]])]
+    assert [s['img_id'] for s in build(images, [], FlickrGrounding, test_mode=True)] == [2]

@@ -63,6 +63,10 @@ class MdetrGrounding(GroundingDataset):
         regions = self._regions(content['annotations'], images, dropped)
         data_list = [self._sample(image, regions[image_id], dropped)
                      for image_id, image in images.items()]
+        if self.test_mode:  # there is nothing to ask for, and nothing to score
+            asked = [sample for sample in data_list if sample[keys.PHRASES]]
+            dropped['captions without a phrase'] += len(data_list) - len(asked)
+            data_list = asked
         counts = {'captions': len(data_list),
                   'boxes': sum(len(sample[keys.INSTANCES]) for sample in data_list)}
         print_log(summary(self.ann_file, counts, dropped), 'current')
