@@ -1,7 +1,8 @@
 # make test    run the tests
 # make demo    make a world, train a small model on it, evaluate it, write a report with pictures
 #              (make demo WORLD=stamps: the same on photographs of real things)
-# make setup   only the environment that both of them make for themselves
+# make bench   time it against its peers, rewrite the tables of docs/benchmarks.md (half an hour)
+# make setup   only the environment that all of them make for themselves
 # make clean   remove the environment, caches and build products
 #
 # All of it needs Python 3.10-3.13 with pip, and the package index. Nothing is compiled.
@@ -30,7 +31,7 @@ INSTALLED := $(VENV)/installed-$(firstword $(shell cat pyproject.toml setup.py M
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV PIP_NO_BUILD_ISOLATION PIP_TARGET PIP_USER MMCV_WITH_OPS
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: setup test demo clean
+.PHONY: setup test demo bench clean
 
 setup: $(INSTALLED)
 
@@ -39,6 +40,9 @@ test: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(RUN) tools/demo.py --world $(WORLD)
+
+bench: $(INSTALLED)
+	$(RUN) -m glipkit.cli.main bench all --out docs/benchmarks --page docs/benchmarks.md
 
 $(CREATED):
 	@test -n '$(PYTHON)' || { echo 'expected Python 3.10 to 3.13 with its venv module; found none' \

@@ -15,8 +15,14 @@ from glipkit.version import __version__
 COMMANDS = {
     'train': 'train a model from a config',
     'test': 'evaluate a checkpoint',
+    'tune': 'learn a task from a COCO json',
+    'odinw': 'score or tune a model on object detection in the wild',
     'predict': 'find things in images by their names',
     'convert': 'rewrite a checkpoint for another program',
+    'bench': 'time glipkit against its peers',
+    'pseudo-label': 'ground the phrases of captions in their images',
+    'browse': 'look at captions with their boxes',
+    'check-data': 'look for what would spoil a training',
     'env': 'print versions and settings for a bug report',
 }
 
@@ -49,7 +55,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     for name, summary in COMMANDS.items():
         if name == command:
-            importlib.import_module(f'glipkit.cli.{name}').add_parser(subparsers)
+            importlib.import_module(f'glipkit.cli.{name.replace("-", "_")}').add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=summary)
     return parser

@@ -312,6 +312,23 @@ def test_deform_conv_gradients(case):
                      (x, offset, mask, weight), fast_mode=True)
 
 
+def test_larger_offsets_are_read_from_their_beginning():
+    """Offsets of a map twice as large: of each sample's 18 * 4h * 4w values the first 18 * h * w,
+    in the order in which they lie in memory. mmdet's DyHead does this."""
+    x, weight = rand(2, 4, 4, 3), rand(6, 4, 3, 3, seed=1)
+    both = rand(2, 27, 8, 6, seed=2).requires_grad_()
+    offset, mask = both.split([18, 9], dim=1)  # slices, as in the tower
+    rows = [torch.stack([row.reshape(-1)[:count * 12].reshape(count, 4, 3) for row in values])
+            for values, count in ((offset, 18), (mask, 9))]
+    args = (1, 1, 1, 1, 1)
+    expected = mmcv_ops.modulated_deform_conv2d(x, *rows, weight, None, *args)
+    output = mmcv_ops.modulated_deform_conv2d(x, offset, mask, weight, None, *args)
+    torch.testing.assert_close(output, expected)
+    grads = [torch.autograd.grad(y.sum(), both, retain_graph=True)[0] for y in (output, expected)]
+    torch.testing.assert_close(*grads)
+    assert grads[0].any()
+
+
 def test_deform_conv_without_offsets_is_a_convolution():
     x, offset, mask, weight, args = deform_inputs('plain')
     torch.testing.assert_close(

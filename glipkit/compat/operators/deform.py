@@ -16,15 +16,39 @@ Pair = tuple[int, int]
 
 
 class _Convolution:
-    """The fixed arguments of one deformable convolution, in torchvision's form."""
+    """The fixed arguments of one deformable convolution, in torchvision's form.
+
+    Offsets and masks may belong to a larger map than the output, as in the coarser branch of
+    mmdet's DyHead: the compiled operator reads the beginning of each sample's buffer as if it had
+    the output's size, and trained weights rely on it. torchvision's refuses, so they are cut.
+    """
 
     def __init__(self, stride: Pair, padding: Pair, dilation: Pair) -> None:
         self.stride, self.padding, self.dilation = stride, padding, dilation
 
     def __call__(self, input: Tensor, offset: Tensor, weight: Tensor,
                  mask: Optional[Tensor] = None, bias: Optional[Tensor] = None) -> Tensor:
+        size = self._output_size(input, weight)
+        if tuple(offset.shape[2:]) != size:
+            offset = _cut(offset, size)
+            mask = None if mask is None else _cut(mask, size)
         return torchvision.ops.deform_conv2d(input, offset, weight, bias, self.stride,
                                              self.padding, self.dilation, mask)
+
+    def _output_size(self, input: Tensor, weight: Tensor) -> Pair:
+        height, width = (
+            (side + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+            for side, kernel, stride, pad, dilation in zip(
+                input.shape[2:], weight.shape[2:], self.stride, self.padding, self.dilation))
+        return height, width
+
+
+def _cut(values: Tensor, size: Pair) -> Tensor:
+    """The beginning of each sample of (B, C, H, W), read as (B, C, *size)."""
+    count = values.size(1) * size[0] * size[1]
+    if values[0].numel() < count:
+        return values  # too small: torchvision says so
+    return values.flatten(1)[:, :count].unflatten(1, (values.size(1), *size))
 
 
 def deform_conv_forward(input: Tensor, weight: Tensor, offset: Tensor, output: Tensor,

@@ -1,0 +1,169 @@
+"""Fair timings: candidates take turns, so that what else the machine does meets all of them.
+
+A single timing on a shared machine says little. Here every round times each candidate once, every
+second round in reverse order (a slow drift then cancels), and results are medians with their
+spread. Candidates are functions of this process, or, where memory counts, processes of their own.
+"""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from glipkit.benchmarks.worker import Job, Worker
+from glipkit.errors import UserError
+
+Name = TypeVar('Name')
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one candidate, round by round."""
+    seconds: list[float]
+
+    @property
+    def median(self) -> float:
+        """Middle value, in seconds."""
+        return float(np.median(self.seconds))
+
+    @property
+    def iqr(self) -> float:
+        """Interquartile range, in seconds: between the first and the third quarter."""
+        low, high = np.percentile(self.seconds, [25, 75])
+        return float(high - low)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {'median': self.median, 'iqr': self.iqr, 'seconds': list(self.seconds)}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one candidate's process took.
+
+    Attributes:
+        timing: Seconds of each round.
+        peak_bytes: Most memory that the process held during warm-up and rounds (resident; on a
+            GPU, the most that torch had allocated there).
+        idle_bytes: What it held before its first call: libraries, weights and inputs.
+        facts: What the job says about itself.
+    """
+    timing: Timing
+    peak_bytes: int
+    idle_bytes: int
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**self.timing.as_dict(), 'peak_bytes': self.peak_bytes,
+                'idle_bytes': self.idle_bytes, 'facts': self.facts}
+
+
+def turns(names: Sequence[Name], rounds: int) -> Iterator[Name]:
+    """Whose turn it is: forward in the first round, backward in the second, and so on."""
+    for number in range(rounds):
+        yield from names if number % 2 == 0 else reversed(names)
+
+
+def alternate(candidates: Mapping[str, Callable[[], Any]], rounds: int, warmup: int = 1,
+              clock: Callable[[], float] = time.perf_counter) -> dict[str, Timing]:
+    """Times functions in turns.
+
+    Args:
+        candidates: Name to function. What a function returns is dropped before the next one runs.
+        rounds: Timed calls of each.
+        warmup: Calls of each before the first round that are not timed.
+        clock: Seconds from any start.
+
+    Returns:
+        Per candidate, in the given order, the seconds of each round.
+
+    Raises:
+        UserError: For no candidates, or numbers outside their range.
+    """
+    check(candidates, rounds, warmup)
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    with _progress(len(candidates) * (warmup + rounds)) as bar:
+        for name in turns(list(candidates), warmup):
+            candidates[name]()
+            bar.update()
+        for name in turns(list(candidates), rounds):
+            begin = clock()
+            candidates[name]()
+            seconds[name].append(clock() - begin)
+            bar.update()
+    return {name: Timing(values) for name, values in seconds.items()}
+
+
+def alternate_processes(jobs: Mapping[str, Job], rounds: int, warmup: int = 1) -> \
+        dict[str, Measured]:
+    """Times jobs in turns, each in a process of its own that sleeps while another one runs.
+
+    Args:
+        jobs: Name to what its process does; see :class:`glipkit.benchmarks.worker.Job`.
+        rounds: Timed calls of each. A process times itself: waking it costs nothing.
+        warmup: Calls of each before the first round that are not timed.
+
+    Returns:
+        Per job, in the given order, its timing and memory.
+
+    Raises:
+        UserError: For no jobs, numbers outside their range, or as a job raises it.
+        RuntimeError: When a job fails otherwise; its own traceback is part of the message.
+    """
+    check(jobs, rounds, warmup)
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    with ExitStack() as stack, _progress(len(jobs) * (1 + warmup + rounds)) as bar:
+        workers: dict[str, Worker] = {}
+        for name, job in jobs.items():
+            # One after the other: two that load at once would need both their peaks of memory.
+            bar.set_description(f'{name}: loading')
+            workers[name] = stack.enter_context(Worker(name, job))
+            bar.update()
+        for name in turns(list(jobs), warmup):
+            bar.set_description(f'{name}: warming up')
+            workers[name].call()
+            bar.update()
+        for name in turns(list(jobs), rounds):
+            bar.set_description(name)
+            seconds[name].append(workers[name].call())
+            bar.update()
+        return {
+            name: Measured(Timing(seconds[name]), worker.peak_bytes, worker.idle_bytes,
+                           worker.facts)
+            for name, worker in workers.items()
+        }
+
+
+def ratio(slow: Timing, fast: Timing) -> float:
+    """How many times as long ``slow`` takes: the ratio of the medians."""
+    return slow.median / fast.median
+
+
+def ratio_range(slow: Timing, fast: Timing) -> tuple[float, float]:
+    """Least and greatest ratio within one round, where both met the same machine."""
+    pairs = [s / f for s, f in zip(slow.seconds, fast.seconds, strict=True)]
+    return min(pairs), max(pairs)
+
+
+def check(candidates: Mapping[str, Any], rounds: int, warmup: int) -> None:
+    """Refuses what cannot be measured.
+
+    Raises:
+        UserError: For no candidates, less than one round, or less than no warm-up.
+    """
+    if not candidates:
+        raise UserError('at least one candidate', 'none', 'name what to time')
+    if rounds < 1 or warmup < 0:
+        raise UserError('at least 1 round and 0 warm-ups', f'{rounds} and {warmup}',
+                        'pass larger numbers')
+
+
+def _progress(total: int) -> tqdm:
+    # On stderr, and only where somebody watches: a bar in a log file is noise.
+    return tqdm(total=total, leave=False, disable=None)

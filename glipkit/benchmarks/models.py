@@ -1,0 +1,172 @@
+"""What the benchmarks of whole models share: arguments, candidates, table rows."""
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from glipkit.apis.build import check_device, find_config, model_name
+from glipkit.benchmarks.harness import (Measured, alternate_processes, check, ratio,
+                                        ratio_range)
+from glipkit.benchmarks.peers import OURS, PEERS, Peer
+from glipkit.benchmarks.peers.environment import default_folder, peer_python
+from glipkit.benchmarks.worker import Job
+from glipkit.benchmarks.workload import DTYPES, Workload, read_size
+from glipkit.errors import UserError
+
+MATMUL = 'matrix products'
+GIB = 2**30
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, image: str, batch: int) -> None:
+    """Arguments that predict and train-step have in common."""
+    parser.add_argument('--config', default='glip-t-c',
+                        help='model name or config (default: %(default)s)')
+    parser.add_argument('--peer', choices=[*PEERS, 'none'], default='none',
+                        help='what to compare with (default: %(default)s)')
+    parser.add_argument('--peer-env', type=Path, metavar='DIR',
+                        help='folder of the environment of a peer that needs one (default: in the '
+                             "user's cache); made when it is missing")
+    parser.add_argument('--image', default=image, metavar='HxW',
+                        help='height and width in pixels, multiples of 32 (default: %(default)s)')
+    parser.add_argument('--batch', type=int, default=batch,
+                        help='images in one call (default: %(default)s)')
+    parser.add_argument('--dtype', choices=list(DTYPES), default='float32',
+                        help='bf16 is autocast to bfloat16 (default: %(default)s)')
+    parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: %(default)s)')
+    parser.add_argument('--compile', action='store_true',
+                        help='torch.compile the parts of all candidates that can be')
+    parser.add_argument('--threads', type=int, help='of torch (default: what torch would take)')
+    parser.add_argument('--rounds', type=int, default=5,
+                        help='timed calls of each candidate (default: %(default)s)')
+    parser.add_argument('--warmup', type=int, default=1,
+                        help='calls before, beside the one that counts operations '
+                             '(default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0,
+                        help='of weights and images (default: %(default)s)')
+
+
+def workload(args: argparse.Namespace, classes: tuple[str, ...]) -> Workload:
+    """The setting of a command line.
+
+    Raises:
+        UserError: For a value that cannot be used.
+    """
+    find_config(args.config)
+    check_device(args.device)
+    threads = torch.get_num_threads() if args.threads is None else args.threads
+    for name, value in (('--batch', args.batch), ('--threads', threads)):
+        if value < 1:
+            raise UserError(f'{name} of at least 1', str(value), 'pass a larger number')
+    return Workload(args.config, read_size(args.image), classes, args.batch, args.dtype,
+                    args.device, args.compile, threads, args.seed)
+
+
+def compare(task: str, work: Workload, args: argparse.Namespace) -> dict[str, Any]:
+    """Times our model, the peer of the command line and this machine's matrix products in turns.
+
+    Args:
+        task: Function in :mod:`glipkit.benchmarks.tasks`.
+        work: The setting.
+        args: Of :func:`add_model_arguments`.
+
+    Returns:
+        The dict that :mod:`glipkit.benchmarks` describes.
+    """
+    peers = [OURS] if args.peer == 'none' else [OURS, _peer(args)]
+    titles = dict.fromkeys(peer.title for peer in peers)
+    check(titles, args.rounds, args.warmup)  # before an environment is made
+    jobs = {peer.title: _job(peer, task, work, args) for peer in peers}
+    jobs[MATMUL] = Job('glipkit.benchmarks.flops:Matmul',
+                       {'dtype': work.dtype, 'device': work.device, 'threads': work.threads},
+                       environment=_environment(work))
+    measured = alternate_processes(jobs, args.rounds, args.warmup)
+    reference = measured.pop(MATMUL)
+    limit = reference.facts['flops'] / reference.timing.median
+    return {
+        'rows': [row(name, one, limit, measured[OURS.title]) for name, one in measured.items()],
+        'notes': [note for peer in peers for note in peer.notes] + _remarks(measured),
+        'matmul_flops_per_second': limit,
+        'measured': {name: one.as_dict() for name, one in measured.items()},
+        'matmul': reference.as_dict(),
+    }
+
+
+def _peer(args: argparse.Namespace) -> Peer:
+    peer, name = PEERS[args.peer], model_name(find_config(args.config))
+    if peer.configs is not None and name not in peer.configs:
+        raise UserError(f'one of {", ".join(peer.configs)} for --peer {args.peer}', name,
+                        'pass another --config, or --peer none')
+    return peer
+
+
+def _job(peer: Peer, task: str, work: Workload, args: argparse.Namespace) -> Job:
+    python = sys.executable
+    if peer.transformers is not None:
+        folder = args.peer_env or default_folder(args.peer)
+        python = peer_python(folder.absolute(), peer.transformers)
+    arguments = {'peer': peer.module, 'workload': work.as_dict()}
+    return Job(f'glipkit.benchmarks.tasks:{task}', arguments, python, _environment(work))
+
+
+def _environment(work: Workload) -> dict[str, str]:
+    # Read when libraries are loaded: too late in the process itself.
+    threads = str(work.threads)
+    return {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads,
+            'HF_HUB_OFFLINE': '1'}  # weights are random: nothing is to be fetched
+
+
+def row(name: str, one: Measured, limit: float, ours: Measured) -> dict[str, Any]:
+    """A table row.
+
+    Args:
+        name: Of the candidate.
+        one: What was measured of it.
+        limit: Operations per second of large matrix products on this machine.
+        ours: What was measured of ours, for the ratios.
+    """
+    low, high = ratio_range(one.timing, ours.timing)
+    rate = one.facts['flops'] / one.timing.median
+    return {
+        'candidate': name,
+        'median s': round(one.timing.median, 4),
+        'IQR s': round(one.timing.iqr, 4),
+        'time / glipkit': round(ratio(one.timing, ours.timing), 2),
+        'range over rounds': f'{low:.2f}-{high:.2f}',
+        'peak GiB': round(one.peak_bytes / GIB, 2),
+        'before GiB': round(one.idle_bytes / GIB, 2),
+        'GFLOP': round(one.facts['flops'] / 1e9, 1),
+        'GFLOP/s': round(rate / 1e9, 1),
+        '% of limit': round(100 * rate / limit, 1),
+    }
+
+
+def _remarks(measured: dict[str, Measured]) -> list[str]:
+    """What the candidates found out about themselves, where a reader should know."""
+    notes = []
+    for name, one in measured.items():
+        found = one.facts.get('agreement')
+        if found:
+            as_is, *mended = found.values()
+            notes.append(f'Logits of {name} and glipkit on a small image differ by at most '
+                         f'{as_is:.2g}. With bilinear instead of nearest upsampling in the '
+                         'former, as in the official code, logits, boxes and centerness differ by '
+                         f'at most {max(mended):.2g}.')
+        passes = one.facts.get('passes of the whole model', 1)
+        if passes > 1:
+            notes.append(f'{name} runs whole {passes} times, once for each part of the class '
+                         'list.')
+    return notes
+
+
+def settings(work: Workload, args: argparse.Namespace) -> dict[str, Any]:
+    """What was run with what, for the head of a table."""
+    height, width = work.image
+    return {'config': work.config, 'peer': args.peer, 'batch': work.batch,
+            'image': f'{height}x{width}', 'dtype': work.dtype, 'device': work.device,
+            'compile': work.compile, 'threads': work.threads, 'rounds': args.rounds,
+            'warm-up': args.warmup, 'load before': round(os.getloadavg()[0], 2)}

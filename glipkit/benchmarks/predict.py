@@ -1,0 +1,41 @@
+"""Times detection: images and class names in, boxes out."""
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from glipkit.apis.build import find_config, shipped_weights
+from glipkit.benchmarks.models import add_model_arguments, compare, settings, workload
+from glipkit.benchmarks.workload import PROMPTS, count_tokens, read_classes
+
+SUMMARY = 'time detection against another implementation'
+IMAGE = '800x1216'
+EXAMPLES = '''examples:
+  glipkit bench predict
+  glipkit bench predict --config glip-t-c --peer mmdet --rounds 3
+  glipkit bench predict --peer hf-mm-grounding-dino --prompt three --out bench
+  glipkit bench predict --config glip-t-a --classes "red circle, blue star" --image 640x640
+'''
+RANDOM = ('Weights are random and score nothing above the threshold, so that no candidate '
+          'suppresses anything.')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Registers what the command line takes."""
+    add_model_arguments(parser, IMAGE, batch=1)
+    words = parser.add_mutually_exclusive_group()
+    words.add_argument('--prompt', choices=PROMPTS, default='coco80',
+                       help='a class list (default: %(default)s)')
+    words.add_argument('--classes', metavar='"A, B"|FILE',
+                       help='class names, separated by commas or one on each line of a file')
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Runs the benchmark; see :mod:`glipkit.benchmarks` for what comes back."""
+    classes = read_classes(args.prompt, args.classes)
+    work = workload(args, classes)
+    result = compare('predict', work, args)
+    if shipped_weights(find_config(args.config)) is None:
+        result['notes'].insert(0, RANDOM)
+    return {'setting': {**settings(work, args), 'classes': len(classes),
+                        'tokens': count_tokens(classes)}, **result}

@@ -1,0 +1,186 @@
+"""``glipkit bench``: time glipkit against its peers."""
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from glipkit.cli.main import Parser
+
+# Of a parsed command line, what is no option or says where something is kept.
+OWN_VALUES = {'command', 'benchmark', 'benchmark_name', 'run', 'parser', 'out', 'peer_env'}
+
+# Name on the command line -> module of glipkit.benchmarks and what it does, so that
+# `glipkit bench --help` need not import any of them.
+BENCHMARKS = {
+    'predict': ('predict', 'time detection against another implementation'),
+    'train-step': ('train_step', 'time a training step against another implementation'),
+    'evaluation': ('evaluation', 'time LVIS AP, and what memory it takes, against mmdet'),
+    'loader': ('loader', 'time the training loader against mmdet'),
+    'pseudo-labels': ('pseudo_labels',
+                      'precision of pseudo-labels, and throughput against single predictions'),
+}
+
+# What `glipkit bench all` runs: name of the result -> command line.
+SUITE = {
+    'predict-glip-t-c-coco80-mmdet':
+        'predict --config glip-t-c --peer mmdet --prompt coco80 --rounds 3 --warmup 0',
+    'predict-glip-t-c-three-mmdet':
+        'predict --config glip-t-c --peer mmdet --prompt three --rounds 3 --warmup 0',
+    'predict-glip-t-a-coco80-mmdet':
+        'predict --config glip-t-a --peer mmdet --prompt coco80 --rounds 3 --warmup 0',
+    'predict-glip-t-c-coco80-hf':
+        'predict --config glip-t-c --peer hf-mm-grounding-dino --prompt coco80',
+    'predict-glip-t-c-lvis1203': 'predict --config glip-t-c --prompt lvis1203 --rounds 3',
+    'train-step-glip-t-c-mmdet': 'train-step --config glip-t-c --peer mmdet --rounds 3 --warmup 0',
+    'train-step-glip-t-c-hf':
+        'train-step --config glip-t-c --peer hf-mm-grounding-dino --rounds 3',
+    'evaluation-lvis': 'evaluation --images 1000 --limit 120',
+    'loader': 'loader',
+    'pseudo-labels': 'pseudo-labels',
+}
+
+DESCRIPTION = '''Times glipkit against named peers in one run: candidates take turns, each in a
+process of its own. Prints a table of medians and spreads, peak memory, counted operations and how
+near they come to the limit of this machine, which is measured in the same run.'''
+
+EXAMPLES = '''examples:
+  glipkit bench predict --config glip-t-c --peer mmdet --rounds 3
+  glipkit bench train-step --peer hf-mm-grounding-dino --out bench
+  glipkit bench all --out docs/benchmarks --page docs/benchmarks.md
+  glipkit bench page --out docs/benchmarks --page docs/benchmarks.md
+  glipkit bench BENCHMARK --help
+'''
+
+ALL_EXAMPLES = '''examples:
+  glipkit bench all --out docs/benchmarks --page docs/benchmarks.md
+  glipkit bench all --out bench --only predict-glip-t-c-coco80-mmdet
+  glipkit bench all --out bench --resume
+'''
+
+PAGE_EXAMPLES = '''examples:
+  glipkit bench page --out docs/benchmarks --page docs/benchmarks.md
+'''
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        'bench', help='time glipkit against its peers', description=DESCRIPTION, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = parser.add_subparsers(dest='benchmark', metavar='BENCHMARK', required=True,
+                                  parser_class=BenchmarkParser)
+    for name, (_, summary) in BENCHMARKS.items():
+        _add(kinds, name, summary).set_defaults(benchmark_name=name)
+    everything = _add(kinds, 'all', 'run all of them and keep the results', ALL_EXAMPLES)
+    everything.add_argument('--out', type=Path, required=True, metavar='DIR',
+                            help='folder of the results')
+    everything.add_argument('--page', type=Path, metavar='FILE',
+                            help='page whose results are rewritten')
+    everything.add_argument('--only', nargs='+', choices=list(SUITE), metavar='NAME',
+                            help=f'of {", ".join(SUITE)}')
+    everything.add_argument('--resume', action='store_true', help='skip what DIR has already')
+    everything.set_defaults(run=run_all)
+    page = _add(kinds, 'page', 'rewrite the results of a page', PAGE_EXAMPLES)
+    page.add_argument('--out', type=Path, required=True, metavar='DIR',
+                      help='folder of the results')
+    page.add_argument('--page', type=Path, required=True, metavar='FILE', help='markdown file')
+    page.set_defaults(run=run_page)
+
+
+def _add(kinds: argparse._SubParsersAction, name: str, summary: str,
+         examples: str | None = None) -> argparse.ArgumentParser:
+    return kinds.add_parser(name, help=summary, epilog=examples,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+class BenchmarkParser(Parser):
+    """A parser that asks its benchmark for arguments once it is chosen."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As every parser's."""
+        name = self.get_default('benchmark_name')
+        if name is not None and self.epilog is None:
+            module = load_benchmark(name)
+            self.epilog = module.EXAMPLES
+            module.add_arguments(self)
+            self.add_argument('--out', type=Path, metavar='DIR',
+                              help=f'write {name}.json and {name}.md there')
+            self.set_defaults(run=run, parser=self)
+        return super().parse_known_args(args, namespace)
+
+
+def load_benchmark(name: str) -> ModuleType:
+    """The module of a benchmark."""
+    return importlib.import_module(f'glipkit.benchmarks.{BENCHMARKS[name][0]}')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one benchmark; returns the exit code."""
+    from glipkit.benchmarks.results import save, to_markdown
+    check_out(args.out)
+    content = measure(args)
+    if args.out is not None:
+        save(content, args.out, args.benchmark)
+    print(to_markdown(content), end='')
+    return 0
+
+
+def run_all(args: argparse.Namespace) -> int:
+    """Run the suite and keep each result as soon as it is there; returns the exit code."""
+    from glipkit.benchmarks.results import check_page, save, table, write_page
+    from glipkit.cli.main import build_parser
+    check_out(args.out)
+    if args.page is not None:
+        check_page(args.page)
+    parser = build_parser('bench')
+    for name in args.only or SUITE:
+        if args.resume and (args.out / f'{name}.json').is_file():
+            print(f'{name}: there already', file=sys.stderr)
+            continue
+        print(f'{name}: glipkit bench {SUITE[name]}', file=sys.stderr)
+        content = measure(parser.parse_args(['bench', *SUITE[name].split()]))
+        save(content, args.out, name)
+        print(f"{name}\n{table(content['rows'])}\n", flush=True)
+        if args.page is not None:
+            write_page(args.page, args.out)
+    return 0
+
+
+def run_page(args: argparse.Namespace) -> int:
+    """Rewrite the results of a page; returns the exit code."""
+    from glipkit.benchmarks.results import write_page
+    write_page(args.page, args.out)
+    return 0
+
+
+def check_out(folder: Path | None) -> None:
+    """Refuses a file as the folder of the results, before anything is measured."""
+    from glipkit.errors import UserError
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UserError('a folder for --out', f'the file {folder}', 'pass another name')
+
+
+def measure(args: argparse.Namespace) -> dict:
+    """Run one benchmark; returns its result with what it takes to repeat it."""
+    from glipkit.benchmarks.results import document
+    return document(args.benchmark, given(args), load_benchmark(args.benchmark).run(args))
+
+
+def given(args: argparse.Namespace) -> list[str]:
+    """The options of a parsed command line that are not at their defaults.
+
+    Without those that say where something is kept: they change no result, and name places on
+    somebody's machine.
+    """
+    words: list[str] = []
+    for name, value in vars(args).items():
+        if name in OWN_VALUES or value == args.parser.get_default(name):
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words += [str(item) for item in (value if isinstance(value, list) else [value])]
+    return words
