@@ -14,7 +14,7 @@ from glipkit.apis.training import load_config
 from glipkit.models.checkpoints import Structure
 from glipkit.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, TRANSFORMS
 
-CONFIGS = sorted(p for p in config_root().rglob('*.py') if '_base_' not in p.parts)
+CONFIGS = sorted(p for p in config_root().rglob('*.py') if not {'_base_', 'transfer'} & {*p.parts})
 PARAMETERS = {'glip-t-a': 151_960_000, 'glip-t-b': 232_000_000, 'glip-l': 430_800_000,
               'glip-mini': 6_778_000}
 

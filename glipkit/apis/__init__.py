@@ -7,7 +7,7 @@ from typing import Any
 _HOMES = {
     'ConvertReport': 'convert', 'Detections': 'detections', 'Predictor': 'predictor',
     'convert_checkpoint': 'convert', 'find_config': 'build', 'known_models': 'build',
-    'load': 'build'
+    'TuneSettings': 'tuning_settings', 'load': 'build', 'tune': 'tuning'
 }
 
 __all__ = sorted(_HOMES)

@@ -17,6 +17,7 @@ EXAMPLES = '''examples:
   glipkit predict photos/ --classes "red circle, blue star" --out found --save-images --csv
   glipkit predict photo.jpg --caption "a man walks two dogs" --phrases "0-5,12-20"
   glipkit predict photo.jpg --caption "a man walks two dogs" --threshold 0.5
+  glipkit predict photo.jpg --task work_dirs/fish/task.safetensors
   glipkit predict photo.jpg --config glip-t-c --checkpoint glip-t-c.safetensors --classes dog
 '''
 
@@ -30,6 +31,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     words = parser.add_mutually_exclusive_group(required=True)
     words.add_argument('--classes', metavar='"A, B"', help='class names, separated by commas')
     words.add_argument('--caption', metavar='TEXT', help='a sentence that names what to find')
+    words.add_argument('--task', metavar='FILE',
+                       help='what glipkit tune learned: its classes, in its way')
     parser.add_argument('--phrases', metavar='"0-5,9-20"',
                         help="characters of the caption, end exclusive, or 'auto' (the default): "
                              'its noun phrases')
@@ -60,11 +63,13 @@ def run(args: argparse.Namespace) -> int:
 
     # Everything that can be wrong with the words and the paths is said before the model is built.
     classes, phrases = _classes(args.classes), _phrases(args.phrases)
-    make_prompt(classes, args.caption, phrases)
+    if args.task is None:
+        make_prompt(classes, args.caption, phrases)
     paths = [source.path for source in list_images(args.images)]
     out = _check_out(args)
     checkpoint = _weights(args.config, args.checkpoint)
-    predictor = Predictor(args.config, checkpoint, args.device, args.batch_size, args.threshold)
+    predictor = Predictor(args.config, checkpoint, args.device, args.batch_size, args.threshold,
+                          args.task)
     # disable=None: no bar where nobody watches.
     with tqdm(total=len(paths), unit='image', disable=None if len(paths) > 1 else True) as bar:
         found = predictor(paths, classes, args.caption, phrases, progress=bar.update)

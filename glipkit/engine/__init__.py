@@ -1,11 +1,13 @@
 """Training: runner, optimiser construction, mixed precision, hooks."""
 from glipkit.engine.hooks.iter_seed import IterSeedHook
+from glipkit.engine.hooks.plateau import PlateauHook
 from glipkit.engine.hooks.progress import ProgressBarHook
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
 from glipkit.engine.optim.constructor import GroundingOptimConstructor
 from glipkit.engine.runner import GroundingRunner
+from glipkit.engine.transfer.constructor import TransferOptimConstructor
 
 __all__ = [
     'AutocastOptimWrapper', 'GroundingOptimConstructor', 'GroundingRunner', 'IterSeedHook',
-    'ProgressBarHook'
+    'PlateauHook', 'ProgressBarHook', 'TransferOptimConstructor'
 ]

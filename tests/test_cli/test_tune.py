@@ -168,14 +168,20 @@ def test_a_killed_run_goes_on_to_the_same_result(run, words, tmp_path):
     assert run(*words('--strategy', 'lora')).code == 0  # finished: only the report again
 
 
-def test_two_processes(words, tmp_path):
-    """They score the same base model, go through the same passes and agree on one result."""
+def test_two_processes_learn_what_one_learns(run, words, tmp_path):
+    """Half the batch each; nothing that trains with this strategy has dropout."""
     ran = start('--nproc_per_node=2', '--master_port=29641', '-m', 'glipkit.cli.main',
                 *words('--strategy', 'head'), program=('-m', 'torch.distributed.run'))
     assert ran.returncode == 0, ran.stderr[-3000:]
     assert ran.stdout.count('zero-shot on val') == 1
-    report = json.loads((tmp_path / 'out/report.json').read_text())
-    assert [step for step, *_ in report['runs'][0]['history']] == [3, 6]
+    assert run(*words('--strategy', 'head', out='one')).code == 0
+    one, two = (json.loads((tmp_path / name / 'report.json').read_text())
+                for name in ('one', 'out'))
+    assert one['zero_shot'] == two['zero_shot']
+    assert [e[0] for e in two['runs'][0]['history']] == [e[0] for e in one['runs'][0]['history']]
+    one, two = (load_file(tmp_path / name / 'task.safetensors') for name in ('one', 'out'))
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], atol=1e-5, rtol=1e-4, msg=key)
 
 
 def test_interpolation_to_the_base_model_is_the_base_model(run, words, tmp_path):
@@ -193,6 +199,22 @@ def test_replay_and_sampled_classes(run, words, tmp_path, tmp_path_factory):
     assert ran.code == 0, ran.err
     report = json.loads((tmp_path / 'out/report.json').read_text())
     assert [step for step, *_ in report['runs'][0]['history']] == [5, 10]
+
+
+@pytest.mark.parametrize('strategy', ['prompt', 'head'])
+def test_a_class_list_that_takes_several_prompts(run, words, tmp_path, strategy):
+    """26 names of two tokens: 13 of them, 12 full stops, [CLS] and [SEP] make the 40 allowed."""
+    names = {i: f'kind {chr(97 + i)}' for i in range(26)}
+    task = write_task(tmp_path / 'many', [[0, 25], [13], [7, 20]], categories=names)
+    ran = run(*words('--strategy', strategy, '--val', task.train, '--val-images', task.images,
+                     '--set', 'schedule.max_epochs=1', data=task))
+    assert ran.code == 0, ran.err
+    learned = read_task(tmp_path / 'out/task.safetensors')
+    assert len(learned.captions) == 2 and learned.classes == tuple(names.values())
+    if strategy == 'prompt':
+        assert sorted(learned.state) == ['prompt.0', 'prompt.1']
+    records = json.loads((tmp_path / 'out/seed_3/val.bbox.json').read_text())
+    assert {r['image_id'] for r in records} == {11, 12, 13}
 
 
 def test_manual_prompts_are_scored_without_training(run, words, tmp_path):

@@ -1,0 +1,150 @@
+"""The ODinW benchmark: every data set that is there, as it is or tuned, and one scoreboard."""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from torch import nn
+
+from glipkit.apis.build import load
+from glipkit.apis.files import write_text
+from glipkit.apis.tuning import remembered, tune
+from glipkit.apis.tuning_report import write_report
+from glipkit.apis.tuning_run import evaluate
+from glipkit.apis.tuning_settings import Part, TuneSettings, read_recipe
+from glipkit.data.formats.coco_json import read_coco_json
+from glipkit.data.odinw import OdinwDataset, odinw_dataset, odinw_datasets, published_scores
+from glipkit.errors import UserError
+from glipkit.evaluation.scoreboard import Scoreboard, odinw_scoreboard
+from glipkit.text.prompts import Affixes
+
+ZERO_SHOT = 'zero-shot'
+#: What the paper calls our strategies.
+_PUBLISHED = {ZERO_SHOT: ZERO_SHOT, 'head': 'linear', 'prompt': 'prompt', 'full': 'full'}
+
+
+@dataclass(frozen=True)
+class OdinwSettings:
+    """What to run on which data sets.
+
+    Args:
+        root: Folder of the release, which holds 'Aquarium', 'pothole' and so on.
+        out: Folder of results, one below it per data set.
+        profile: '13-paper', '13-yaml' or '35'.
+        strategy: 'zero-shot', or as `TuneSettings` takes it.
+        model: Model name or config.
+        checkpoint: Its weights.
+        shots: Examples per class; None takes all.
+        seeds: One result each.
+        only: Names or titles; empty for all.
+        options: Overrides of the recipe.
+        device: Where to run.
+        workers: Processes that read images.
+    """
+    root: Path
+    out: Path
+    profile: str = '13-paper'
+    strategy: str = ZERO_SHOT
+    model: str = 'glip-mini'
+    checkpoint: str | None = None
+    shots: int | None = None
+    seeds: tuple[int, ...] = (3, )
+    only: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    device: str = 'cpu'
+    workers: int = 0
+
+
+def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
+    """Scores all data sets that can be scored; the same call goes on where it was stopped.
+
+    Returns:
+        The scoreboard, and title -> reason of the data sets that were left out.
+
+    Raises:
+        UserError: Wrong settings, or not one data set that can be scored.
+    """
+    if settings.strategy != ZERO_SHOT:
+        read_recipe(settings.strategy, settings.options)
+    # Sentences are for models that have seen captions (GLIP section 5.2).
+    sentences = settings.model not in ('glip-t-a', 'glip-t-b')
+    datasets = odinw_datasets(settings.profile, sentences)
+    if settings.only:
+        datasets = tuple(odinw_dataset(name, settings.profile, sentences)
+                         for name in settings.only)
+    base = None
+    if settings.strategy == ZERO_SHOT:
+        base = load(settings.model, settings.checkpoint, settings.device)
+    scores, skipped = {}, {}
+    for dataset in datasets:
+        try:
+            scores[dataset.name] = _score(dataset, settings, base)
+        except UserError as error:  # one broken data set must not cost the other 34
+            skipped[dataset.title] = str(error)
+    if not scores:
+        raise UserError(f'a data set of ODinW in {settings.root}',
+                        '; '.join(f'{k}: {v}' for k, v in list(skipped.items())[:1]),
+                        'unpack the release there')
+    shots = 0 if settings.strategy == ZERO_SHOT else settings.shots
+    published = published_scores(settings.model, _PUBLISHED.get(settings.strategy, ''), shots)
+    board = odinw_scoreboard(settings.profile, scores, published)
+    if is_main_process():
+        content = dict(asdict(board), skipped=skipped)
+        write_text(settings.out / 'scoreboard.json', json.dumps(content, indent=1) + '\n')
+        write_text(settings.out / 'scoreboard.md', scoreboard_markdown(board, skipped))
+    return board, skipped
+
+
+def _score(dataset: OdinwDataset, settings: OdinwSettings, base: nn.Module | None) -> float:
+    """AP of one data set; for several seeds their mean."""
+    judged = Part(*dataset.find(settings.root, dataset.eval_split))
+    classes = list(read_coco_json(judged.ann_file).classes.values())
+    dataset.check_classes(classes, judged.ann_file)
+    words = {name: dict(way) for name, way in dataset.caption_prompt.items() if name in classes}
+    folder = settings.out / dataset.name
+    if base is None:
+        return _tune(dataset, settings, judged, words)
+    return remembered(folder / 'zero_shot.json', lambda: evaluate(
+        base, judged, dataset.title, words or None, predictions=folder / dataset.eval_split,
+        workers=settings.workers))['AP']
+
+
+def _tune(dataset: OdinwDataset, settings: OdinwSettings, judged: Part, words: Affixes) -> float:
+    prompts = None
+    if words:
+        prompts = settings.out / 'prompts' / f'{dataset.name}.yaml'
+        if is_main_process():
+            write_text(prompts, json.dumps(words, ensure_ascii=False, indent=1) + '\n')
+    # The official configs choose on the smaller validation set where there is one.
+    split = 'minival' if 'minival' in dataset.splits else 'val'
+    val = Part(*dataset.find(settings.root, split))
+    result = tune(TuneSettings(
+        data=Part(*dataset.find(settings.root, 'train')), out=settings.out / dataset.name,
+        strategy=settings.strategy, model=settings.model, checkpoint=settings.checkpoint, val=val,
+        test=None if dataset.eval_split == split else judged, shots=settings.shots,
+        seeds=settings.seeds, prompts=prompts, options=settings.options, device=settings.device,
+        workers=settings.workers))
+    if is_main_process():
+        write_report(result)
+    return result.mean(result.scored_on)[0]
+
+
+def scoreboard_markdown(board: Scoreboard, skipped: Mapping[str, str]) -> str:
+    """The table, in percent as in the paper, and what is missing from it."""
+    theirs = board.published_source is not None
+    head = ['data set', 'AP', *([f'published ({board.published_source})'] if theirs else [])]
+    percent = lambda value: '-' if value is None else f'{100 * value:.1f}'  # noqa: E731
+    rows = [[row.title, percent(row.ap), *([percent(row.published)] if theirs else [])]
+            for row in board.rows]
+    name = 'mean of those scored' if board.partial else 'mean'
+    rows.append([name, percent(board.average), *(['-'] if theirs else [])])
+    if board.shared:
+        rows.append(['mean of those with both', *map(percent, board.shared)])
+    lines = ['# ODinW', '', board.protocol, '', *('| ' + ' | '.join(cells) + ' |' for cells in
+                                                  (head, ['---'] * len(head), *rows))]
+    lines += ['', *(f'* {title} was left out: {reason}' for title, reason in skipped.items())]
+    return '\n'.join(lines).rstrip() + '\n'

@@ -1,0 +1,114 @@
+"""Hand-written prompts: reading them, and finding the best of several."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from glipkit.data.formats.reading import open_text
+from glipkit.errors import UserError
+from glipkit.text.prompts import Affixes, class_prompt
+
+Choices = Mapping[str, Sequence[Mapping[str, str]]]
+"""Per class the ways to write it, any number."""
+
+
+def read_prompts(path: str | Path, classes: Sequence[str]) -> list[Choices]:
+    """Reads hand-written prompts.
+
+    The file is a mapping of class names, or a list of such mappings, each a candidate on its own.
+    A class is written as a word or two that stand for it, as a mapping with ``prefix``, ``name``
+    and ``suffix``, or as a list of these to choose from. Classes that are left out keep their
+    name.
+
+    Args:
+        path: YAML file.
+        classes: The task's class names.
+
+    Raises:
+        UserError: No such file, or something in it that cannot be a prompt.
+    """
+    where = 'a YAML file of prompts'
+    with open_text(path, where) as file:
+        try:
+            content = yaml.safe_load(file)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(where, f'{path} ({" ".join(str(error).split())[:100]})',
+                            'repair the file') from error
+    candidates = content if isinstance(content, list) else [content]
+    if not candidates or not all(isinstance(c, dict) and c for c in candidates):
+        raise UserError('a mapping of class names to prompts, or a list of these', str(path),
+                        'see docs/transfer.md')
+    return [_choices(candidate, classes, path) for candidate in candidates]
+
+
+def _choices(candidate: Mapping[Any, Any], classes: Sequence[str], path: str | Path) -> Choices:
+    unknown = [name for name in candidate if name not in classes]
+    if unknown:
+        raise UserError(f'classes of the task ({", ".join(classes)})', f'{path}: {unknown[:5]}',
+                        'spell and quote them as in the annotation file')
+    choices = {}
+    for name, ways in candidate.items():
+        ways = ways if isinstance(ways, list) else [ways]
+        choices[name] = [{'name': way} if isinstance(way, str) else way for way in ways]
+        for way in choices[name]:
+            if not isinstance(way, dict) or not all(isinstance(p, str) for p in way.values()):
+                raise UserError('words, or prefix, name and suffix as text',
+                                f'{path}: {name}: {way}', 'quote them')
+            class_prompt([name], affixes={name: way})  # refuses what is none
+    return choices
+
+
+def one_prompt(candidates: Sequence[Choices], path: str | Path) -> Affixes:
+    """The prompts of a file that leaves no choice.
+
+    Raises:
+        UserError: It does.
+    """
+    if len(candidates) > 1 or any(len(ways) > 1 for ways in candidates[0].values()):
+        raise UserError('one way to write each class', f'{path} with several',
+                        "find the best with --strategy manual first, and pass its prompts.yaml")
+    return {name: ways[0] for name, ways in candidates[0].items()}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Prompts and what they scored."""
+    prompts: Affixes
+    score: float
+
+
+def search_prompts(candidates: Sequence[Choices],
+                   score: Callable[[Affixes], float]) -> list[Scored]:
+    """Scores the plain names and every candidate, and in the best one each class's other ways.
+
+    Where classes have several ways, they are tried class by class, in order, with the best found
+    so far for the others: as many evaluations as there are ways, not their product.
+
+    Args:
+        candidates: From :func:`read_prompts`.
+        score: Of a complete set of prompts; more is better.
+
+    Returns:
+        Everything that was scored, in that order; of equals the first is the best.
+    """
+    tried = [Scored({}, score({}))]
+    for choices in candidates:
+        first = {name: ways[0] for name, ways in choices.items()}
+        best = Scored(first, score(first))
+        tried.append(best)
+        for name, ways in choices.items():
+            for way in ways[1:]:
+                other = {**best.prompts, name: way}
+                tried.append(Scored(other, score(other)))
+                if tried[-1].score > best.score:
+                    best = tried[-1]
+    return tried
+
+
+def best_prompts(tried: Sequence[Scored]) -> Scored:
+    """The first of the best."""
+    return max(tried, key=lambda one: one.score)

@@ -1,0 +1,116 @@
+"""``glipkit tune``: from a COCO json to a tuned detector."""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glipkit.errors import UserError
+
+if TYPE_CHECKING:
+    from glipkit.apis.tuning_settings import Part
+
+EXAMPLES = '''examples:
+  glipkit tune fish.json --images photos/ --out work_dirs/fish
+  glipkit tune fish.json --images photos/ --strategy lora --shots 5 --seeds 3,30,300 --out fish5
+  glipkit tune train.json --images train/ --val val.json --val-images val/ --test test.json \\
+      --test-images test/ --held-out coco.json --held-out-images val2017/ --out work_dirs/fish
+  glipkit tune fish.json --images photos/ --strategy manual --prompts words.yaml --out words
+  glipkit tune fish.json --images photos/ --strategy full --interpolate 0.5 --out work_dirs/both
+  torchrun --nproc_per_node=2 -m glipkit.cli.main tune fish.json --images photos/ --out fish
+  glipkit predict photo.jpg --task work_dirs/fish/task.safetensors
+
+The same command goes on where an earlier one was stopped.
+'''
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the command."""
+    from mmengine.config import DictAction
+    parser = subparsers.add_parser(
+        'tune', help='learn a task from a COCO json', epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('data', type=Path, metavar='DATA.json', help='COCO json to learn from')
+    parser.add_argument('--images', type=Path, required=True, metavar='DIR', help='its images')
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='a new folder')
+    parser.add_argument('--strategy', default='prompt',
+                        help='prompt, lora, head, text, full, manual, or a config like those in '
+                             'configs/transfer (default: %(default)s)')
+    parser.add_argument('--model', default='glip-mini',
+                        help='model name or config (default: %(default)s)')
+    parser.add_argument('--checkpoint', help='its weights; default those that come with glipkit')
+    for name, text in (('val', 'to choose the best weights on; default a part of the data'),
+                       ('test', 'to score the result on; default the validation set'),
+                       ('held-out', 'another task, to measure what is forgotten'),
+                       ('replay', 'other data to mix in; a COCO json or a grounding jsonl')):
+        parser.add_argument(f'--{name}', type=Path, metavar='FILE', help=text)
+        parser.add_argument(f'--{name}-images', type=Path, metavar='DIR', help='its images')
+    parser.add_argument('--replay-share', type=float, default=0.5,
+                        help='of the training images (default: %(default)s)')
+    parser.add_argument('--shots', type=int, help='examples per class; default all images')
+    parser.add_argument('--seeds', metavar='A,B,C',
+                        help='one result each; default 3,30,300 with --shots, else 3')
+    parser.add_argument('--prompts', type=Path, metavar='YAML', help='hand-written prompts')
+    parser.add_argument('--interpolate', type=float, default=1., metavar='ALPHA',
+                        help='keep weights between the base model (0) and the tuned one (1)')
+    parser.add_argument('--sample-classes', action='store_true',
+                        help='train with random parts of the class list, in random order')
+    parser.add_argument('--set', nargs='+', action=DictAction, default={}, dest='options',
+                        metavar='KEY=VALUE',
+                        help='change the recipe, e.g. strategy.lr=0.01 schedule.max_epochs=50')
+    parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: %(default)s)')
+    parser.add_argument('--workers', type=int, default=0,
+                        help='processes that read images (default: %(default)s)')
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    from mmengine.dist import is_main_process
+
+    from glipkit.apis.tuning import tune
+    from glipkit.apis.tuning_report import score_lines, write_report
+    from glipkit.apis.tuning_settings import Part, TuneSettings
+    settings = TuneSettings(
+        data=Part(args.data, args.images), out=args.out, strategy=args.strategy, model=args.model,
+        checkpoint=weights_of(args), val=_part(args, 'val'), test=_part(args, 'test'),
+        held_out=_part(args, 'held_out'), replay=_part(args, 'replay'),
+        replay_share=args.replay_share, shots=args.shots,
+        seeds=read_seeds(args), prompts=args.prompts,
+        interpolate=args.interpolate, sample_classes=args.sample_classes,
+        options=args.options, device=args.device, workers=args.workers)
+    result = tune(settings)
+    if is_main_process():
+        report = write_report(result)
+        print('\n'.join(score_lines(result)))
+        print(f'task: {result.task}\nreport: {report}')
+    return 0
+
+
+def _part(args: argparse.Namespace, name: str) -> Part | None:
+    """A file and its images; both or neither."""
+    from glipkit.apis.tuning_settings import Part
+    file, images = getattr(args, name), getattr(args, f'{name}_images')
+    flag = name.replace('_', '-')
+    if (file is None) != (images is None):
+        raise UserError(f'--{flag} and --{flag}-images together', 'one of them', 'pass both')
+    return None if file is None else Part(file, images)
+
+
+def weights_of(args: argparse.Namespace) -> str:
+    """Tuning random weights is nothing that anybody asks for by hand."""
+    from glipkit.apis.build import find_config, shipped_weights
+    found = args.checkpoint or shipped_weights(find_config(args.model))
+    if found is None:
+        raise UserError(f'weights for {args.model}', 'none: glipkit comes without them',
+                        'pass --checkpoint FILE')
+    return str(found)
+
+
+def read_seeds(args: argparse.Namespace) -> tuple[int, ...]:
+    """The seeds of ``--seeds``; without it three where a few shots are drawn, as in the paper."""
+    text = args.seeds or ('3,30,300' if args.shots else '3')
+    try:
+        return tuple(int(part) for part in text.split(','))
+    except ValueError as error:
+        raise UserError('seeds as 3,30,300', repr(text), 'pass whole numbers') from error

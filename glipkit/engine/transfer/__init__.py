@@ -1,0 +1,9 @@
+"""Transfer strategies: what of a pre-trained detector trains for a new task, and how fast."""
+from glipkit.engine.transfer.constructor import TransferOptimConstructor
+from glipkit.engine.transfer.strategies import STRATEGIES, build_strategy
+from glipkit.engine.transfer.strategy import Overrides, Strategy, TrainedGroup, apply, describe
+
+__all__ = [
+    'STRATEGIES', 'Overrides', 'Strategy', 'TrainedGroup', 'TransferOptimConstructor', 'apply',
+    'build_strategy', 'describe'
+]

@@ -1,0 +1,37 @@
+"""Everything trains but the beginning of the backbone."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from glipkit.engine.transfer.strategy import Strategy, TrainedGroup
+
+
+@dataclass(frozen=True)
+class FullStrategy(Strategy):
+    """Full fine-tuning by the official freeze rule (FREEZE_CONV_BODY_AT 2).
+
+    Args:
+        lr: Of everything but the text encoder.
+        text_lr: Of the text encoder.
+        weight_decay: Of all weights but biases.
+        frozen_stages: Leading layer groups of the backbone that stay as they are: 2 is the stem
+            (Swin's patch embedding) and the first stage.
+    """
+    lr: float = 1e-4
+    text_lr: float = 1e-5
+    weight_decay: float = 0.05
+    frozen_stages: int = 2
+
+    name: ClassVar[str] = 'full'
+
+    def trained(self, model: nn.Module) -> list[TrainedGroup]:
+        """All groups; the text encoder at its own rate."""
+        groups = model.layer_groups()
+        groups['backbone'] = groups['backbone'][self.frozen_stages:]
+        return [
+            TrainedGroup(name, parts, self.text_lr if name == 'text_encoder' else self.lr,
+                         self.weight_decay) for name, parts in groups.items() if parts
+        ]

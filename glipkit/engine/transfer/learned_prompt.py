@@ -1,0 +1,64 @@
+"""A text encoder that knows a task's prompts by heart and nothing else.
+
+P prompts, T_p tokens of prompt p, C channels, R rows of the table.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from glipkit.errors import UserError
+from glipkit.text.structures import TextFeatures, TextTokens
+
+
+class LearnedPrompt(nn.Module):
+    """Token features of fixed prompts, plus a learned row for each of their tokens.
+
+    The official language_prompt_v2: a table, zero in the beginning, whose row j is added to token
+    j of what the text encoder gave, right before the fused tower; the encoder itself is gone
+    (GLIP appendix C.2). The rows of further prompts follow those of the first.
+
+    Args:
+        ids: Per prompt its word pieces, [CLS] and [SEP] included.
+        hidden: Per prompt (T_p, C) features.
+        rows: R; the official table has 1000.
+        max_positions: Most tokens of a caption, as the encoder that it replaces says it.
+    """
+
+    def __init__(self, ids: Sequence[Sequence[int]], hidden: Sequence[Tensor], rows: int,
+                 max_positions: int) -> None:
+        super().__init__()
+        self.max_positions, self.hidden_size = max_positions, hidden[0].shape[1]
+        self.lengths = [len(piece) for piece in ids]
+        self._index = {tuple(piece): i for i, piece in enumerate(ids)}
+        self.register_buffer('hidden', torch.cat(list(hidden)))
+        self.offset = nn.Parameter(self.hidden.new_zeros(max(rows, sum(self.lengths)),
+                                                         self.hidden_size))
+
+    def features(self) -> list[Tensor]:
+        """Per prompt the (T_p, C) sum that the tower sees."""
+        return list((self.hidden + self.offset[:len(self.hidden)]).split(self.lengths))
+
+    def forward(self, tokens: TextTokens) -> TextFeatures:
+        """Features (B, T, C) of B captions, each one of the prompts; rows of padding are zero.
+
+        Raises:
+            UserError: A caption that is none of the prompts.
+        """
+        features = self.features()
+        mask = tokens.mask.to(self.offset.device)
+        rows = []
+        for ids, real in zip(tokens.ids.cpu(), tokens.mask.cpu()):
+            found = self._index.get(tuple(ids[real].tolist()))
+            if found is None:
+                raise UserError('one of the prompts that this task was tuned with', 'other words',
+                                'leave the classes out, or ask them without the task')
+            missing = tokens.ids.shape[1] - self.lengths[found]
+            rows.append(nn.functional.pad(features[found], (0, 0, 0, missing)))
+        return TextFeatures(torch.stack(rows), mask)
+
+    def layer_groups(self) -> list[nn.Module]:
+        """The one part there is."""
+        return [self]

@@ -1,0 +1,129 @@
+"""Low-rank changes to attention and projections.
+
+O outputs and I inputs of a linear layer, r the rank.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from mmdet.models.backbones.swin import WindowMSA
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from glipkit.engine.transfer.strategy import Overrides, Strategy, TrainedGroup
+from glipkit.errors import UserError
+from glipkit.models.alignment.token_logits import TokenAlignment
+from glipkit.models.fusion.bi_attention import BiAttention
+from glipkit.text.encoders.bert import BertLayer
+from glipkit.text.structures import Prompt
+
+_SITES = '.parametrizations.weight.0.'
+
+
+class LowRank(nn.Module):
+    """The weight (O, I) of a linear layer plus ``scale * up @ down``, zero in the beginning."""
+
+    def __init__(self, weight: Tensor, rank: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.down = nn.Parameter(weight.new_empty(rank, weight.shape[1]))
+        self.up = nn.Parameter(weight.new_zeros(weight.shape[0], rank))
+        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """(O, I) -> (O, I)."""
+        return add_low_rank(weight, self.down, self.up, self.scale)
+
+
+def add_low_rank(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
+    """``weight + scale * up @ down``: (O, I), (r, I), (O, r) -> (O, I)."""
+    return weight + scale * (up @ down)
+
+
+@dataclass(frozen=True)
+class LoraStrategy(Strategy):
+    """LoRA (Hu et al., ICLR 2022) on attention and on the projection of the words.
+
+    Weights change as ``W + alpha / rank * up @ down``. It reaches the attention of text encoder,
+    tower and Swin backbone, the cross attention of the fusion, and the alignment's projection.
+
+    Args:
+        rank: r.
+        alpha: Scale of the change, times r.
+        lr: Learning rate.
+        weight_decay: Of both factors.
+    """
+    rank: int = 8
+    alpha: float = 16.
+    lr: float = 1e-3
+    weight_decay: float = 0.
+
+    name: ClassVar[str] = 'lora'
+
+    def add(self, model: nn.Module, prompts: Sequence[Prompt]) -> None:
+        """Lays a :class:`LowRank` over the weight of every linear layer it reaches."""
+        for _, _, linear in list(_sites(model)):
+            change = LowRank(linear.weight, self.rank, self.alpha / self.rank)
+            parametrize.register_parametrization(linear, 'weight', change)
+
+    def trained(self, model: nn.Module) -> list[TrainedGroup]:
+        """The factors, grouped like the layers they belong to."""
+        groups: dict[str, list[nn.Module]] = {}
+        for group, _, linear in _sites(model):
+            groups.setdefault(f'{group}, rank {self.rank}', []).append(
+                linear.parametrizations.weight[0])
+        return [TrainedGroup(name, parts, self.lr, self.weight_decay, bias_rule=False)
+                for name, parts in groups.items()]
+
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """Both factors of every site, as ``<layer>.down`` and ``<layer>.up``."""
+        state = super().state(model)
+        return {name.replace(_SITES, '.'): value for name, value in state.items()}
+
+    def overrides(self, model: nn.Module, state: Mapping[str, Tensor],
+                  prompts: Sequence[Prompt]) -> Overrides:
+        """The changed weights, whole."""
+        tensors, used = {}, 0
+        for _, name, linear in _sites(model):
+            down, up = state.get(f'{name}.down'), state.get(f'{name}.up')
+            weight = linear.weight
+            if down is None or up is None or (up.shape[0], down.shape[1]) != tuple(weight.shape):
+                break
+            with torch.no_grad():
+                tensors[f'{name}.weight'] = add_low_rank(
+                    weight, down.to(weight), up.to(weight), self.alpha / self.rank)
+            used += 2
+        if used != len(state):
+            raise UserError('a LoRA task of this model', f'{len(state)} factors, of which {used} '
+                            'fit', 'load it into the model it was made with')
+        return Overrides(tensors=tensors)
+
+    def interpolate(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor],
+                    alpha: float) -> dict[str, Tensor]:
+        """The change itself scaled by ``alpha``: one of the two factors is."""
+        return {name: value * alpha if name.endswith('.up') else value
+                for name, value in after.items()}
+
+
+def _sites(model: nn.Module) -> Iterator[tuple[str, str, nn.Linear]]:
+    """(layer group, full name, layer) of every linear layer that LoRA changes."""
+    names = {id(module): name for name, module in model.named_modules()}
+    for group, parts in model.layer_groups().items():
+        for part in parts:
+            for module in part.modules():
+                for linear in _linears(module):
+                    yield group, names[id(linear)], linear
+
+
+def _linears(module: nn.Module) -> list[nn.Linear]:
+    if isinstance(module, BertLayer):
+        inside = module.attention.modules()
+    elif isinstance(module, (BiAttention, TokenAlignment, WindowMSA)):
+        inside = module.children()
+    else:
+        return []
+    return [layer for layer in inside if isinstance(layer, nn.Linear)]

@@ -1,0 +1,78 @@
+"""Prompt tuning: the words' features train, the model stays as it is."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from glipkit.engine.transfer.learned_prompt import LearnedPrompt
+from glipkit.engine.transfer.strategy import Overrides, Strategy, TrainedGroup
+from glipkit.errors import UserError
+from glipkit.text.structures import Prompt
+
+
+@dataclass(frozen=True)
+class PromptStrategy(Strategy):
+    """The official language_prompt_v2 (GLIP appendix C.2).
+
+    The text encoder reads the task's prompts once and is dropped; a table that is added to its
+    output trains: 768,000 parameters in GLIP-T. What a task keeps is the sum, one row per token.
+
+    Args:
+        lr: Learning rate.
+        weight_decay: Of the table.
+        rows: Of the table; more where the prompts have more tokens.
+    """
+    lr: float = 0.05
+    weight_decay: float = 0.25
+    rows: int = 1000
+
+    name: ClassVar[str] = 'prompt'
+    closed: ClassVar[bool] = True
+
+    def add(self, model: nn.Module, prompts: Sequence[Prompt]) -> None:
+        """Puts a :class:`LearnedPrompt` in the text encoder's place."""
+        encoder = model.text_encoder
+        device = next(encoder.parameters()).device
+        was_training = encoder.training
+        encoder.eval()
+        ids, hidden = [], []
+        # One by one: a prompt's features must not depend on its neighbours' padding.
+        for prompt in prompts:
+            tokens = model.tokenizer([prompt.caption], encoder.max_positions)
+            with torch.no_grad():
+                hidden.append(encoder(tokens.to(device)).hidden[0].float())
+            ids.append(tokens.ids[0].tolist())
+        encoder.train(was_training)
+        model.text_encoder = LearnedPrompt(ids, hidden, self.rows, encoder.max_positions)
+        model.text_encoder.to(device)
+
+    def trained(self, model: nn.Module) -> list[TrainedGroup]:
+        """The table. Its name has no ``bias`` in it, and no rule for biases applies."""
+        return [TrainedGroup('prompt', model.layer_groups()['text_encoder'], self.lr,
+                             self.weight_decay, bias_rule=False)]
+
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """Per prompt the (T, C) features that the tower sees."""
+        return {f'prompt.{i}': rows.detach().clone()
+                for i, rows in enumerate(model.text_encoder.features())}
+
+    def overrides(self, model: nn.Module, state: Mapping[str, Tensor],
+                  prompts: Sequence[Prompt]) -> Overrides:
+        """A text encoder that gives the learned features and knows nothing else."""
+        encoder = model.text_encoder
+        ids = [model.tokenizer([prompt.caption], encoder.max_positions).ids[0].tolist()
+               for prompt in prompts]
+        hidden = [state.get(f'prompt.{i}') for i in range(len(prompts))]
+        wanted = [(len(piece), encoder.hidden_size) for piece in ids]
+        if len(state) != len(prompts) or any(
+                h is None or tuple(h.shape) != w for h, w in zip(hidden, wanted)):
+            raise UserError(f'prompt features of shapes {wanted}',
+                            f'{[tuple(v.shape) for v in state.values()]}',
+                            'load the task into the model it was made with')
+        learned = LearnedPrompt(ids, hidden, 0, encoder.max_positions).requires_grad_(False)
+        return Overrides(modules={
+            'text_encoder': learned.to(next(encoder.parameters()).device).eval()})

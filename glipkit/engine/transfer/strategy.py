@@ -1,0 +1,171 @@
+"""What a transfer strategy is, and how one is put on a detector."""
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from glipkit.errors import UserError
+from glipkit.text.structures import Prompt
+
+
+@dataclass(frozen=True)
+class TrainedGroup:
+    """Parts of a model that train at one rate.
+
+    Args:
+        name: For the table of what trains.
+        parts: Modules; all their parameters train.
+        lr: Learning rate.
+        weight_decay: Of AdamW.
+        bias_rule: Whether parameters whose name contains ``bias`` get twice the rate and no decay,
+            as the official solver gives them.
+    """
+    name: str
+    parts: Sequence[nn.Module]
+    lr: float
+    weight_decay: float
+    bias_rule: bool = True
+
+    def parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names (inside their part) and parameters."""
+        for part in self.parts:
+            yield from part.named_parameters()
+
+    def rates(self, name: str) -> tuple[float, float]:
+        """(learning rate, weight decay) of the parameter called ``name``."""
+        if self.bias_rule and 'bias' in name:
+            return 2 * self.lr, 0.
+        return self.lr, self.weight_decay
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What a task puts in the place of parts of its base model.
+
+    Args:
+        tensors: Full parameter name -> values.
+        modules: Name of a child of the detector -> the module that stands in for it.
+    """
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+
+
+class Strategy(ABC):
+    """Answers three questions about a detector: what to add, which groups train, at what rate.
+
+    Everything is said in terms of ``model.layer_groups()``. ``state`` is what a task file keeps,
+    ``overrides`` turns it into a tuned model again. Rates are fields of the subclasses.
+    """
+
+    name: ClassVar[str]
+    #: Whether the tuned model answers only the prompts that it was tuned with.
+    closed: ClassVar[bool] = False
+
+    def add(self, model: nn.Module, prompts: Sequence[Prompt]) -> None:  # noqa: B027
+        """Adds what the strategy needs; nothing where it trains what is there.
+
+        Args:
+            model: The base detector, on its device; changed in place.
+            prompts: All prompts that the task will ask.
+        """
+
+    @abstractmethod
+    def trained(self, model: nn.Module) -> list[TrainedGroup]:
+        """Which parts train, at what rate; ``add`` has been called."""
+
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """Copies of what training changes, by name."""
+        ours = {id(p) for group in self.trained(model) for _, p in group.parameters()}
+        return {name: p.detach().clone() for name, p in model.named_parameters() if id(p) in ours}
+
+    def overrides(self, model: nn.Module, state: Mapping[str, Tensor],
+                  prompts: Sequence[Prompt]) -> Overrides:
+        """What makes the base model ``model`` the tuned one whose ``state`` is given.
+
+        Raises:
+            UserError: The state belongs to another model.
+        """
+        known = dict(model.named_parameters())
+        for name, value in state.items():
+            if name not in known or known[name].shape != value.shape:
+                raise UserError('a task of this model', f'one with {name} {tuple(value.shape)}',
+                                'load it into the model it was made with')
+        return Overrides(tensors={name: value.to(known[name]) for name, value in state.items()})
+
+    def interpolate(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor],
+                    alpha: float) -> dict[str, Tensor]:
+        """Weights between the base model (alpha 0) and the tuned one (alpha 1).
+
+        Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022 (WiSE-FT).
+
+        Args:
+            before: ``state`` before training.
+            after: ``state`` after it.
+            alpha: 0 to 1.
+        """
+        return {name: torch.lerp(before[name], after[name], alpha) for name in after}
+
+
+def apply(model: nn.Module, strategy: Strategy) -> list[TrainedGroup]:
+    """Lets the strategy's groups train and freezes all else, for good.
+
+    Frozen parts stay in evaluation mode whatever ``model.train()`` says later. Doing it twice is
+    doing it once.
+
+    Args:
+        model: A detector with ``layer_groups()`` and ``frozen_parts``, not wrapped.
+        strategy: Its ``add`` has been called on the model.
+
+    Returns:
+        The groups.
+    """
+    groups = strategy.trained(model)
+    seen: set[int] = set()
+    model.requires_grad_(False)
+    for group in groups:
+        for name, parameter in group.parameters():
+            if id(parameter) in seen:
+                raise ValueError(f'{strategy.name}: {name} of {group.name} is in two groups')
+            seen.add(id(parameter))
+            parameter.requires_grad_(True)
+    model.frozen_parts = [part for child in model.children() for part in _frozen(child)]
+    model.train(model.training)
+    return groups
+
+
+def _frozen(module: nn.Module) -> Iterator[nn.Module]:
+    """The largest parts without a parameter that trains, and every batch normalisation.
+
+    Statistics of a few images are no estimate for a data set: batch normalisation goes on with
+    those of the pre-training even where its weights train.
+    """
+    parameters = list(module.parameters())
+    frozen = bool(parameters) and not any(p.requires_grad for p in parameters)
+    if frozen or isinstance(module, _BatchNorm):
+        yield module
+        return
+    for child in module.children():
+        yield from _frozen(child)
+
+
+def describe(model: nn.Module, groups: Sequence[TrainedGroup]) -> str:
+    """A table of what trains, at which rates, and how much of the model it is."""
+    rows = [('trains', 'parameters', 'rate', 'decay')]
+    total = 0
+    for group in groups:
+        count = sum(p.numel() for _, p in group.parameters())
+        total += count
+        rows.append((group.name, f'{count:,}', f'{group.lr:g}', f'{group.weight_decay:g}'))
+    everything = sum(p.numel() for p in model.parameters())
+    rows.append(('together', f'{total:,}', f'of {everything:,}',
+                 f'{100 * total / max(everything, 1):.2f} %'))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    return '\n'.join(
+        '  '.join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in
+                                              zip(row[1:], widths[1:]))]) for row in rows)

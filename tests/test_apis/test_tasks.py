@@ -1,0 +1,195 @@
+"""Task files, and one model that serves several."""
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from glipkit.apis.build import load
+from glipkit.apis.predictor import Predictor
+from glipkit.apis.tasks import TaskServer, fingerprint, make_task, read_task, save_task
+from glipkit.engine.transfer import STRATEGIES, apply, build_strategy
+from glipkit.errors import UserError
+from glipkit.testing.tiny_glip import picture
+
+CLASSES = {7: 'red "circle"', 90: 'cats/dogs', 1000: 'naïve'}
+NAMES = list(CLASSES.values())
+
+
+@pytest.fixture(scope='module')
+def base(config):
+    torch.manual_seed(0)
+    with pytest.warns(UserWarning, match='random weights'):
+        return load(config)
+
+
+@pytest.fixture(scope='module')
+def digest(base):
+    return fingerprint(base)
+
+
+def tuned_model(base, name, seed=0):
+    """A copy of the base model whose trained parts moved, its strategy and its state."""
+    model = copy.deepcopy(base)
+    strategy = build_strategy(dict(name=name))
+    strategy.add(model, model.class_prompts(NAMES))
+    apply(model, strategy)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.requires_grad:
+                p.add_(0.1 * torch.randn_like(p))
+    return model.eval(), strategy.state(model)
+
+
+@pytest.fixture
+def write(base, digest, tmp_path):
+    """Writes the task of a strategy; returns (tuned model, path)."""
+
+    def build(name, seed=0):
+        model, state = tuned_model(base, name, seed) if name != 'manual' else (base, {})
+        words = {NAMES[1]: dict(name='animal', suffix=' of a house')} if name == 'manual' else None
+        task = make_task(base, dict(name=name), state, CLASSES, digest, 'tiny', words,
+                         dict(shots=5))
+        path = tmp_path / f'{name}{seed}.safetensors'
+        save_task(task, path)
+        return model, path
+
+    return build
+
+
+def same(a, b):
+    return all(np.array_equal(x.boxes, y.boxes) and np.array_equal(x.scores, y.scores)
+               and x.names == y.names for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize('name', sorted(set(STRATEGIES) - {'manual'}))
+def test_a_task_predicts_what_the_tuned_model_predicts(base, write, name):
+    tuned, path = write(name)
+    images = [picture(1), picture(2)]
+    predict = Predictor(base, score_threshold=0., task=path)
+    got = predict(images)
+    assert same(got, Predictor(tuned, score_threshold=0.)(images, classes=NAMES))
+    assert len(got[0]) and set(got[0].names) <= set(NAMES)
+    # Without the task the model is what it was.
+    plain = predict(images, classes=NAMES, task='')
+    assert same(plain, Predictor(base, score_threshold=0.)(images, classes=NAMES))
+    assert not same(plain, got)
+
+
+def test_tasks_take_turns_on_one_model(base, digest, write):
+    paths = {name: write(name)[1] for name in STRATEGIES}
+    predict = Predictor(base, score_threshold=0.)
+    for name, path in paths.items():
+        assert predict.load_task(path, name) == name
+    first = {name: predict(picture(), task=name) for name in paths}
+    for name in [*reversed(paths), *paths]:
+        assert same(predict(picture(), task=name), first[name]), name
+    assert fingerprint(base) == digest
+
+
+def test_a_failed_call_leaves_the_base_model(base, digest, write):
+    _, path = write('head')
+    server = TaskServer(base, digest)
+    with pytest.raises(ZeroDivisionError), server.using(str(path)):
+        assert fingerprint(base) != digest
+        raise ZeroDivisionError
+    assert fingerprint(base) == digest
+
+
+def test_open_tasks_answer_other_classes_and_learned_prompts_do_not(base, write):
+    _, head = write('head')
+    _, prompt = write('prompt')
+    predict = Predictor(base, score_threshold=0.)
+    assert set(predict(picture(), classes=['dog'], task=head)[0].names) == {'dog'}
+    with pytest.raises(UserError, match="task=''"):
+        predict(picture(), classes=['dog'], task=prompt)
+    with pytest.raises(UserError, match='other words'):
+        predict(picture(), caption='a dog', task=prompt)
+    assert same(predict(picture(), task=prompt), predict(picture(), classes=NAMES, task=prompt))
+
+
+def test_hand_written_prompts_are_asked(base, write):
+    _, path = write('manual')
+    task = read_task(path)
+    assert task.captions == ('red "circle". animal of a house. naïve', )
+    plain = Predictor(base, score_threshold=0.)
+    words = {NAMES[1]: dict(name='animal', suffix=' of a house')}
+    assert same(plain(picture(), task=path),
+                plain(picture(), classes=NAMES, caption_prompt=words))
+
+
+def test_everything_comes_back_from_the_file(base, digest, write):
+    _, path = write('prompt')
+    task = read_task(path)
+    assert (task.classes, task.category_ids) == (tuple(NAMES), tuple(CLASSES))
+    assert task.base == digest and task.model == 'tiny' and task.facts == {'shots': 5}
+    assert task.spans == (((((0, 12), )), ((14, 23), ), ((25, 30), )), )
+    assert task.captions[0][14:23] == 'cats/dogs'
+    assert task.strategy == {'name': 'prompt'}
+
+
+def test_a_prompt_of_glip_t_takes_less_than_four_megabytes(tmp_path, base, digest):
+    """256 tokens of 768 channels in float32 are 0.79 MB."""
+    task = make_task(base, dict(name='prompt'), {'prompt.0': torch.zeros(256, 768)}, CLASSES,
+                     digest, 'tiny')
+    save_task(task, tmp_path / 'a.safetensors')
+    assert (tmp_path / 'a.safetensors').stat().st_size < 1_000_000
+
+
+def test_another_base_model_is_refused(base, write):
+    _, path = write('head')
+    other = copy.deepcopy(base)
+    with torch.no_grad():
+        other.bbox_head.centerness.bias += 1e-6
+    with pytest.raises(UserError, match='other weights'):
+        Predictor(other, task=path)
+
+
+def test_a_model_that_splits_class_lists_otherwise_is_refused(base, digest, write):
+    _, path = write('prompt')
+    other = copy.deepcopy(base)
+    other.max_tokens = 9
+    assert fingerprint(other) == digest
+    with pytest.raises(UserError, match='max_tokens'):
+        Predictor(other, task=path)
+
+
+@pytest.mark.parametrize('harm', ['missing', 'text', 'weights', 'cut'])
+def test_what_is_no_task_file_is_refused(base, write, tmp_path, harm):
+    path = tmp_path / 'other.safetensors'
+    if harm == 'text':
+        path.write_text('hello')
+    elif harm == 'weights':
+        save_file({'a': torch.zeros(2)}, path)
+    elif harm == 'cut':
+        _, whole = write('head')
+        path.write_bytes(whole.read_bytes()[:-7])
+    with pytest.raises(UserError, match='task file'):
+        Predictor(base, task=path)
+
+
+def test_header_is_readable_json(write):
+    from safetensors import safe_open
+    _, path = write('lora')
+    with safe_open(path, 'pt') as file:
+        header = file.metadata()
+    assert json.loads(header['classes']) == NAMES
+    assert json.loads(header['strategy']) == {'name': 'lora'}
+    assert all(key.endswith(('.up', '.down')) for key in load_file(path))
+
+
+@pytest.mark.parametrize('change', [
+    lambda model: model.bbox_head.centerness.double(),
+    lambda model: model.bbox_head.centerness.register_buffer('more', torch.zeros(0)),
+    lambda model: model.bbox_head.centerness.bias.data.add_(1e-6),
+], ids=['type', 'name', 'value'])
+def test_fingerprints_see_types_names_and_values(base, digest, change):
+    other = copy.deepcopy(base)
+    assert fingerprint(other) == digest
+    change(other)
+    assert fingerprint(other) != digest
