@@ -3,6 +3,7 @@ from glipkit.compat import import_mmdet
 
 import_mmdet()
 
+from glipkit.models.backbones.swin import SwinTransformer  # noqa: E402
 from glipkit.models.backbones.timm_backbone import TimmBackbone  # noqa: E402
 from glipkit.models.detectors.glip import GLIP  # noqa: E402
 from glipkit.models.fusion.bi_attention import BiAttention  # noqa: E402
@@ -14,5 +15,5 @@ from glipkit.text.encoders.bert import BertEncoder, BertLayer  # noqa: E402
 
 __all__ = [
     'BertEncoder', 'BertLayer', 'BiAttention', 'DropBlockFPN', 'DyConv', 'GLIP', 'GLIPHead',
-    'TimmBackbone', 'TokenFocalLoss'
+    'SwinTransformer', 'TimmBackbone', 'TokenFocalLoss'
 ]

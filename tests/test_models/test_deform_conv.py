@@ -3,7 +3,9 @@ import pytest
 import torch
 from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 
-from glipkit.models.heads.deform_conv import deform_conv2d
+from glipkit.models.heads import gathered_product
+from glipkit.models.heads.deform_conv import (Geometry, deform_conv2d as deform_maps,
+                                              level_table)
 from glipkit.models.heads.dyhead import DyConv, read_flat
 
 
@@ -14,6 +16,11 @@ def inputs(stride: int, batch: int = 2, size: tuple[int, int] = (6, 7)) -> list[
         *shape, dtype=torch.float64, generator=generator).requires_grad_()
     return [draw(batch, 4, *size), draw(batch, 18, h, w), draw(batch, 9, h, w),
             draw(5, 4, 3, 3), draw(5)]
+
+
+def deform_conv2d(x, offset, mask, weight, bias, stride):
+    """One map."""
+    return deform_maps([x], None, [Geometry(offset, mask)], weight, bias, stride)[0]
 
 
 @pytest.mark.parametrize('stride', [1, 2])
@@ -32,6 +39,35 @@ def test_equals_torchvision(stride, shift):
 def test_gradcheck():
     arguments = inputs(2, batch=2, size=(4, 5))
     assert torch.autograd.gradcheck(lambda *a: deform_conv2d(*a, stride=2), arguments)
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+def test_maps_that_share_a_table_equal_torchvision_in_any_chunks(stride, monkeypatch):
+    monkeypatch.setattr(gathered_product, 'CHUNK', 5)
+    monkeypatch.setattr(gathered_product, 'BACKWARD_CHUNK', 7)
+    ones = [inputs(stride, size=size) for size in ((6, 7), (3, 4), (2, 1))]
+    weight, bias = ones[0][3:]
+    ours = deform_maps([one[0] for one in ones], level_table([one[0] for one in ones]),
+                       [Geometry(*one[1:3]) for one in ones], weight, bias, stride)
+    theirs = [torchvision_deform_conv2d(x, offset, weight, bias, stride, 1, mask=mask)
+              for x, offset, mask, *_ in ones]
+    wanted = [x for one in ones for x in one[:3]] + [weight, bias]
+    grads = [torch.autograd.grad(sum((m * m).sum() for m in maps), wanted)
+             for maps in (ours, theirs)]
+    for a, b in zip([*ours, *grads[0]], [*theirs, *grads[1]], strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_positions_without_limit_see_nothing():
+    x, offset, mask, weight, bias = (a.detach() for a in inputs(1))
+    out = deform_conv2d(x, torch.full_like(offset, 1e30), mask, weight, bias, 1)
+    torch.testing.assert_close(out, bias.view(1, -1, 1, 1).expand_as(out))
+
+
+def test_is_one_operator_for_the_compiler():
+    arguments = [a.detach() for a in inputs(2)]
+    compiled = torch.compile(deform_conv2d, backend='aot_eager', fullgraph=True)
+    torch.testing.assert_close(compiled(*arguments, 2), deform_conv2d(*arguments, 2))
 
 
 def test_zero_offsets_are_an_ordinary_convolution():

@@ -82,11 +82,11 @@ def test_dropout_keeps_the_mean():
     fusion.train()
     torch.manual_seed(0)
     with torch.no_grad():
-        draws = [fusion.attend(v, t, mask) for _ in range(3000)]
+        draws = [fusion.attend(v, t, mask) for _ in range(600)]
     for i in range(2):
         mean = torch.stack([d[i] for d in draws]).mean(0)
         real = mask[..., None] if i else torch.ones_like(mean, dtype=torch.bool)
-        assert ((mean - expected[i]).abs() * real).max() < 0.15
+        assert ((mean - expected[i]).abs() * real).max() < 0.33
 
 
 def test_wrong_head_count():

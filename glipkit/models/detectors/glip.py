@@ -10,14 +10,15 @@ import torch
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
 from glipkit.errors import UserError
+from glipkit.models.backbones.layer_groups import backbone_groups
 from glipkit.models.heads.postprocess import Candidates, TestSettings, suppress
 from glipkit.registry import MODELS
 from glipkit.text.cache import TextFeatureCache
 from glipkit.text.phrases import extract_phrases
-from glipkit.text.prompts import class_prompt, phrase_prompt, split_class_prompt
+from glipkit.text.prompts import Affixes, class_prompt, phrase_prompt, split_class_prompt
 from glipkit.text.spans import token_map
 from glipkit.text.structures import Prompt, TextFeatures, TextTokens
 from glipkit.text.tokenizers import BertTokenizer
@@ -63,6 +64,23 @@ class GLIP(BaseDetector):
         self.test_settings = TestSettings(**(test_cfg or {}))
         self.tokenizer = BertTokenizer()
         self.text_cache = TextFeatureCache()
+        self.frozen_parts: list[nn.Module] = []
+
+    def train(self, mode: bool = True) -> GLIP:
+        """Training mode for all parts but the frozen ones, which stay in evaluation mode."""
+        super().train(mode)
+        for part in self.frozen_parts:
+            part.eval()
+        return self
+
+    def layer_groups(self) -> dict[str, list[nn.Module]]:
+        """Every parameter in one part of one group, from the input to the scores; for freezing,
+        rates and adapters. The backbone's parts are its stem and its stages."""
+        return dict(
+            backbone=backbone_groups(self.backbone),
+            neck=[self.neck],
+            text_encoder=self.text_encoder.layer_groups(),
+            **self.bbox_head.layer_groups())
 
     # -- the three modes of mmdet ---------------------------------------------------------------
 
@@ -158,12 +176,15 @@ class GLIP(BaseDetector):
                             'sample classes with SampleClassPrompt in the training pipeline')
         return prompt
 
+    def class_prompts(self, names: Sequence[str], affixes: Affixes | None = None) -> list[Prompt]:
+        """The prompts that ``predict`` asks a class list with."""
+        budget = self.test_settings.max_tokens or self.max_tokens
+        return split_class_prompt(names, self.tokenizer.count, budget, affixes=affixes)
+
     def _prompts(self, sample: DetDataSample) -> list[Prompt]:
         """The prompts that one sample is asked with."""
         if not isinstance(sample.text, str):
-            budget = self.test_settings.max_tokens or self.max_tokens
-            return split_class_prompt(sample.text, self.tokenizer.count, budget,
-                                      affixes=sample.get('caption_prompt'))
+            return self.class_prompts(sample.text, sample.get('caption_prompt'))
         phrases = _phrases(sample)
         if phrases is None:
             phrases = extract_phrases(sample.text)

@@ -10,6 +10,8 @@ from typing import Sequence
 import torch
 from torch import Tensor, nn
 
+from glipkit.models.fusion.attention_maps import attend_at_once
+from glipkit.models.fusion.chunked_attention import attend_both_ways
 from glipkit.registry import MODELS
 from glipkit.text.structures import TextFeatures
 
@@ -60,7 +62,7 @@ class BiAttention(nn.Module):
         self.out_l_proj = nn.Linear(embed_dim, text_dim)
         self.gamma_v = nn.Parameter(torch.full((visual_dim, ), float(init_gamma)))
         self.gamma_l = nn.Parameter(torch.full((text_dim, ), float(init_gamma)))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         for layer in self.children():
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
@@ -75,13 +77,15 @@ class BiAttention(nn.Module):
             text: Hidden states (B, T, C_l) and mask (B, T).
 
         Returns:
-            Maps and text features of the same shapes. Padded tokens change no real output.
+            Maps, in channels-last memory, and text features of the same shapes. Padded tokens
+            change no real output.
         """
         shapes = [level.shape[-2:] for level in levels]
-        visual = torch.cat([level.flatten(2) for level in levels], dim=2).transpose(1, 2)
+        visual = torch.cat([level.permute(0, 2, 3, 1).flatten(1, 2) for level in levels], dim=1)
         visual, hidden = self.attend(visual, text.hidden, text.mask)
-        maps = visual.transpose(1, 2).split([h * w for h, w in shapes], dim=2)
-        levels = [m.unflatten(2, tuple(shape)) for m, shape in zip(maps, shapes)]
+        parts = visual.split([h * w for h, w in shapes], dim=1)
+        levels = [part.unflatten(1, tuple(shape)).permute(0, 3, 1, 2)
+                  for part, shape in zip(parts, shapes)]
         return levels, TextFeatures(hidden, text.mask)
 
     def attend(self, visual: Tensor, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,45 +100,47 @@ class BiAttention(nn.Module):
             Updated visual (B, N, C_v) and hidden (B, T, C_l).
         """
         visual, hidden = self.layer_norm_v(visual), self.layer_norm_l(hidden)
-        logits = self._similarity(visual, hidden)
-        # Subtracting a row's maximum first, as the official code does, changes no softmax.
-        to_text = logits.masked_fill(~mask[:, None, None], float('-inf')).softmax(dim=3)
-        to_visual = logits.softmax(dim=1)
-        delta_v = self._text_to_visual(self.dropout(to_text), hidden)
-        delta_l = self._visual_to_text(self.dropout(to_visual), visual)
-        return visual + self.gamma_v * delta_v, hidden + self.gamma_l * delta_l
+        keys, offset = self._keys(hidden)
+        values = self._values(hidden)
+        # The chunked form keeps tensors in a processor's cache; a GPU prefers few large kernels.
+        attention = attend_at_once if visual.is_cuda else attend_both_ways
+        update, context, mass = attention(
+            visual.to(keys.dtype), keys, offset.to(keys.dtype), values, mask, self.num_heads,
+            self.max_logit, self.dropout if self.training else 0.)
+        delta_v = update + self.out_v_proj.bias
+        delta_l = self._project_context(context, mass)
+        return (torch.addcmul(visual, self.gamma_v, delta_v.to(visual.dtype)),
+                hidden + self.gamma_l * delta_l)
 
     def _heads(self, x: Tensor) -> Tensor:
         """(B, T, h*d) -> (B, T, h, d)."""
         return x.unflatten(-1, (self.num_heads, self.head_dim))
 
-    def _similarity(self, visual: Tensor, hidden: Tensor) -> Tensor:
-        """Scaled similarities (B, N, h, T), equation (4)."""
+    def _keys(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, T, C_l) -> scaled keys in visual space (B, C_v, h*T) and offsets (B, h*T).
+
+        With them equation (4) is one product with the visual positions.
+        """
         keys = self._heads(self.l_proj(hidden)) * self.head_dim**-0.5
         weight = self.v_proj.weight.unflatten(0, (self.num_heads, self.head_dim))
         bias = self.v_proj.bias.unflatten(0, (self.num_heads, self.head_dim))
         folded = torch.einsum('bthd,hdc->bhtc', keys, weight).flatten(1, 2)
         offset = torch.einsum('bthd,hd->bht', keys, bias).flatten(1)
-        logits = torch.baddbmm(offset[:, None].to(folded.dtype), visual.to(folded.dtype),
-                               folded.transpose(1, 2))
-        logits = logits.clamp(-self.max_logit, self.max_logit)
-        return logits.unflatten(2, (self.num_heads, hidden.size(1)))
+        return folded.transpose(1, 2), offset
 
-    def _text_to_visual(self, attention: Tensor, hidden: Tensor) -> Tensor:
-        """Attention (B, N, h, T) over tokens -> update (B, N, C_v), equation (5)."""
+    def _values(self, hidden: Tensor) -> Tensor:
+        """Tokens (B, T, C_l) -> values in visual space (B, h*T, C_v), for equation (5)."""
         values = self._heads(self.values_l_proj(hidden))
         weight = self.out_v_proj.weight.unflatten(1, (self.num_heads, self.head_dim))
-        folded = torch.einsum('bthd,chd->bhtc', values, weight).flatten(1, 2)
-        return attention.flatten(2).to(folded.dtype) @ folded + self.out_v_proj.bias
+        return torch.einsum('bthd,chd->bhtc', values, weight).flatten(1, 2)
 
-    def _visual_to_text(self, attention: Tensor, visual: Tensor) -> Tensor:
-        """Attention (B, N, h, T) over positions -> update (B, T, C_l), equation (6)."""
-        context = attention.flatten(2).transpose(1, 2) @ visual.to(attention.dtype)
-        context = context.unflatten(1, attention.shape[2:])
+    def _project_context(self, context: Tensor, mass: Tensor) -> Tensor:
+        """Attended visual features (B, h*T, C_v) -> update (B, T, C_l), equation (6)."""
+        context, mass = (x.unflatten(1, (self.num_heads, -1)) for x in (context, mass))
         weight = self.values_v_proj.weight.unflatten(0, (self.num_heads, self.head_dim))
         bias = self.values_v_proj.bias.unflatten(0, (self.num_heads, self.head_dim))
         values = torch.einsum('bhtc,hdc->bthd', context, weight)
         # Dropout makes a row's weights sum to something else than one, so the bias scales too.
-        mass = attention.sum(dim=1).transpose(1, 2).unsqueeze(-1)
+        mass = mass.transpose(1, 2).unsqueeze(-1)
         values = values + mass.to(values.dtype) * bias
         return self.out_l_proj(values.flatten(2))

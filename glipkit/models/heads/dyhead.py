@@ -9,8 +9,9 @@ from typing import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from glipkit.models.heads.deform_conv import deform_conv2d
+from glipkit.models.heads.deform_conv import TAPS, Geometry, deform_conv2d, level_table
 from glipkit.registry import MODELS
 
 
@@ -19,7 +20,6 @@ class DeformConvNorm(nn.Module):
 
     Offsets and masks may belong to a finer map than the input: like the official kernel, which
     never looks at their shape, the flat buffer of a sample is read as if it had the output's size.
-    Always computed in float32.
     """
 
     def __init__(self, channels: int, stride: int, num_groups: int) -> None:
@@ -30,15 +30,18 @@ class DeformConvNorm(nn.Module):
         nn.init.zeros_(self.conv.bias)
         self.norm = nn.GroupNorm(num_groups, channels)
 
-    def forward(self, x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
-        """x (B, C, H, W), offset (B, 18, h, w), mask (B, 9, h, w) -> (B, C, H/stride, W/stride)."""
+    def forward(self, maps: Sequence[Tensor], table: Tensor | None,
+                geometries: Sequence[Geometry]) -> list[Tensor]:
+        """Maps (B, C, H_i, W_i), each with the geometry that looks at it -> their convolutions.
+
+        Sizes are (ceil(H_i / stride), ceil(W_i / stride)); ``table`` is as in
+        :func:`deform_conv2d`. :class:`DyConv` applies the normalisation and need not store it.
+        """
         stride = self.conv.stride[0]
-        size = tuple((s - 1) // stride + 1 for s in x.shape[-2:])
-        with torch.autocast(x.device.type, enabled=False):
-            x = deform_conv2d(x.float(), read_flat(offset.float(), size),
-                              read_flat(mask.float(), size), self.conv.weight, self.conv.bias,
-                              stride)
-        return self.norm(x)
+        sizes = [tuple((s - 1) // stride + 1 for s in x.shape[-2:]) for x in maps]
+        geometries = [Geometry(read_flat(g.offset, size), read_flat(g.mask, size))
+                      for g, size in zip(geometries, sizes, strict=True)]
+        return deform_conv2d(maps, table, geometries, self.conv.weight, self.conv.bias, stride)
 
 
 def read_flat(buffer: Tensor, size: tuple[int, int]) -> Tensor:
@@ -64,11 +67,11 @@ class DyReLU(nn.Module):
             nn.Linear(channels, channels // reduction), nn.ReLU(inplace=True),
             nn.Linear(channels // reduction, 4 * channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
-        theta = F.hardsigmoid(self.fc(x.mean(dim=(2, 3)))) - 0.5
-        a1, b1, a2, b2 = theta[:, :, None, None].chunk(4, dim=1)
-        return torch.maximum((2 * a1 + 1) * x + b1, 2 * a2 * x + b2)
+    def forward(self, x: Tensor, pooled: Tensor) -> Tensor:
+        """Map (B, C, H, W) and its mean over all positions (B, C) -> (B, C, H, W)."""
+        theta = F.hardsigmoid(self.fc(pooled)) - 0.5
+        a1, b1, a2, b2 = theta[:, :, None, None].to(x.dtype).chunk(4, dim=1)
+        return torch.maximum(torch.addcmul(b1, x, 2 * a1 + 1), torch.addcmul(b2, x, 2 * a2))
 
 
 @MODELS.register_module()
@@ -98,19 +101,42 @@ class DyConv(nn.Module):
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """Maps (B, C, H_i, W_i), finest first -> maps of the same shapes."""
-        return [self._level(levels, i) for i in range(len(levels))]
+        geometries = [self._geometry(level) for level in levels]
+        table, bounds = None, None
+        if not levels[0].is_cuda:
+            table = level_table(levels)
+            bounds = table.size(0) - levels[-1][:, 0].numel(), levels[0][:, 0].numel()
+        coarser, same, finer = self.convs
+        same_maps = same(levels, table, geometries)
+        finer_maps, coarser_maps = [None], [None]
+        if len(levels) > 1:
+            below, above = (None, None) if table is None else (table[:bounds[0]], table[bounds[1]:])
+            finer_maps = [None, *finer(levels[:-1], below, geometries[1:])]
+            coarser_maps = [*coarser(levels[1:], above, geometries[:-1]), None]
+        branches = zip(same_maps, finer_maps, coarser_maps)
+        if self.training and torch.is_grad_enabled():
+            # Cheap to compute again, and a third of what a block would store.
+            return [checkpoint(self._merge, *maps, use_reentrant=False) for maps in branches]
+        return [self._merge(*maps) for maps in branches]
 
-    def _level(self, levels: Sequence[Tensor], i: int) -> Tensor:
-        geometry = self.offset(levels[i])
-        offset, mask = geometry[:, :18], geometry[:, 18:].sigmoid()
-        branches = [self.convs[1](levels[i], offset, mask)]
-        if i > 0:
-            branches.append(self.convs[2](levels[i - 1], offset, mask))
-        if i + 1 < len(levels):
-            coarser = self.convs[0](levels[i + 1], offset, mask)
-            branches.append(
-                F.interpolate(
-                    coarser, size=levels[i].shape[-2:], mode='bilinear', align_corners=True))
-        weights = [F.hardsigmoid(self.scale_attention(branch)) for branch in branches]
-        mean = sum(b * w for b, w in zip(branches, weights)) / len(branches)
-        return self.task_attention(mean)
+    def _geometry(self, level: Tensor) -> Geometry:
+        geometry = self.offset(level).to(torch.promote_types(level.dtype, torch.float32))
+        return Geometry(geometry[:, :2 * TAPS], geometry[:, 2 * TAPS:].sigmoid())
+
+    def _merge(self, same: Tensor, finer: Tensor | None, coarser: Tensor | None) -> Tensor:
+        """Convolutions of one level (B, C, H, W), ``coarser`` in its own size -> the output."""
+        branches = [self.convs[1].norm(same)]
+        if finer is not None:
+            branches.append(self.convs[2].norm(finer))
+        if coarser is not None:
+            branches.append(F.interpolate(self.convs[0].norm(coarser), size=same.shape[-2:],
+                                          mode='bilinear', align_corners=True))
+        pools = [branch.mean(dim=(2, 3), keepdim=True) for branch in branches]
+        # The first layer of the scale attention is the pooling, which DyReLU needs as well.
+        weights = [F.hardsigmoid(self.scale_attention[1:](pool)) / len(branches)
+                   for pool in pools]
+        mean = branches[0] * weights[0]
+        for branch, weight in zip(branches[1:], weights[1:]):
+            mean = torch.addcmul(mean, branch, weight.to(mean.dtype))
+        pooled = sum(pool * weight for pool, weight in zip(pools, weights))
+        return self.task_attention(mean, pooled.flatten(1))

@@ -106,6 +106,11 @@ class GLIPHead(nn.Module):
         self.loss_cls = MODELS.build(loss_cls)
         self.loss_bbox = MODELS.build(loss_bbox)
 
+    def layer_groups(self) -> dict[str, list[nn.Module]]:
+        """Blocks of the tower, alignment, box and centerness layers, and the boxes' scales."""
+        return dict(tower=list(self.tower), alignment=[self.alignment],
+                    boxes=[self.bbox_pred, self.centerness], scales=[self.scales])
+
     def forward(self, levels: Sequence[Tensor], text: TextFeatures) -> HeadOutputs:
         """Maps (B, C, H_i, W_i) and text (B, T, text_dim) -> raw outputs."""
         if len(levels) != len(self.scales):

@@ -1,0 +1,28 @@
+"""The cross attention with whole attention maps: few large kernels, as a GPU prefers them.
+
+B images, N positions, h heads, T tokens, C channels.
+"""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def attend_at_once(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, mask: Tensor,
+                   num_heads: int, max_logit: float,
+                   dropout: float) -> tuple[Tensor, Tensor, Tensor]:
+    """What :func:`chunked_attention.attend_both_ways` returns for the same arguments.
+
+    It is the readable form of that function, and holds tensors of (B, N, h*T).
+    """
+    logits = torch.baddbmm(offset[:, None], visual, keys).clamp(-max_logit, max_logit)
+    logits = logits.unflatten(2, (num_heads, -1)).to(torch.promote_types(logits.dtype,
+                                                                         torch.float32))
+    # Subtracting a row's maximum first, as the official code does, changes no softmax.
+    to_text = logits.masked_fill(~mask[:, None, None], float('-inf')).softmax(dim=3)
+    to_visual = logits.softmax(dim=1)
+    to_text, to_visual = (F.dropout(x, dropout).flatten(2) for x in (to_text, to_visual))
+    update = to_text.to(values.dtype) @ values
+    context = to_visual.to(visual.dtype).transpose(1, 2) @ visual
+    return update, context, to_visual.sum(dim=1)
