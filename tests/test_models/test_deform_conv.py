@@ -105,3 +105,17 @@ def test_dyconv_under_bf16_autocast_stays_close():
         half = block(levels)
     for a, b in zip(plain, half):
         assert (a - b.float()).abs().max() < 0.05 * a.abs().max() + 0.02
+
+
+def test_gradients_of_a_whole_block_with_reused_offsets():
+    """A batch of two, odd sizes, stride 2, and offsets of a finer map read as a coarser one's."""
+    torch.manual_seed(3)
+    block = DyConv(channels=4, num_groups=2).double()
+    with torch.no_grad():
+        block.offset.weight.normal_(std=0.3)
+        block.offset.bias.uniform_(0.15, 0.35)  # away from whole pixels, where nothing is smooth
+    levels = [torch.randn(2, 4, h, w, dtype=torch.float64).requires_grad_()
+              for h, w in ((5, 6), (3, 3), (2, 2))]
+    parameters = list(block.parameters())
+    assert torch.autograd.gradcheck(lambda *inputs: tuple(block(inputs[:3])),
+                                    (*levels, *parameters), fast_mode=True)

@@ -4,7 +4,7 @@ GLIP: Grounded Language-Image Pre-training, CVPR 2022. B images, T tokens, K lab
 """
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from mmdet.models.detectors.base import BaseDetector
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from glipkit.errors import UserError
 from glipkit.models.backbones.layer_groups import backbone_groups
+from glipkit.models.detectors.prompt_jobs import Pair, plan_jobs, rounds_at_once, run_jobs
 from glipkit.models.heads.postprocess import Candidates, TestSettings, suppress
 from glipkit.registry import MODELS
 from glipkit.text.cache import TextFeatureCache
@@ -136,12 +137,8 @@ class GLIP(BaseDetector):
         levels = self.extract_feat(batch_inputs)
         prompts = [self._prompts(sample) for sample in batch_data_samples]
         found: list[list[Candidates]] = [[] for _ in prompts]
-        for chunk in range(max(map(len, prompts))):
-            rows = [i for i, p in enumerate(prompts) if chunk < len(p)]
-            chunk_prompts = [prompts[i][chunk] for i in rows]
-            maps = levels if len(rows) == len(prompts) else [level[rows] for level in levels]
-            for i, candidates in zip(rows, self._ground(maps, chunk_prompts)):
-                found[i].append(candidates)
+        for i, candidates in self._ground(levels, prompts):
+            found[i].append(candidates)
         for sample, candidates in zip(batch_data_samples, found):
             size = tuple(sample.get('img_shape', batch_inputs.shape[-2:]))[:2]
             result = suppress(Candidates.cat(candidates), size, self.test_settings)
@@ -193,15 +190,34 @@ class GLIP(BaseDetector):
                             'name its character spans in `phrases`')
         return [phrase_prompt(sample.text, phrases)]
 
-    def _ground(self, levels: Sequence[Tensor], prompts: Sequence[Prompt]) -> list[Candidates]:
-        """Candidates of each image for one prompt; labels index the caller's list."""
+    def _ground(self, levels: Sequence[Tensor],
+                prompts: Sequence[Sequence[Prompt]]) -> Iterator[tuple[int, Candidates]]:
+        """Candidates of every image for each of its prompts, as (image, candidates)."""
+        rounds = rounds_at_once(levels)
+        on_cpu = levels[0].device.type == 'cpu'
+        jobs = plan_jobs(prompts, 1 if on_cpu else rounds)
+        # Before the threads begin: the cache of text features is not made for several.
+        asked = [(job, *self._read([prompt for _, prompt in job])) for job in jobs]
+
+        def pass_head(job: tuple[list[Pair], TextTokens, TextFeatures]) -> list[Candidates]:
+            pairs, tokens, text = job
+            rows = [i for i, _ in pairs]
+            whole = rows == list(range(len(levels[0])))
+            maps = levels if whole else [level[rows] for level in levels]
+            outputs = self.bbox_head(maps, text)
+            spans = [self._token_map(tokens, k, prompt.spans)
+                     for k, (_, prompt) in enumerate(pairs)]
+            return self.bbox_head.candidates(outputs, spans, self.test_settings)
+
+        results = run_jobs(pass_head, asked, rounds if on_cpu else 1)
+        for job, candidates_of_job in zip(jobs, results):
+            for (i, prompt), candidates in zip(job, candidates_of_job):
+                candidates.labels += prompt.start  # labels index the caller's list
+                yield i, candidates
+
+    def _read(self, prompts: Sequence[Prompt]) -> tuple[TextTokens, TextFeatures]:
         tokens = self.tokenizer([p.caption for p in prompts], self.text_encoder.max_positions)
-        outputs = self.bbox_head(levels, self.encode_text(tokens))
-        maps = [self._token_map(tokens, i, prompt.spans) for i, prompt in enumerate(prompts)]
-        results = self.bbox_head.candidates(outputs, maps, self.test_settings)
-        for prompt, candidates in zip(prompts, results):
-            candidates.labels += prompt.start
-        return results
+        return tokens, self.encode_text(tokens)
 
 
 def _whole_prompt(sample: DetDataSample) -> Prompt:
