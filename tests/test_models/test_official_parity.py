@@ -70,7 +70,7 @@ def test_detections(loaded, name):
     meta, expected = golden.case(variant, name)
     prompt = phrase_prompt(meta['captions'][0], meta['spans'][0])
     with torch.no_grad():
-        candidates, = model._ground(model.extract_feat(golden.images(meta)), [prompt])
+        (_, candidates), = model._ground(model.extract_feat(golden.images(meta)), [[prompt]])
     height, width = meta['size']
     limit = torch.tensor([width - 1., height - 1.]).repeat(2)
     boxes = torch.minimum(candidates.boxes.clamp(min=0), limit)
