@@ -37,6 +37,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, image: str, batch: int)
                         help='images in one call (default: %(default)s)')
     parser.add_argument('--dtype', choices=list(DTYPES), default='float32',
                         help='bf16 is autocast to bfloat16 (default: %(default)s)')
+    parser.add_argument('--peer-dtype', choices=list(DTYPES),
+                        help='of the peer, where it is to run in another one (default: --dtype)')
     parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: %(default)s)')
     parser.add_argument('--compile', action='store_true',
                         help='torch.compile the parts of all candidates that can be')
@@ -109,7 +111,10 @@ def _job(peer: Peer, task: str, work: Workload, args: argparse.Namespace) -> Job
     if peer.transformers is not None:
         folder = args.peer_env or default_folder(args.peer)
         python = peer_python(folder.absolute(), peer.transformers)
-    arguments = {'peer': peer.module, 'workload': work.as_dict()}
+    workload = work.as_dict()
+    if peer is not OURS and args.peer_dtype:
+        workload['dtype'] = args.peer_dtype
+    arguments = {'peer': peer.module, 'workload': workload}
     return Job(f'glipkit.benchmarks.tasks:{task}', arguments, python, _environment(work))
 
 
@@ -167,6 +172,7 @@ def settings(work: Workload, args: argparse.Namespace) -> dict[str, Any]:
     """What was run with what, for the head of a table."""
     height, width = work.image
     return {'config': work.config, 'peer': args.peer, 'batch': work.batch,
-            'image': f'{height}x{width}', 'dtype': work.dtype, 'device': work.device,
+            'image': f'{height}x{width}', 'dtype': work.dtype,
+            'peer dtype': args.peer_dtype or work.dtype, 'device': work.device,
             'compile': work.compile, 'threads': work.threads, 'rounds': args.rounds,
             'warm-up': args.warmup, 'load before': round(os.getloadavg()[0], 2)}
