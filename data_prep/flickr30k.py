@@ -238,7 +238,7 @@ def _why(picture: Picture, phrase: Phrase) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding='utf-8')
+        return path.read_text(encoding='utf-8-sig')
     except OSError as error:
         raise UserError('the files of Flickr30k Entities', f'{path} ({error.strerror})',
                         'pass the folder with Annotations, Sentences and train.txt') from error

@@ -32,7 +32,8 @@ def prepare(options: argparse.Namespace) -> Preparation:
     """
     if not (options.train or options.val):
         raise UserError('--train, --val or both', 'neither', 'name an Objects365 json')
-    known = json.loads(files('glipkit.data.preparation').joinpath('objects365.json').read_text())
+    facts = files('glipkit.data.preparation').joinpath('objects365.json')
+    known = json.loads(facts.read_text(encoding='utf-8'))
     if options.keep_names:
         known['names'] = {}
     prep = Preparation(options.out, 'objects365', redo=options.redo)

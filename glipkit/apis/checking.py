@@ -154,7 +154,10 @@ def _source(dataset: Mapping, settings: PromptSettings) -> Source:
     def path(file: str | None) -> Path | None:
         return Path(os.path.join(root, file)) if file else None
 
-    folder = os.path.join(root, (dataset.get('data_prefix') or {}).get('img', ''))
+    if not dataset['ann_file']:
+        raise UserError('a training set with an ann_file', f'{_name(dataset)} with an empty one',
+                        'fill in ann_file')
+    folder = os.path.join(root, (dataset.get('data_prefix') or {}).get('img') or '')
     images = path(dataset.get('img_file')) or (Path(folder) if folder else None)
     classes = (dataset.get('metainfo') or {}).get('classes')
     return Source(

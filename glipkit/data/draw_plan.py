@@ -78,7 +78,8 @@ def quotas_from_weights(lengths: Sequence[int], weights: Sequence[float]) -> lis
     Raises:
         UserError: A weight that is not positive, or too small for one draw per pass.
     """
-    if not all(np.isfinite(w) and w > 0 for w in weights):
+    if not all(isinstance(w, (int, float, np.number)) and np.isfinite(w) and w > 0
+               for w in weights):
         raise UserError('positive weights', f'{list(weights)}',
                         'leave out sources not to draw from')
     shares = np.asarray(weights, float) / sum(weights) * sum(lengths)

@@ -222,13 +222,13 @@ class JsonLines(Sequence):
 
 
 def parse_object(text: bytes, where: str, what: str) -> dict[str, Any]:
-    """One JSON object in UTF-8.
+    """One JSON object in UTF-8, with or without a byte order mark.
 
     Raises:
         UserError: Anything else; names ``where`` and ``what``.
     """
     try:
-        value = json.loads(text.decode('utf-8'))
+        value = json.loads(text.decode('utf-8-sig'))
     except UnicodeDecodeError as error:
         raise UserError(f'{what} in UTF-8', f'{where}: {error}',
                         'save the file as UTF-8') from error

@@ -112,3 +112,10 @@ def test_training_asks_before_its_first_step(config, content, monkeypatch):
     sound = config(content)
     sound.optim_wrapper = dict()
     assert training.train(sound) == 'trained'
+
+
+def test_a_set_without_an_annotation_file_is_named(config, content, logged):
+    cfg = config(content)
+    cfg.train_dataloader.dataset.datasets[0].ann_file = ''
+    with pytest.raises(UserError, match='ann_file; got CocoDetection with an empty one'):
+        check_training_data(cfg, logged[0])

@@ -68,7 +68,8 @@ def test_captions_that_are_no_negatives():
     assert pack('a dog', [], [None, '', '  ', 'a dog'])[0] == 'a dog.'
 
 
-@pytest.mark.parametrize('kwargs', [dict(num_captions=0), dict(none_prob=1.5), dict(full_prob=-1)])
+@pytest.mark.parametrize('kwargs', [dict(num_captions=0), dict(num_captions=1.5),
+                                    dict(none_prob=1.5), dict(full_prob=-1)])
 def test_bad_arguments(kwargs):
     with pytest.raises(UserError, match='packing'):
         CaptionPacker(**kwargs)

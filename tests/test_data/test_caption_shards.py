@@ -250,3 +250,29 @@ def test_packing_depends_on_the_draw_alone(build, shards, monkeypatch, at_access
             {5: 'two', 2: 'red cup', 4: 'red cup'}.get(number, 'man')]
     plain = build(packing=dict(num_captions=3), test_mode=True, pipeline=[])
     assert {plain[i]['text'] for i in range(5)} == {CAPTION, 'two dogs'}
+
+
+def add(path, **members):
+    """Writes a tar of members with a name each, dots written as '__'."""
+    with tarfile.open(path, 'w') as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name.replace('__', '.'))
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def test_a_sample_with_dots_in_its_name_is_not_passed_over(tmp_path):
+    sample = json.dumps(line(region(.9))).encode()
+    whole = dict(a__png=png(1), a__json=sample)
+    add(tmp_path / 'columns.tar', **whole, a__seg__png=png(2))
+    assert len(TarShard(tmp_path / 'columns.tar', 'a shard')) == 1
+    add(tmp_path / 'dotted.tar', **whole, photo__v2__png=png(2), photo__v2__json=sample)
+    with pytest.raises(UserError, match=r'photo\.v2\.png, whose key photo has no photo\.json'):
+        TarShard(tmp_path / 'dotted.tar', 'a shard')
+
+
+def test_a_byte_order_mark_is_no_part_of_a_line(tmp_path):
+    lines = json.dumps(line(region(.9), filename='a.png')).encode() + b'\r\n'
+    (tmp_path / 'bom.jsonl').write_bytes(b'\xef\xbb\xbf' + lines * 2)
+    data = CaptionShards(str(tmp_path / 'bom.jsonl'))
+    assert len(data) == 2 and data.get_data_info(0)['text'] == CAPTION

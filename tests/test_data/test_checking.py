@@ -386,3 +386,55 @@ def test_readers_refuse_numbers_beyond_all_bounds():
     assert clip_box([1e308, 0, 1e308 + 1e308, 9], None, None) is None
     with pytest.raises(UserError, match='strings'):
         class_prompt([['dog'], 'cat'])
+
+
+def test_boxes_that_stand_twice(look, sound, folder):
+    sound['annotations'] += [dict(sound['annotations'][0], id=90),
+                             dict(sound['annotations'][0], id=91, category_id=9)]
+    report = look(sound)
+    assert report.exit_code == 0 and report.counts['boxes'] == 5
+    assert kinds(report) == {'same_box'} and report.findings.count('same_box') == 1
+    changes = clean(Source(folder / 'ann.json', folder / 'images'), report, folder / 'out.json')
+    assert changes == ['1 second boxes left out (boxes that stand twice: same image, class and '
+                       'place)']
+    kept = json.loads((folder / 'out.json').read_text())['annotations']
+    assert [a['id'] for a in kept] == [a['id'] for a in sound['annotations'] if a['id'] != 90]
+
+
+@pytest.mark.parametrize('value, expected', [('0', set()), ('1', {'class_without_box'}),
+                                             ('x', {'broken_record', 'class_without_box'})])
+def test_crowd_flags_are_read_as_training_reads_them(look, sound, folder, value, expected):
+    sound['annotations'][0]['iscrowd'] = value
+    report = look(sound)
+    assert kinds(report) == expected
+    clean(Source(folder / 'ann.json', folder / 'images'), report, folder / 'out.json')
+    kept = json.loads((folder / 'out.json').read_text())['annotations']
+    assert [a['iscrowd'] for a in kept if 'iscrowd' in a] == {'0': [0], '1': [1]}.get(value, []) + [
+        a['iscrowd'] for a in sound['annotations'][1:] if 'iscrowd' in a]
+    CocoDetection(str(folder / 'out.json'))
+
+
+def test_a_byte_order_mark_is_accepted(look, sound, folder):
+    look(sound)
+    path = folder / 'bom.json'
+    path.write_bytes(b'\xef\xbb\xbf' + (folder / 'ann.json').read_bytes())
+    assert not kinds(check(Source(path, folder / 'images'), NO_LOOK))
+
+
+def test_a_tar_sample_with_dots_in_its_name_is_reported(tmp_path):
+    path = tmp_path / 'x.tar'
+    with tarfile.open(path, 'w') as tar:
+        for name in ('photo.v2.png', 'photo.v2.json'):
+            info = tarfile.TarInfo(name)
+            info.size = 2
+            tar.addfile(info, io.BytesIO(b'{}'))
+    report = check(Source(path), NO_LOOK, 'caption-shards')
+    assert report.exit_code == 1 and report.findings.count('half_sample') == 1
+
+
+def test_an_odd_data_source_is_a_broken_record(folder, write_json):
+    image = dict(id=1, file_name='0.png', width=64, height=48, caption='a dog')
+    box = dict(id=1, image_id=1, bbox=[1, 1, 30, 30], tokens_positive=[[2, 5]])
+    write_json('mixed.json', dict(images=[dict(image, data_source=['vg'])], annotations=[box]))
+    source = Source(folder / 'mixed.json', folder / 'images', source_prefix={'vg': ''})
+    assert 'broken_record' in kinds(check(source, NO_LOOK, 'mdetr'))

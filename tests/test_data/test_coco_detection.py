@@ -147,3 +147,38 @@ def test_missing_files_are_named(tmp_path, build, write_json):
         CocoDetection('ann.json', data_root=str(tmp_path), data_prefix=dict(img='photos'))
     with pytest.raises(UserError, match='data_prefix'):
         CocoDetection('ann.json', data_root=str(tmp_path), data_prefix=dict(image='images'))
+
+
+@pytest.mark.parametrize('value, crowd', [(0, False), (1, True), ('0', False), ('1', True),
+                                          (None, False), (True, True), (1.0, True)])
+def test_crowds_are_told_by_numbers_and_digits(build, coco, value, crowd):
+    content = coco(IMAGES, [(11, 7, [10, 20, 30, 40])], CATEGORIES)
+    content['annotations'][0]['iscrowd'] = value
+    found = build(content=content, test_mode=True).get_data_info(0)['instances']
+    assert [i['ignore_flag'] for i in found] == [int(crowd)]
+
+
+@pytest.mark.parametrize('value', ['yes', [0], {}])
+def test_other_crowd_flags_are_refused(build, coco, value):
+    content = coco(IMAGES, [(11, 7, [10, 20, 30, 40])], CATEGORIES)
+    content['annotations'][0]['iscrowd'] = value
+    with pytest.raises(UserError, match=r'iscrowd as 0 or 1; got .*annotations\[0\]'):
+        build(content=content)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path, write_json, coco):
+    path = tmp_path / 'bom.json'
+    text = open(write_json('ann.json', coco(IMAGES, [(11, 7, [1, 2, 30, 40])], CATEGORIES))).read()
+    path.write_bytes(b'\xef\xbb\xbf' + text.replace('\n', '\r\n').encode())
+    data = CocoDetection(str(path))
+    assert len(data) == 2 and len(data.get_data_info(0)['instances']) == 1
+
+
+def test_ids_have_at_most_64_bits(build, coco):
+    largest = (1 << 63) - 1
+    content = coco([(largest, 'a.png', 100, 80)], [(largest, largest, [1, 2, 30, 40])],
+                   [(largest, 'cat')])
+    assert build(content=content).get_data_info(0)['img_id'] == largest
+    content['images'][0]['id'] = largest + 1
+    with pytest.raises(UserError, match='at most 64 bits'):
+        build(content=content)

@@ -96,3 +96,16 @@ def test_other_yaml_files_are_refused(tmp_path, content):
 def test_nothing_there(tmp_path):
     with pytest.raises(UserError, match='none.json'):
         detect_format(tmp_path / 'none.json')
+
+
+@pytest.mark.parametrize('content, what', [
+    (b'\x1f\x8b\x08\x00rest', 'a gzip file, which has to be unpacked'),
+    (b'PK\x03\x04rest', 'a zip file, which has to be unpacked'),
+    ('{"images": []}'.encode('utf-16'), 'text in UTF-16'),
+    (b'// mine\n{"images": []}', 'a json with comments'),
+])
+def test_what_a_foreign_file_is(tmp_path, content, what):
+    path = tmp_path / 'train.json'
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=what):
+        detect_format(path)

@@ -19,7 +19,8 @@ def test_quotas(lengths, weights, quotas):
     assert quotas_from_weights(lengths, weights) == quotas
 
 
-@pytest.mark.parametrize('weights', [[1, 0], [1, -1], [1, float('nan')], [1, float('inf')],
+@pytest.mark.parametrize('weights', [[1, 0], [1, -1], [1, float('nan')], ['1', '2'],
+                                     [1, None], [1, float('inf')],
                                      [1000, 1]])
 def test_bad_weights(weights):
     with pytest.raises(UserError, match='weight'):

@@ -118,3 +118,10 @@ def test_flickr_test_sets_need_these_phrases(build, phrases):
 def test_flickr_sentences_without_a_phrase_are_not_asked(build):
     images = [image(1, tokens_positive_eval=[]), image(2, tokens_positive_eval=[[CUP]])]
     assert [s['img_id'] for s in build(images, [], FlickrGrounding, test_mode=True)] == [2]
+
+
+def test_an_odd_data_source_is_refused(tmp_path, write_json):
+    image = dict(id=1, file_name='0.png', width=64, height=48, caption='a dog', data_source=['vg'])
+    write_json('mixed.json', dict(images=[image], annotations=[]))
+    with pytest.raises(UserError, match=r"data_source among \['vg'\]"):
+        MdetrGrounding('mixed.json', data_root=str(tmp_path), source_prefix={'vg': ''})

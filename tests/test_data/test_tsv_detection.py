@@ -194,3 +194,12 @@ def test_tables_can_be_pickled(tmp_path):
     path.write_bytes(b'a\t1\n\nb\t2')
     with pytest.raises(UserError, match='blank lines'):
         TsvTable(path, 'a table')
+
+
+@pytest.mark.parametrize('content', [b'\xff\xfe0\x00', b'0.5\n', b'one\n'])
+def test_a_line_list_that_is_none(build, tmp_path, content):
+    build()
+    (tmp_path / 'list.txt').write_bytes(content)
+    with pytest.raises(UserError, match='a line list of whole numbers; got .*list.txt'):
+        TsvDetection('train.label.tsv', data_root=str(tmp_path), img_file='images.tsv',
+                     label_map_file='map.json', linelist_file='list.txt')

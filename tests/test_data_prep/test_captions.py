@@ -343,3 +343,14 @@ def test_wrong_options_exit_with_2(options, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*options, '--out', str(tmp_path / 'out')])
     assert stop.value.code == 2
+
+
+def test_a_byte_order_mark_is_no_part_of_a_caption(tmp_path):
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'images/a.jpg').write_bytes(picture())
+    (tmp_path / 'images/a.txt').write_bytes(b'\xef\xbb\xbfa green thing\r\n')
+    out = tmp_path / 'out'
+    assert main(['--folder', str(tmp_path / 'images'), '--out', str(out)]) == 0
+    (prepared, ), = open_captioned([out / 'shards'], tmp_path / 'images')
+    (direct, ), = open_captioned([tmp_path / 'images'])
+    assert prepared.captions == direct.captions == ('a green thing', )

@@ -158,3 +158,44 @@ def test_two_processes(ann_file, tmp_path):
     for worker in workers:
         worker.join(timeout=60)
     assert results[0] == results[1] == evaluate(PERFECT, ann_file)
+
+
+@pytest.mark.parametrize('area', ['400', [1], float('nan')])
+def test_an_area_has_to_be_a_number(ann_file, area):
+    content = json.loads(open(ann_file).read())
+    content['annotations'][1]['area'] = area
+    open(ann_file, 'w').write(json.dumps(content))
+    with pytest.raises(UserError, match='annotation 1: area'):
+        GroundingCocoMetric(ann_file)
+
+
+@pytest.mark.parametrize('area', [None, ...])
+def test_without_an_area_that_of_the_box_counts(ann_file, area):
+    content = json.loads(open(ann_file).read())
+    for record in content['annotations']:
+        record.pop('area') if area is ... else record.update(area=area)
+    open(ann_file, 'w').write(json.dumps(content))
+    metrics = evaluate(PERFECT, ann_file)
+    assert metrics['coco/APm'] == pytest.approx(1) and metrics['coco/APs'] == -1
+
+
+def test_the_text_0_is_no_crowd(ann_file):
+    content = json.loads(open(ann_file).read())
+    for record in content['annotations']:
+        record['iscrowd'] = '0'
+    open(ann_file, 'w').write(json.dumps(content))
+    assert evaluate(PERFECT, ann_file)['coco/AP'] == pytest.approx(1)
+
+
+def test_scores_of_a_diverged_model_are_refused(ann_file):
+    sample = predicted(1, [(1, [10, 10, 49, 59], float('nan'))])
+    with pytest.raises(UserError, match='finite scores; got nan for img_id 1'):
+        evaluate([sample], ann_file)
+
+
+def test_ids_beyond_64_bits_are_refused(ann_file):
+    content = json.loads(open(ann_file).read())
+    content['categories'][0]['id'] = 1 << 64
+    open(ann_file, 'w').write(json.dumps(content))
+    with pytest.raises(UserError, match='at most 64 bits'):
+        GroundingCocoMetric(ann_file)

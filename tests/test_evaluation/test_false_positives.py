@@ -121,3 +121,9 @@ def test_what_the_file_does_not_know(write, sample, message):
 def test_no_such_file(tmp_path):
     with pytest.raises(UserError, match='nowhere.json'):
         FalsePositiveMetric(str(tmp_path / 'nowhere.json'))
+
+
+def test_scores_of_a_diverged_model_are_refused(write):
+    sample = predicted(2, [(0, BOX, float('nan'))], text=('dog', ))
+    with pytest.raises(UserError, match='finite scores; got nan for img_id 2'):
+        evaluate(FalsePositiveMetric(write(), thresholds=[.5]), [sample])

@@ -257,3 +257,18 @@ def test_merged_spools_are_one():
     for spool in spools[:2]:
         merged.merge(spool.rows(), spool.seen)
     assert as_lists(merged.rows()) == as_lists(spools[2].rows())
+
+
+def test_scores_of_a_diverged_model_are_refused(ann_file):
+    with pytest.raises(UserError, match='finite scores; got inf for img_id 4'):
+        evaluate(LvisMetric(ann_file), [predicted(4, [(0, DOG_4, float('inf'))], text=NAMES)])
+
+
+@pytest.mark.parametrize('key', ['images', 'categories'])
+def test_ids_beyond_64_bits_are_refused(tmp_path, key):
+    large = content()
+    large[key][0]['id'] = 1 << 64
+    path = tmp_path / 'large.json'
+    path.write_text(json.dumps(large))
+    with pytest.raises(UserError, match='at most 64 bits'):
+        LvisMetric(str(path))

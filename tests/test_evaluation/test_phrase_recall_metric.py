@@ -134,3 +134,17 @@ def test_bad_files(tmp_path, change, message):
 def test_bad_topk(ann_file):
     with pytest.raises(UserError, match='topk'):
         PhraseRecallMetric(ann_file, topk=[0])
+
+
+def test_a_sentence_id_that_stands_twice_is_refused(tmp_path):
+    twice = content()
+    twice['images'][1]['id'] = 7
+    path = tmp_path / 'twice.json'
+    path.write_text(json.dumps(twice))
+    with pytest.raises(UserError, match=r'sentence ids that differ; got .*images\[1\]: id 7'):
+        PhraseRecallMetric(str(path))
+
+
+def test_scores_of_a_diverged_model_are_refused(ann_file):
+    with pytest.raises(UserError, match='finite scores; got nan for img_id 7'):
+        evaluate(PhraseRecallMetric(ann_file), [sample([(0, [0, 0, 9, 9], float('nan'))])])

@@ -9,6 +9,8 @@ from typing import Any
 from glipkit.data.checking.boxes import Size
 from glipkit.data.checking.names import ClassTable
 from glipkit.data.checking.scan import Scan, dump, parse
+from glipkit.data.formats.coco_json import is_id
+from glipkit.data.formats.reading import as_crowd
 from glipkit.errors import UserError
 
 
@@ -24,6 +26,7 @@ class CocoScan(Scan):
         """One record: the whole file."""
         content = self._load()
         self.make_table(content)
+        self._boxes_of_image: set[tuple] = set()
         sizes, kept_images = self._judge_images(content['images'])
         annotations = self._judge_annotations(content['annotations'], sizes)
         used = Counter(a['image_id'] for a in annotations if not a.get('iscrowd'))
@@ -107,11 +110,12 @@ class CocoScan(Scan):
     def judge_annotation(self, record: dict, image: dict, size: Size, where: str) -> dict | None:
         """The annotation as a cleaned copy has it; None where training cannot use it."""
         category_id = whole(record, 'category_id')
-        box = self.boxes.judge(record.get('bbox'), size, where)
+        crowd = self.crowd(record, where)
+        box = None if crowd is None else self.boxes.judge(record.get('bbox'), size, where)
         if box is None:
             return None
         key = self.remedy.merged.get(category_id, category_id)
-        asked_for, crowd = key in self.table.rows, record.get('iscrowd')
+        asked_for = key in self.table.rows
         if asked_for and not crowd and self.table.usable(key):
             self.table.count(key)
         else:
@@ -122,7 +126,30 @@ class CocoScan(Scan):
             return record
         if not self.table.usable(key):
             return None
+        if not crowd and self._is_second(record['image_id'], key, box, where):
+            return None
+        if 'iscrowd' in record:
+            record = {**record, 'iscrowd': int(crowd)}
         return {**record, 'bbox': box, 'category_id': key}
+
+    def crowd(self, record: dict, where: str) -> bool | None:
+        """Whether an annotation is of a crowd; None, and a finding, where that cannot be told."""
+        try:
+            return as_crowd(record.get('iscrowd'), where)
+        except UserError:
+            self.findings.add('broken_record', where, f'iscrowd {record["iscrowd"]!r}')
+            return None
+
+    def _is_second(self, image_id: int, category_id: int, box: list, where: str) -> bool:
+        """Whether the same box of the same class was seen in the image before."""
+        if self.source.quick:
+            return False
+        key = (image_id, category_id, *box)
+        second = key in self._boxes_of_image
+        self._boxes_of_image.add(key)
+        if second:
+            self.findings.add('same_box', where, f'image_id {image_id}, {box}')
+        return second
 
     def _judge_images(self, records: list) -> tuple[dict[int, tuple[dict, Size]], list[dict]]:
         known: dict[int, tuple[dict, Size]] = {}
@@ -186,9 +213,9 @@ class LvisScan(CocoScan):
 
 
 def whole(record: Any, key: str) -> int | None:
-    """A whole number of a record; None where there is none."""
+    """A whole number of a record that can be an id; None where there is none."""
     value = record.get(key) if isinstance(record, dict) else None
-    return value if type(value) is int else None
+    return value if is_id(value) else None
 
 
 def _subset(names: dict[int, Any], wanted: tuple[str, ...], path: Path) -> dict[int, str]:

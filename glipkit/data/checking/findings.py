@@ -84,6 +84,8 @@ KINDS = {
                         'boxes left out'),
     'box_over_edge': Kind('warning', 'boxes that reach over the edge of their image by more than '
                           'a pixel, which training cuts', 'boxes cut at the edge'),
+    'same_box': Kind('warning', 'boxes that stand twice: same image, class and place',
+                     'second boxes left out'),
     'all_boxes_lost': Kind('error', 'files of which no box is left in training'),
     'no_box': Kind('error', 'files without a single box'),
     'boxes_are_xyxy': Kind('error', 'files whose boxes look like x1, y1, x2, y2 where the format '

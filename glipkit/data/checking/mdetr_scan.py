@@ -27,7 +27,8 @@ class MdetrScan(CocoScan):
         if prefixes is None or not isinstance(name, str) or not name:
             return name
         source = record.get('data_source')
-        return os.path.join(prefixes[source], name) if source in prefixes else None
+        known = isinstance(source, str) and source in prefixes
+        return os.path.join(prefixes[source], name) if known else None
 
     def judge_image(self, record: dict, where: str) -> dict | None:
         """Checks the caption."""
@@ -41,9 +42,11 @@ class MdetrScan(CocoScan):
 
     def judge_annotation(self, record: dict, image: dict, size: Size, where: str) -> dict | None:
         """Checks box and spans."""
-        if record.get('iscrowd'):
+        crowd = self.crowd(record, where)
+        if crowd:
             self.findings.add('crowd', where)
-            return record
+        if crowd or crowd is None:
+            return record if crowd else None
         box = self.boxes.judge(record.get('bbox'), size, where)
         spans = self.captions.spans(image['caption'], record.get('tokens_positive'), where)
         if box is None:

@@ -194,7 +194,7 @@ def parse(text: str | bytes, findings: Findings | None, where: str, top: tuple =
 
     try:
         if isinstance(text, bytes):
-            text = text.decode('utf-8')
+            text = text.decode('utf-8-sig')
         return json.loads(text, object_pairs_hook=None if findings is None else build)
     except RecursionError as error:
         raise ValueError('nested too deeply') from error

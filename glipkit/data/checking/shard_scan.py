@@ -12,7 +12,13 @@ from glipkit.data.checking.findings import Findings
 from glipkit.data.checking.line_scan import GroundingScan, parse_line, read_lines
 from glipkit.data.checking.scan import Remedy, Source, dump
 from glipkit.data.formats.caption_shards import find_shards
-from glipkit.data.formats.tar_shards import IMAGE_ENDINGS, FileSlice, split_name
+from glipkit.data.formats.tar_shards import (
+    DOTTED,
+    IMAGE_ENDINGS,
+    FileSlice,
+    is_dotted,
+    split_name,
+)
 from glipkit.errors import UserError
 
 _BLOCK = 512
@@ -105,11 +111,16 @@ class ShardScan(GroundingScan):
     def _samples(self, path: Path) -> list[tuple[str, Member, Member]]:
         """Key, json and image of every whole sample of a tar."""
         members: dict[str, list[tuple[str, Member]]] = {}
+        dotted: dict[str, str] = {}
         for member in self._members(path):
             key, ending = split_name(member.name)
             kind = 'image' if ending in IMAGE_ENDINGS else ending
             if kind in ('image', 'json'):
                 members.setdefault(key, []).append((kind, member))
+            elif is_dotted(ending):
+                dotted.setdefault(key, member.name)
+        for key in dotted.keys() - members.keys():
+            self.findings.add('half_sample', path.name, f'{dotted[key]}: {DOTTED}')
         whole = []
         for key, parts in members.items():
             kinds = Counter(kind for kind, _ in parts)

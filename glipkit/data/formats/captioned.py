@@ -83,7 +83,7 @@ class CaptionedShard(Sequence):
         path = self.path / name
         text = path.with_suffix('.txt')
         try:
-            caption = text.read_text(encoding='utf-8').strip() if text.is_file() else ''
+            caption = text.read_text(encoding='utf-8-sig').strip() if text.is_file() else ''
         except (OSError, UnicodeDecodeError) as error:
             raise UserError('a caption in UTF-8', f'{text}: {error}', 'save it again') from error
         return Captioned(str(path), name, (caption,), path)

@@ -9,7 +9,7 @@ from typing import Any
 from glipkit.errors import UserError
 from glipkit.text.prompts import class_prompt
 
-from glipkit.data.formats.reading import as_box, as_size, read_json
+from glipkit.data.formats.reading import as_box, as_crowd, as_size, read_json
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class CocoJson:
         images: Image id -> its record, in the order of the file; ``height`` and ``width`` are
             whole numbers or None. Where LVIS gives only a ``coco_url``, ``file_name`` is its last
             two parts, as 'train2017/000000391895.jpg'.
-        annotations: Records with a ``bbox`` of four floats xywh and a known category.
+        annotations: Records with a ``bbox`` of four floats xywh, ``iscrowd`` as 0 or 1, and a
+            known category.
         classes: Category id -> name, in ascending order of ids; names differ.
         orphans: Number of annotations left out because their image is not in the file.
     """
@@ -117,7 +118,8 @@ def _annotations(path: str | Path, records: list, images: Mapping[int, dict],
             # Subsets are often made by thinning out the images alone; pycocotools skips these too.
             orphans += 1
             continue
-        kept.append({**record, 'bbox': as_box(record.get('bbox'), where, 'x, y, width, height')})
+        kept.append({**record, 'bbox': as_box(record.get('bbox'), where, 'x, y, width, height'),
+                     'iscrowd': int(as_crowd(record.get('iscrowd'), where))})
     return kept, orphans
 
 
@@ -134,13 +136,18 @@ def check_names(names: list[Any], where: str) -> None:
 
 
 def whole_number(record: Any, key: str, where: str) -> int:
-    """The whole number under a key of a record.
+    """The whole number under a key of a record, of at most 64 bits with its sign.
 
     Raises:
         UserError: There is none.
     """
     value = record.get(key) if isinstance(record, dict) else None
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise UserError(f'a record with a whole number {key!r}', f'{where}: {value!r}',
-                        f'give it a whole number {key!r}')
+    if not is_id(value):
+        raise UserError(f'a record with a whole number {key!r} of at most 64 bits',
+                        f'{where}: {value!r}', f'give it a whole number {key!r}')
     return value
+
+
+def is_id(value: Any) -> bool:
+    """Whether a value is a whole number that arrays of ids can hold."""
+    return type(value) is int and -1 << 63 <= value < 1 << 63

@@ -27,6 +27,14 @@ READERS = {
 _EXPECTED = ('a COCO, LVIS, mixed grounding or Flickr30k json, an ODVG jsonl, caption shards (a '
              'folder, a jsonl with scores, or a tar) or a detection TSV (its yaml or label file)')
 _TAR_MAGIC = slice(257, 262), b'ustar'
+_FOREIGN = {
+    b'\x1f\x8b': 'a gzip file, which has to be unpacked first',
+    b'PK\x03\x04': 'a zip file, which has to be unpacked first',
+    b'\xff\xfe': 'text in UTF-16, where UTF-8 is read',
+    b'\xfe\xff': 'text in UTF-16, where UTF-8 is read',
+    b'//': 'a json with comments, which have to be removed',
+    b'/*': 'a json with comments, which have to be removed',
+}
 _HEAD = 4096
 _LINES = 20
 _LONGEST_LINE = 1 << 24
@@ -58,6 +66,9 @@ def detect_format(path: str | Path) -> str:
                         'check the path') from error
     if not head.strip():
         raise _unsupported(path, 'an empty file')
+    for magic, got in _FOREIGN.items():
+        if head.startswith(magic):
+            raise _unsupported(path, got)
     if head[_TAR_MAGIC[0]] == _TAR_MAGIC[1]:
         return 'caption-shards'
     if path.suffix in ('.yaml', '.yml'):
@@ -75,7 +86,7 @@ def _unsupported(path: Path, got: str) -> UserError:
 
 def _of_yaml(path: Path) -> str:
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        content = yaml.safe_load(path.read_text(encoding='utf-8-sig'))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _unsupported(path, f'no yaml ({" ".join(str(error).split())})') from error
     if isinstance(content, dict) and {'img', 'label'} <= content.keys():

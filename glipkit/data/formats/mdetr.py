@@ -16,7 +16,7 @@ from glipkit.registry import DATASETS
 from glipkit.data.formats.coco_json import read_images, whole_number
 from glipkit.data.formats.grounding_line import group_regions
 from glipkit.data.formats.phrase_spans import checked_spans
-from glipkit.data.formats.reading import as_box, read_json, summary
+from glipkit.data.formats.reading import as_box, as_crowd, read_json, summary
 
 Region = tuple[list[tuple[int, int]], list[list[float]]]
 
@@ -82,7 +82,7 @@ class MdetrGrounding(GroundingDataset):
             if image_id not in images:
                 dropped['boxes of images that are not listed'] += 1
                 continue
-            if record.get('iscrowd'):
+            if as_crowd(record.get('iscrowd'), where):
                 dropped['crowd boxes'] += 1
                 continue
             x, y, w, h = as_box(record.get('bbox'), where, 'x, y, width, height')
@@ -117,7 +117,7 @@ class MdetrGrounding(GroundingDataset):
         if self.source_prefix is None:
             return image['file_name']
         source = image.get('data_source')
-        if source not in self.source_prefix:
+        if not isinstance(source, str) or source not in self.source_prefix:
             raise UserError(f'images with a data_source among {sorted(self.source_prefix)}',
                             f'{self.ann_file}: image {image["id"]}: {source!r}',
                             'add the folder of this source to source_prefix')

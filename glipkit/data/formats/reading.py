@@ -20,7 +20,8 @@ _LARGEST_SIDE = 1 << 31
 def open_text(path: str | Path, what: str):
     """Opens a UTF-8 text file; ``what`` names its kind in the error ('a COCO json')."""
     try:
-        return open(path, encoding='utf-8')
+        # Windows editors put a byte order mark first; it is no part of the text.
+        return open(path, encoding='utf-8-sig')
     except OSError as error:
         raise UserError(what, f'{path}: {error.strerror or error}',
                         'check the path (data_root, ann_file)') from error
@@ -55,6 +56,19 @@ def as_size(value: Any, where: str, name: str) -> int | None:
         raise UserError(f'{name} of an image as a positive whole number', f'{where}: {value!r}',
                         f'correct {name}')
     return side
+
+
+def as_crowd(value: Any, where: str) -> bool:
+    """Whether ``iscrowd`` of an annotation says so: a number, or one as text; None says no.
+
+    Raises:
+        UserError: It is something else.
+    """
+    if isinstance(value, str) and value.strip() in ('0', '1'):
+        return value.strip() == '1'  # the text '0' would be true to Python
+    if value is not None and not isinstance(value, (int, float)):
+        raise UserError('iscrowd as 0 or 1', f'{where}: {_shorten(value)}', 'correct iscrowd')
+    return bool(value)
 
 
 def as_box(value: Any, where: str, layout: str) -> list[float]:

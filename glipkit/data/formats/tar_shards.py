@@ -15,6 +15,8 @@ from glipkit.errors import UserError
 
 IMAGE_ENDINGS = {'jpg', 'jpeg', 'png', 'webp'}
 
+DOTTED = 'keys of samples end at the first dot of the name, so names must have only one'
+
 _BLOCK = 512
 _FIELDS = 6  # per sample: begin and end of image, of json, and of the image member's header
 
@@ -103,12 +105,15 @@ def find_samples(path: Path) -> np.ndarray:
         UserError: As `TarShard`.
     """
     samples: dict[str, dict[str, tuple[int, int, int, int]]] = {}
+    dotted: dict[str, str] = {}
     try:
         with tarfile.open(path, 'r:') as tar:
             for member in tar:
                 key, ending = split_name(member.name)
                 kind = 'image' if ending in IMAGE_ENDINGS else ending
                 if not member.isfile() or kind not in ('image', 'json'):
+                    if is_dotted(ending):
+                        dotted.setdefault(key, member.name)
                     continue
                 if kind in samples.setdefault(key, {}):
                     raise _damaged(path, f'a second {kind} for {key}')
@@ -125,6 +130,9 @@ def find_samples(path: Path) -> np.ndarray:
     whole = path.stat().st_size >= end + _BLOCK
     if not whole or read_slice(path, end, end + _BLOCK).strip(b'\0'):
         raise _damaged(path, 'it is cut off: its end marker is missing')
+    for key, name in dotted.items():
+        if key not in samples:
+            raise _damaged(path, f'{name}, whose key {key} has no {key}.json: {DOTTED}')
     rows = []
     for key, members in samples.items():
         if len(members) < 2:
@@ -138,6 +146,16 @@ def split_name(name: str) -> tuple[str, str]:
     folder, slash, base = name.rpartition('/')
     stem, _, ending = base.partition('.')
     return folder + slash + stem, ending.lower()
+
+
+def is_dotted(ending: str) -> bool:
+    """Whether an ending hides an image or a json behind further dots ('v2.jpg').
+
+    Beside a whole sample such a member is another column ('seg.png'); alone it is a sample that
+    would be passed over.
+    """
+    last = ending.rpartition('.')
+    return bool(last[1]) and (last[2] in IMAGE_ENDINGS or last[2] == 'json')
 
 
 def _damaged(path: str | Path, got: str) -> UserError:

@@ -230,12 +230,11 @@ def _read_label_map(path: str) -> tuple[tuple[str, ...], dict[str, int]]:
 def _read_line_list(path: str, count: int) -> np.ndarray:
     """(N,) int64 row numbers from 0."""
     with open_text(path, 'a line list') as file:
-        text = file.read()
-    try:
-        lines = np.array(text.split(), dtype=np.int64)
-    except (ValueError, OverflowError) as error:
-        raise UserError('a line list of whole numbers', f'{path}: {error}',
-                        'write one row number per line') from error
+        try:
+            lines = np.array(file.read().split(), dtype=np.int64)
+        except (ValueError, OverflowError) as error:  # bytes that are no text among them
+            raise UserError('a line list of whole numbers', f'{path}: {error}',
+                            'write one row number per line') from error
     if len(lines) and not 0 <= lines.min() <= lines.max() < count:
         raise UserError(f'row numbers from 0 to {count - 1}',
                         f'{path}: from {lines.min()} to {lines.max()}',

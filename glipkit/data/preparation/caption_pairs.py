@@ -61,7 +61,7 @@ def read_folder_pairs(folder: Path) -> Iterator[Pair]:
             continue
         text = path.with_suffix('.txt')
         # Not UTF-8 is kept as signs that say so, not a reason to stop after a day of reading.
-        caption = text.read_text(encoding='utf-8', errors='replace') if text.is_file() else ''
+        caption = text.read_text(encoding='utf-8-sig', errors='replace') if text.is_file() else ''
         yield Pair(_clean(caption), path.relative_to(folder).as_posix())
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from glipkit.data.formats.reading import as_box, as_size
+from glipkit.data.formats.coco_json import whole_number
+from glipkit.data.formats.reading import as_box, as_crowd, as_size
 from glipkit.data.preparation.json_stream import stream_json
 from glipkit.data.preparation.steps import Step
 from glipkit.errors import UserError
@@ -149,14 +150,14 @@ def read_coco(step: Step, path: str | Path, image_keys: Sequence[str] = (),
         if key == 'annotations':
             _add_annotation(boxes, record, where)
         elif key == 'images':
-            image_id = _id(record, 'id', where)
+            image_id = whole_number(record, 'id', where)
             if image_id in images:
                 raise UserError('image ids that differ', f'{where}: id {image_id} again',
                                 'give every image its own id')
             kept = {name: record[name] for name in image_keys if name in record}
             images[image_id] = image_record(file_name(record), record, where) | kept
         else:
-            category_id = _id(record, 'id', where)
+            category_id = whole_number(record, 'id', where)
             if category_id in categories or not isinstance(record.get('name'), str):
                 raise UserError('categories with a name each and ids that differ',
                                 f'{where}: id {category_id}, name {record.get("name")!r}',
@@ -216,15 +217,8 @@ def leave_out(step: Step, detections: Detections, files: Sequence[str | Path]) -
 
 def _add_annotation(boxes: BoxBuilder, record: Mapping[str, Any], where: str) -> None:
     area = record.get('area')
-    boxes.add(_id(record, 'image_id', where), _id(record, 'category_id', where),
+    boxes.add(whole_number(record, 'image_id', where), whole_number(record, 'category_id', where),
               as_box(record.get('bbox'), where, 'x, y, width, height'),
-              bool(record.get('iscrowd')), _id(record, 'id', where) if 'id' in record else None,
+              as_crowd(record.get('iscrowd'), where),
+              whole_number(record, 'id', where) if 'id' in record else None,
               float(area) if isinstance(area, (int, float)) and math.isfinite(area) else None)
-
-
-def _id(record: Mapping[str, Any], key: str, where: str) -> int:
-    value = record.get(key)
-    if type(value) is not int:
-        raise UserError(f'a record with a whole number {key!r}', f'{where}: {value!r}',
-                        f'give it a whole number {key!r}')
-    return value

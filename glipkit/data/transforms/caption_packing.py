@@ -39,7 +39,8 @@ class CaptionPacker:
                  full_prob: float = 0.5,
                  max_tokens: int = 256,
                  tokenizer: dict[str, Any] | None = None) -> None:
-        if num_captions < 1 or not (0 <= none_prob <= 1 and 0 <= full_prob <= 1):
+        if type(num_captions) is not int or num_captions < 1 or not (
+                0 <= none_prob <= 1 and 0 <= full_prob <= 1):
             raise UserError('packing with num_captions from 1 and probabilities from 0 to 1',
                             f'{num_captions}, {none_prob} and {full_prob}',
                             'correct them, or leave packing out')

@@ -94,13 +94,13 @@ def _scores(precision: np.ndarray) -> dict[str, float]:
 
 
 def _ground_truth(number: int, annotation: Mapping) -> dict:
-    bbox = annotation['bbox']
+    bbox, area = annotation['bbox'], annotation.get('area')
     return dict(
         id=number,
         image_id=annotation['image_id'],
         category_id=annotation['category_id'],
         bbox=bbox,
-        area=annotation.get('area', bbox[2] * bbox[3]),
+        area=bbox[2] * bbox[3] if area is None else area,
         iscrowd=int(annotation.get('iscrowd') or 0))
 
 

@@ -28,6 +28,18 @@ def category_ids(text: Sequence[str] | str, id_of_name: Mapping[str, int], path:
     return np.asarray([id_of_name[name] for name in text], dtype=np.int64)
 
 
+def finite_scores(scores: np.ndarray, image_id: object) -> np.ndarray:
+    """The scores of an image's detections, once they are known to be numbers.
+
+    Raises:
+        UserError: One is none: ranked among others it would spoil every metric.
+    """
+    if not np.isfinite(scores).all():
+        raise UserError('finite scores', f'{scores[~np.isfinite(scores)][0]} for img_id {image_id}',
+                        'look at the checkpoint: its training has probably diverged')
+    return scores
+
+
 def read_groups(groups: Mapping[str, Sequence[str]] | str | None, id_of_name: Mapping[str, int],
                 path: str) -> dict[str, list[int]]:
     """Named groups of classes (base and novel, seen and unseen) as category ids.

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,14 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
+from glipkit.errors import UserError
 from glipkit.evaluation.functional.coco_ap import SCORE_NAMES, CocoAP, coco_ap
-from glipkit.evaluation.metrics.classes import category_ids, known_image, read_groups
+from glipkit.evaluation.metrics.classes import (
+    category_ids,
+    finite_scores,
+    known_image,
+    read_groups,
+)
 from glipkit.registry import METRICS
 
 
@@ -38,7 +45,8 @@ class GroundingCocoMetric(BaseMetric):
         **kwargs: collect_device and collect_dir of ``BaseMetric``.
 
     Raises:
-        UserError: A file cannot be understood, or a group names a class that ``ann_file`` lacks.
+        UserError: A file cannot be understood, an area is no number, or a group names a class that
+            ``ann_file`` lacks.
     """
 
     default_prefix = 'coco'
@@ -55,6 +63,7 @@ class GroundingCocoMetric(BaseMetric):
                  **kwargs: Any) -> None:
         super().__init__(prefix=prefix, **kwargs)
         self.ground_truth = read_coco_json(ann_file)
+        _check_areas(self.ground_truth)
         self.groups = read_groups(groups, self.ground_truth.id_of_name, self.ground_truth.path)
         self.outfile_prefix, self.classwise = outfile_prefix, classwise
         self.max_dets = max_dets
@@ -77,7 +86,8 @@ class GroundingCocoMetric(BaseMetric):
                 dict(
                     image_id=image_id,
                     bboxes=np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1),
-                    scores=predictions['scores'].detach().cpu().double().numpy(),
+                    scores=finite_scores(predictions['scores'].detach().cpu().double().numpy(),
+                                         image_id),
                     category_ids=ids[predictions['labels'].cpu().numpy()]))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
@@ -108,6 +118,16 @@ class GroundingCocoMetric(BaseMetric):
             f'{num_detections} detections, {coco.path}')
         print_log(f'Protocol: {self.protocol}', 'current',
                   logging.WARNING if partial else logging.INFO)
+
+
+def _check_areas(coco: CocoJson) -> None:
+    """Refuses areas that are no numbers; without one the area of the box counts."""
+    for record in coco.annotations:
+        area = record.get('area')
+        if area is not None and (not isinstance(area, (int, float)) or not isfinite(area)):
+            raise UserError('areas as numbers of pixels',
+                            f'{coco.path}: annotation {record.get("id")}: area {area!r}',
+                            'correct or remove it')
 
 
 def _to_coco(result: Mapping) -> list[dict]:

@@ -10,7 +10,7 @@ from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.errors import UserError
 from glipkit.evaluation.functional.false_positives import count_above, false_positives
 from glipkit.evaluation.metrics.array_metric import ArrayMetric
-from glipkit.evaluation.metrics.classes import category_ids, known_image
+from glipkit.evaluation.metrics.classes import category_ids, finite_scores, known_image
 from glipkit.evaluation.metrics.federated_json import is_federated, read_federated_json
 from glipkit.registry import METRICS
 
@@ -82,8 +82,9 @@ class FalsePositiveMetric(ArrayMetric):
             absent = self.absent[[self._row[i] for i in ids.tolist()], image]
             found = sample['pred_instances']
             labels = found['labels'].cpu().numpy()
-            counts = count_above(found['scores'].detach().cpu().numpy(), absent[labels],
-                                 self.thresholds)
+            counts = count_above(
+                finite_scores(found['scores'].detach().cpu().numpy(), sample['img_id']),
+                absent[labels], self.thresholds)
             self._counts[image] = (int(absent.sum()), *counts.tolist())
 
     def state(self) -> np.ndarray:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from glipkit.data.formats.coco_json import is_id
 from glipkit.data.formats.reading import as_box, open_text, read_json
 from glipkit.errors import UserError
 from glipkit.evaluation.functional.federated import FREQUENCIES, FederatedTruth
@@ -75,8 +76,8 @@ def _read(path: str, stamp: tuple[int, int]) -> FederatedTruth:
 
 def _ids(records: list, where: str) -> set[int]:
     ids = [record.get('id') if isinstance(record, dict) else None for record in records]
-    if not ids or len(set(ids)) < len(ids) or not all(type(i) is int for i in ids):
-        raise UserError('records with whole numbers as ids, each once',
+    if not ids or len(set(ids)) < len(ids) or not all(map(is_id, ids)):
+        raise UserError('records with whole numbers of at most 64 bits as ids, each once',
                         f'{where}: none, or another structure', 'correct the ids')
     return set(ids)
 

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from glipkit.data.formats.coco_json import is_id
 from glipkit.data.formats.phrase_spans import checked_spans
 from glipkit.data.formats.reading import as_box, read_json
 from glipkit.errors import UserError
 from glipkit.evaluation.functional.phrase_recall import first_hit, phrase_recall
 from glipkit.evaluation.metrics.array_metric import ArrayMetric
-from glipkit.evaluation.metrics.classes import known_image
+from glipkit.evaluation.metrics.classes import finite_scores, known_image
 from glipkit.registry import METRICS
 
 Span = tuple[int, int]
@@ -77,7 +78,7 @@ class PhraseRecallMetric(ArrayMetric):
             found = sample['pred_instances']
             boxes = found['bboxes'].detach().cpu().double().numpy().reshape(-1, 4)
             boxes = boxes + np.array([0, 0, self.add_pixel, self.add_pixel])
-            scores = found['scores'].detach().cpu().numpy()
+            scores = finite_scores(found['scores'].detach().cpu().numpy(), sentence)
             labels = found['labels'].cpu().numpy()
             label_of = {span: i for i, spans in enumerate(sample.get('phrases') or ())
                         for span in map(tuple, spans)}
@@ -138,14 +139,18 @@ def read_phrases(path: str) -> tuple[dict[int, list[Phrase]], int]:
                         'check that this is the right file')
     captions, boxes_of = {}, {}
     for i, image in enumerate(lists[0]):
-        if not isinstance(image, dict) or type(image.get('id')) is not int or \
+        if not isinstance(image, dict) or not is_id(image.get('id')) or \
                 not isinstance(image.get('caption'), str):
             raise UserError('a sentence with a whole number id and a caption',
                             f'{path}: images[{i}]', 'correct the record')
+        if image['id'] in captions:
+            raise UserError('sentence ids that differ',
+                            f'{path}: images[{i}]: id {image["id"]} again',
+                            'give every sentence its own id')
         captions[image['id']], boxes_of[image['id']] = image['caption'], {}
     for i, record in enumerate(lists[1]):
         where = f'{path}: annotations[{i}]'
-        if not isinstance(record, dict) or type(record.get('image_id')) is not int \
+        if not isinstance(record, dict) or not is_id(record.get('image_id')) \
                 or record['image_id'] not in captions:
             raise UserError('annotations of the listed images', where, 'correct the image_id')
         x, y, w, h = as_box(record.get('bbox'), where, 'x, y, width, height')

@@ -14,7 +14,12 @@ from glipkit.errors import UserError
 from glipkit.evaluation.functional.lvis_ap import lvis_ap, make_spool, protocol_name
 from glipkit.evaluation.functional.spool import Rows
 from glipkit.evaluation.metrics.array_metric import ArrayMetric
-from glipkit.evaluation.metrics.classes import category_ids, known_image, read_groups
+from glipkit.evaluation.metrics.classes import (
+    category_ids,
+    finite_scores,
+    known_image,
+    read_groups,
+)
 from glipkit.evaluation.metrics.federated_json import read_federated_json
 from glipkit.registry import METRICS
 
@@ -74,7 +79,7 @@ class LvisMetric(ArrayMetric):
             labels = found['labels'].cpu().numpy()
             self.spool.add(self._image[image_id], self._rows_of(sample['text'])[labels],
                            np.concatenate([boxes[:, :2], sides], axis=1),
-                           found['scores'].detach().cpu().float().numpy())
+                           finite_scores(found['scores'].detach().cpu().float().numpy(), image_id))
 
     def state(self) -> tuple[Rows, np.ndarray]:
         """What the spool kept, and the images it saw."""
