@@ -42,10 +42,13 @@ def find_config(name_or_path: str | Path) -> Path:
     Raises:
         UserError: When there is no such file and no such name.
     """
+    known = known_models()
+    if not isinstance(name_or_path, (str, Path)):
+        raise UserError(f'a model name ({", ".join(known)}) or the path of a config',
+                        f'{type(name_or_path).__name__} {name_or_path!r}', 'pass a string')
     path = Path(name_or_path)
     if path.suffix == '.py' and path.is_file():
         return path
-    known = known_models()
     name = str(name_or_path)
     if name in known:
         return known[name]
@@ -151,8 +154,9 @@ def config_error(error: Exception) -> UserError | None:
         return UserError(f'all keys that {taker} needs in the config', f'no {match[1]}',
                          'add what is missing')
     if match := re.search(r'(\S+) is not in the (\S+) registry', message):
+        name = match[1].strip('\'"')
         return UserError('a registered `type` in the config',
-                         f'{match[1]} (looked in {match[2]})',
+                         f'{name!r} (looked in {match[2]})',
                          'check its spelling; classes of mmdet are written mmdet.X')
     if match := re.search(r'must contain the key "type"', message):
         return UserError("a 'type' in every part of the config's model", 'a part without one',

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glipkit.errors import UserError
-from glipkit.models.checkpoints import LAYOUTS, check_complete, check_target, read, sha256, write
+from glipkit.models.checkpoints import (LAYOUTS, Checkpoint, check_complete, check_target,
+                                        read, sha256, write)
 from glipkit.models.checkpoints.hub import resolve
 
 
@@ -74,10 +75,30 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
     target = check_target(target, force)
     source = resolve(source)
     checkpoint = read(source)
-    model = check_complete(checkpoint, source)
+    model = _identify(checkpoint, source, to)
     digest = sha256(source)
     written = write(checkpoint, target, to)
     return ConvertReport(source, target, (checkpoint.layout, to), str(model),
                          len(checkpoint.state), checkpoint.changed + written.changed,
                          len(checkpoint.aside) - len(written.left), written.left,
                          checkpoint.ignored, written.tensors, (digest, sha256(target)))
+
+
+def _identify(checkpoint: Checkpoint, source: Path, to: str) -> str:
+    """The model in words, once its tensors are known to make one up.
+
+    Sizes can be read off a Swin backbone, as published models have. One with another backbone, as
+    glip-mini has, exists in our own layout alone; loading compares it with its config.
+    """
+    swin = any(key.startswith('backbone.patch_embed.') for key in checkpoint.state)
+    if swin or checkpoint.layout != 'glipkit':
+        return str(check_complete(checkpoint, source))
+    parts = {key.partition('.')[0] for key in checkpoint.state}
+    missing = {'backbone', 'neck', 'bbox_head', 'text_encoder'} - parts
+    if missing:
+        raise UserError('a whole GLIP model', f'{source} without {", ".join(sorted(missing))}',
+                        'check that the file is complete and of this model family')
+    if to != 'glipkit':
+        raise UserError(f'a model with a Swin backbone for the {to} layout, which has no other',
+                        f'{source} without one', 'pass --to glipkit (to=\'glipkit\')')
+    return 'custom: no Swin backbone'

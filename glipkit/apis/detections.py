@@ -89,7 +89,12 @@ class Detections:
         except ImportError as error:
             raise UserError('the package pandas for to_pandas()', 'none installed',
                             'pip install pandas') from error
-        return pandas.DataFrame(self.to_rows(), columns=ROW_KEYS)
+        # Column by column, so that an empty table has the types of a full one.
+        image = '' if self.path is None else str(self.path)
+        columns = ([image] * len(self), *self.boxes.astype(float).T, self.scores.astype(float),
+                   self.labels, self.names)
+        frame = pandas.DataFrame(dict(zip(ROW_KEYS, columns)))
+        return frame.astype({'image': str, 'name': str})
 
     def to_rows(self) -> list[dict[str, Any]]:
         """A plain dictionary per detection, with the keys of :meth:`to_pandas`."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from glipkit.errors import UserError
 
@@ -123,6 +123,9 @@ def to_rgb(image: Image.Image, source: Source | str) -> Image.Image:
 def unreadable(source: Source | str, error: Exception) -> UserError:
     """The error for an image that is cut off or no image."""
     lines = str(error).strip().splitlines()
-    return UserError('an image that can be read whole',
-                     f'{source} ({lines[0] if lines else type(error).__name__})',
+    reason = lines[0] if lines else type(error).__name__
+    # PIL names the stream that it was given, which says nothing to anybody.
+    if isinstance(error, UnidentifiedImageError):
+        reason = 'no image of a known kind'
+    return UserError('an image that can be read whole', f'{source} ({reason})',
                      'replace the file or leave it out')

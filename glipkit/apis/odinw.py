@@ -68,6 +68,11 @@ def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
     Raises:
         UserError: Wrong settings, or not one data set that can be scored.
     """
+    root = Path(settings.root)
+    if not root.is_dir() or not any(root.iterdir()):
+        raise UserError('the folder that holds the data sets of ODinW',
+                        f'{root}, {"which is empty" if root.is_dir() else "no folder"}',
+                        'check the path, or unpack the release there with data_prep/odinw.py')
     if settings.strategy != ZERO_SHOT:
         read_recipe(settings.strategy, settings.options)
     # Sentences are for models that have seen captions (GLIP section 5.2).

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Union
 
@@ -77,6 +78,10 @@ class Predictor:
         elif checkpoint is not None:
             raise UserError('a checkpoint only with a model name or config',
                             'a detector and a checkpoint', 'load it into the detector')
+        if not isinstance(getattr(model, 'cfg', None), Config):
+            raise UserError('a model name, a config or a detector that glipkit.load made',
+                            f'a {type(model).__name__} without a config',
+                            "pass e.g. glipkit.load('glip-mini')")
         self.model = model.to(check_device(device)).eval()
         self._load, self._prepare = _pipelines(model.cfg)
         self._tasks = TaskServer(self.model)
@@ -274,12 +279,12 @@ def _collect(sample: Any, item: Prepared, threshold: float) -> Detections:
 
 
 def _check_batch_size(value: int) -> int:
-    if not isinstance(value, int) or value < 1:
-        raise UserError('a batch size of at least 1', repr(value), 'pass e.g. batch_size=4')
-    return value
+    if not isinstance(value, Integral) or value < 1:
+        raise UserError('a batch size of at least 1', repr(value), 'pass e.g. 4')
+    return int(value)
 
 
 def _check_threshold(value: float) -> float:
-    if isinstance(value, (int, float)) and 0 <= value <= 1:
+    if isinstance(value, Real) and 0 <= value <= 1:
         return float(value)
     raise UserError('a score threshold between 0 and 1', repr(value), 'pass e.g. 0.3')

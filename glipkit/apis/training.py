@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from glipkit.apis.build import config_errors, find_config, read_config
+from glipkit.apis.options import check_options
 from glipkit.apis.paths import config_root
 from glipkit.errors import UserError
 
@@ -44,6 +45,7 @@ def load_config(name_or_path: str, options: Mapping[str, Any] | None = None,
         top = key.split('.')[0]
         if top not in cfg and top not in RUNNER_KEYS:
             raise _unknown_key(top, sorted({*cfg.keys(), *RUNNER_KEYS}))
+    check_options(cfg.to_dict(), options or {})
     cfg.merge_from_dict(dict(options or {}))
     for key in cfg:
         if key not in RUNNER_KEYS and difflib.get_close_matches(key, RUNNER_KEYS, 1, 0.85):

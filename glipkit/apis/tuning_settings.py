@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from glipkit.apis.files import make_folder, write_text
+from glipkit.apis.options import check_options
 from glipkit.apis.paths import config_root
 from glipkit.engine.transfer import STRATEGIES, build_strategy
 from glipkit.errors import UserError
@@ -76,6 +77,8 @@ class TuneSettings:
         closed = STRATEGIES[self.recipe.strategy['name']].closed
         nothing_trains = self.recipe.strategy['name'] == 'manual'
         rules = [
+            (self.workers >= 0, 'at least 0 --workers', self.workers,
+             'leave it out, or pass e.g. 2'),
             (0 <= self.interpolate <= 1, 'a number from 0 to 1 for --interpolate',
              self.interpolate, 'pass e.g. 0.5'),
             (0 < self.replay_share < 1, 'a share between 0 and 1 for --replay-share',
@@ -149,6 +152,7 @@ def read_recipe(name_or_path: str, options: Mapping[str, Any] | None = None) -> 
                                                      and leaf.split('.')[0] not in cfg.schedule):
             raise UserError('settings such as strategy.lr or schedule.max_epochs', repr(key),
                             'check its spelling')
+    check_options(cfg.to_dict(), options or {})
     cfg.merge_from_dict(dict(options or {}))
     recipe = Recipe(cfg.strategy.to_dict(), cfg.schedule.to_dict())
     build_strategy(recipe.strategy)

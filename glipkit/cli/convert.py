@@ -10,8 +10,8 @@ official file that goes to glipkit's layout and back is the same bit for bit.'''
 
 EXAMPLES = '''examples:
   glipkit convert glip_tiny_model_o365_goldg.pth glip-t-c.safetensors
-  glipkit convert work_dirs/mini/epoch_12.pth mini.safetensors
-  glipkit convert mini.safetensors for_mmdet.pth --to mmdet
+  glipkit convert work_dirs/mini/iter_1300.pth mini.safetensors
+  glipkit convert glip-t-c.safetensors for_mmdet.pth --to mmdet
   glipkit convert hf:owner/repository/model.pth glip-t.safetensors --force
 '''
 

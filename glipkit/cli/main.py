@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -68,13 +70,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the program's name; None takes this process's.
 
     Returns:
-        The exit code: 0 done, 2 wrong input (one line on stderr says what), 130 interrupted.
+        The exit code: 0 done, 2 wrong input (one line on stderr says what), 130 interrupted,
+        141 nobody reads the output any more.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    # A name in an alphabet that the terminal lacks is no reason to lose the result.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == 'strict':
+        sys.stdout.reconfigure(errors='backslashreplace')
     command = next((word for word in argv if not word.startswith('-')), None)
     args = build_parser(command).parse_args(argv)
     try:
-        return args.run(args)
+        code = args.run(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader (`| head -1`) has seen enough. Python would flush once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except UserError as error:
         message = ' '.join(str(error).split())
         print(f'glipkit {args.command}: error: {message}', file=sys.stderr)

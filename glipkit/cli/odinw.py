@@ -14,7 +14,7 @@ EXAMPLES = '''examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    from mmengine.config import DictAction
+    from glipkit.cli._run_arguments import KeyValues
     parser = subparsers.add_parser(
         'odinw', help='score or tune a model on object detection in the wild', epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--seeds', metavar='A,B,C',
                         help='default 3,30,300 with --shots, else 3')
     parser.add_argument('--only', nargs='+', default=[], metavar='NAME', help='these data sets')
-    parser.add_argument('--set', nargs='+', action=DictAction, default={}, dest='options',
+    parser.add_argument('--set', nargs='+', action=KeyValues, default={}, dest='options',
                         metavar='KEY=VALUE', help='change the recipe, as for glipkit tune')
     parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: %(default)s)')
     parser.add_argument('--workers', type=int, default=0,

@@ -5,6 +5,8 @@ import argparse
 import csv
 import io
 import json
+import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = '''examples:
   glipkit predict photo.jpg --classes "person, traffic light"
   glipkit predict photos/ --classes "red circle, blue star" --out found --save-images --csv
+  glipkit predict photo.jpg --classes 'dog, "salt, pepper and oil"'
   glipkit predict photo.jpg --caption "a man walks two dogs" --phrases "0-5,12-20"
   glipkit predict photo.jpg --caption "a man walks two dogs" --threshold 0.5
   glipkit predict photo.jpg --task work_dirs/fish/task.safetensors
@@ -29,7 +32,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('images', nargs='+', metavar='IMAGES', help='image files and folders')
     words = parser.add_mutually_exclusive_group(required=True)
-    words.add_argument('--classes', metavar='"A, B"', help='class names, separated by commas')
+    words.add_argument('--classes', metavar='"A, B"',
+                       help='class names, separated by commas; one that holds a comma goes in '
+                            'double quotes')
     words.add_argument('--caption', metavar='TEXT', help='a sentence that names what to find')
     words.add_argument('--task', metavar='FILE',
                        help='what glipkit tune learned: its classes, in its way')
@@ -80,9 +85,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _classes(text: str | None) -> list[str] | None:
+    """Names between commas; one that is quoted as a whole may hold commas."""
     if text is None:
         return None
-    return [name.strip() for name in text.split(',')] if text.strip() else []
+    words = re.findall(r'\s*("(?:[^"]|"")*"(?=\s*(?:,|$))|[^,]*)\s*(?:,|$)', text)
+    words = [word.strip() for word in words]
+    while words and not words[-1]:  # after a comma at the end
+        words.pop()
+    return [word[1:-1].replace('""', '"') if re.fullmatch(r'"(?:[^"]|"")*"', word) else word
+            for word in words]
 
 
 def _phrases(text: str | None) -> str | list[tuple[int, int]] | None:
@@ -122,6 +133,11 @@ def _check_out(args: argparse.Namespace) -> Path | None:
     out = Path(args.out or 'predictions')
     if out.exists() and not out.is_dir():
         raise UserError('a folder for --out', f'the file {out}', 'pass another name')
+    # Known before the work is done; what the system allows in the end is another matter.
+    above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if above.is_dir() and not os.access(above, os.W_OK | os.X_OK):
+        raise UserError('a folder for --out that can be written to', str(above),
+                        'pass another place')
     return out
 
 

@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f'weights for {args.teacher}', 'none: glipkit comes without them',
                         'pass --checkpoint FILE')
     teacher = Teacher(str(args.teacher), str(checkpoint), args.device)
-    with tqdm(unit='pair', smoothing=0.1, desc='labelling') as bar:
+    # disable=None: no bar where nobody watches; an error is then the only line.
+    with tqdm(unit='pair', smoothing=0.1, desc='labelling', disable=None) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

@@ -26,7 +26,7 @@ The same command goes on where an earlier one was stopped.
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    from mmengine.config import DictAction
+    from glipkit.cli._run_arguments import KeyValues
     parser = subparsers.add_parser(
         'tune', help='learn a task from a COCO json', epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -55,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         help='keep weights between the base model (0) and the tuned one (1)')
     parser.add_argument('--sample-classes', action='store_true',
                         help='train with random parts of the class list, in random order')
-    parser.add_argument('--set', nargs='+', action=DictAction, default={}, dest='options',
+    parser.add_argument('--set', nargs='+', action=KeyValues, default={}, dest='options',
                         metavar='KEY=VALUE',
                         help='change the recipe, e.g. strategy.lr=0.01 schedule.max_epochs=50')
     parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: %(default)s)')
@@ -109,7 +109,9 @@ def weights_of(args: argparse.Namespace) -> str:
 
 def read_seeds(args: argparse.Namespace) -> tuple[int, ...]:
     """The seeds of ``--seeds``; without it three where a few shots are drawn, as in the paper."""
-    text = args.seeds or ('3,30,300' if args.shots else '3')
+    text = args.seeds
+    if text is None:
+        text = '3,30,300' if args.shots else '3'
     try:
         return tuple(int(part) for part in text.split(','))
     except ValueError as error:

@@ -117,6 +117,9 @@ def phrase_prompt(caption: str, phrases: Sequence[Span | Sequence[Span]],
     if not isinstance(caption, str):
         raise UserError('a caption that is a string', f'{type(caption).__name__} {caption!r}',
                         'pass a string')
+    if not hasattr(phrases, '__len__') or isinstance(phrases, (str, Mapping)):
+        raise UserError('phrases as a list of (start, end)',
+                        f'{type(phrases).__name__} {phrases!r}', 'pass phrases=[(start, end), ...]')
     if not len(phrases):
         raise UserError('at least one phrase', 'none', 'pass phrases=[(start, end), ...]')
     entities = [_entity_spans(phrase) for phrase in phrases]
@@ -133,6 +136,9 @@ def _check_names(names: Sequence[str]) -> None:
     if isinstance(names, str):
         raise UserError('a list of class names', f'the string {reprlib.repr(names)}',
                         f'pass [{reprlib.repr(names)}]')
+    if not hasattr(names, '__len__'):
+        raise UserError('a list of class names', f'{type(names).__name__} {names!r}',
+                        "pass e.g. ['person', 'dog']")
     if not len(names):
         raise UserError('at least one class name', 'an empty list', "pass e.g. ['person', 'dog']")
     seen: set[str] = set()

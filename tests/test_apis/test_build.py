@@ -108,3 +108,14 @@ def test_the_default_scope_of_the_process_stays_as_it_was(config):
 def test_the_names_that_come_with_glipkit():
     assert {'glip-t-a', 'glip-t-b', 'glip-t-c', 'glip-t', 'glip-l',
             'glip-mini'} <= set(build.known_models())
+
+
+def test_a_class_that_is_not_registered_is_quoted_whole():
+    said = build.config_error(KeyError("'Nope is not in the glipkit::model registry. Please"))
+    assert "got 'Nope' (looked in glipkit::model)" in str(said)
+
+
+@pytest.mark.parametrize('name', [None, 5, b'glip-mini'])
+def test_a_name_that_is_no_string(name):
+    with pytest.raises(UserError, match='pass a string'):
+        build.find_config(name)

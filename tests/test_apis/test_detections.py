@@ -58,6 +58,8 @@ def test_pandas(found, monkeypatch):
     assert list(table.columns) == ['image', 'x1_px', 'y1_px', 'x2_px', 'y2_px', 'score', 'label',
                                    'name']
     assert list(nothing().to_pandas().columns) == list(table.columns)
+    assert list(nothing().to_pandas().dtypes) == list(table.dtypes)
+    assert table.to_dict('records') == found.to_rows()
 
 
 def test_rows_are_what_a_table_holds(found):

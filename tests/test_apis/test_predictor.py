@@ -287,3 +287,20 @@ def test_the_mini_model(folder):
     predict = Predictor('glip-mini', score_threshold=0.0)
     assert [found.path.name for found in predict(folder, classes=['red circle', 'blue star'])] == \
         ['a.png', 'b.png', 'c.png']
+
+
+def test_numbers_of_numpy_are_numbers(predictor):
+    predict = Predictor(predictor.model, batch_size=np.int64(2), score_threshold=np.float32(0.5))
+    assert predict.batch_size == 2 and predict.score_threshold == 0.5
+
+
+def test_a_module_that_is_no_detector():
+    with pytest.raises(UserError, match='Linear without a config'):
+        Predictor(torch.nn.Linear(2, 2))
+
+
+def test_words_that_are_no_list():
+    with pytest.raises(UserError, match='int 5'):
+        make_prompt(5, None, None)
+    with pytest.raises(UserError, match='int 5'):
+        make_prompt(None, 'a dog', 5)

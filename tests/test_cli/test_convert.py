@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from glipkit.apis.build import shipped_weights
 from glipkit.models.checkpoints import sha256
+from glipkit.models.checkpoints.files import read_file
 
 
 class Touch:
@@ -83,3 +85,22 @@ def test_a_hub_name_without_a_network(refuse, monkeypatch, tmp_path):
 
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download', fail)
     assert 'no route' in refuse('convert', 'owner/repository:a.pth', tmp_path / 'b.pth')
+
+
+def test_a_model_with_another_backbone(run, refuse, tmp_path):
+    """The shipped mini model's tower is no Swin: it has our own layout alone."""
+    source = shipped_weights('glip-mini')
+    pickled, back = tmp_path / 'a.pth', tmp_path / 'b.safetensors'
+    assert 'no Swin' in run('convert', source, pickled).out
+    assert run('convert', pickled, back).code == 0
+    one, two = read_file(source).state, read_file(back).state
+    assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+    for layout in ('official', 'mmdet'):
+        assert 'Swin' in refuse('convert', source, tmp_path / 'c.pth', '--to', layout)
+
+
+def test_a_part_of_a_model_with_another_backbone(refuse, tmp_path):
+    state = read_file(shipped_weights('glip-mini')).state
+    part = {key: tensor for key, tensor in state.items() if not key.startswith('neck.')}
+    torch.save(part, tmp_path / 'part.pth')
+    assert 'without neck' in refuse('convert', tmp_path / 'part.pth', tmp_path / 'b.pth')

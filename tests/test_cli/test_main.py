@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 
@@ -60,6 +61,41 @@ def test_errors_become_exit_codes(run, monkeypatch, raised, code, said):
 
     monkeypatch.setattr('glipkit.cli.env.run', fail)
     assert run('env') == (code, '', said)
+
+
+@pytest.mark.parametrize(('command', 'flag'), [('train', '--cfg-options'),
+                                               ('test', '--cfg-options'), ('tune', '--set'),
+                                               ('odinw', '--set')])
+@pytest.mark.parametrize('word', ['nonsense', '=1', 'a=[1,(2]'])
+def test_options_that_are_no_key_and_value(refuse, command, flag, word):
+    assert 'expected KEY=VALUE' in refuse(command, 'a', flag, 'b.c=1', word)
+
+
+def test_options_are_read_as_mmengine_reads_them():
+    args = cli.build_parser('train').parse_args(
+        ['train', 'x', '--cfg-options', 'a.b=1', 'c=[(1,2),x]', 'd=u=v', '--cfg-options', 'e=None'])
+    assert args.cfg_options == {'a.b': 1, 'c': [(1, 2), 'x'], 'd': 'u=v', 'e': None}
+
+
+def test_a_reader_that_leaves_early_ends_the_command_quietly():
+    code = ('import sys, glipkit.cli.env as env, glipkit.cli.main as m\n'
+            'env.run = lambda args: print("line\\n" * 100000) or 0\n'
+            'sys.exit(m.main(["env"]))')
+    with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b''
+    assert process.returncode == 141
+
+
+def test_names_that_the_terminal_cannot_show():
+    code = ('import sys, glipkit.cli.env as env, glipkit.cli.main as m\n'
+            'env.run = lambda args: print("\\u00e9") or 0\n'
+            'sys.exit(m.main(["env"]))')
+    ran = subprocess.run([sys.executable, '-c', code], capture_output=True, check=True,
+                         env={**os.environ, 'PYTHONIOENCODING': 'ascii:strict'})
+    assert ran.stdout.strip() == b'\\xe9'
 
 
 def test_an_error_of_the_program_is_not_hidden(run, monkeypatch):

@@ -66,6 +66,13 @@ def test_zero_shot_and_tuned(run, files, release, tmp_path):
 def test_nothing_to_score_and_wrong_settings(refuse, release, tmp_path):
     empty = tmp_path / 'empty'
     empty.mkdir()
+    (empty / 'readme.txt').touch()
     assert 'no folder' in refuse('odinw', empty, '--out', 'o', '--only', 'Pothole')
     assert 'magic' in refuse('odinw', release, '--out', 'o', '--strategy', 'magic')
     assert 'unicorns' in refuse('odinw', release, '--out', 'o', '--only', 'unicorns')
+
+
+@pytest.mark.parametrize(('folder', 'said'), [('empty', 'which is empty'), ('none', 'no folder')])
+def test_a_folder_without_data_sets(refuse, tmp_path, folder, said):
+    (tmp_path / 'empty').mkdir()
+    assert said in refuse('odinw', tmp_path / folder, '--out', tmp_path / 'out')

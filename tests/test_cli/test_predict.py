@@ -156,3 +156,29 @@ def test_out_that_is_a_file(refuse, predict, images, tmp_path):
                                                    tmp_path / 'x'))
     assert 'a folder that can be made' in refuse(*predict(
         images, '--classes', 'dog', '--out', tmp_path / 'x' / 'y', '--save-images'))
+
+
+@pytest.mark.parametrize(('text', 'names'), [
+    ('red circle , it\'s', ['red circle', "it's"]),
+    ('dog, "salt, pepper and oil" ,cat', ['dog', 'salt, pepper and oil', 'cat']),
+    ('"red" star, 5" pipe', ['"red" star', '5" pipe']),
+    ('a "b, c" d', ['a "b', 'c" d']),
+    ('say ""hi, "so ""called"" dog"', ['say ""hi', 'so "called" dog']),
+    ('7" disc', ['7" disc']),
+    ('dog,', ['dog']), (' , ', []), ('a,,b', ['a', '', 'b'])])
+def test_class_names_of_the_command_line(text, names):
+    assert _classes(text) == names
+
+
+def test_a_file_that_is_no_image_is_named_without_program_talk(refuse, predict, tmp_path):
+    (tmp_path / 'letter.jpg').write_text('dear all')
+    said = refuse(*predict(tmp_path / 'letter.jpg', '--classes', 'dog'))
+    assert 'letter.jpg (no image of a known kind)' in said
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(
+        refuse, predict, images, tmp_path, monkeypatch):
+    # Permissions mean nothing to root, who may run the tests.
+    monkeypatch.setattr('os.access', lambda path, mode: False)
+    assert 'can be written to' in refuse(*predict(images, '--classes', 'dog', '--out',
+                                                  tmp_path / 'x' / 'y'))

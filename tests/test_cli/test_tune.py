@@ -326,3 +326,20 @@ def test_agreement_of_ground_truth_and_detections():
     assert agreement(truth, found([[0, 0, 10, 9], [20, 20, 40, 40]], [0, 0])) == 0.5
     assert agreement(found([], []), found([], [])) == 1
     assert agreement(truth, found([], [])) == 0
+
+
+@pytest.mark.parametrize('option', ['schedule.max_epochs=abc', 'schedule.max_epochs=0',
+                                    'schedule.max_epochs=1.5', 'schedule.batch_size=True',
+                                    'strategy.lr=-1', 'strategy.lr=fast',
+                                    'schedule.few_shot.stop_patience=long'])
+def test_settings_that_would_end_the_run_halfway(run, words, tmp_path, option):
+    # `words` ends with --set, which a second one adds to.
+    ran = run(*words('--set', option))
+    assert ran.code == 2 and option.partition('=')[0] in ran.err and ran.err.count('\n') == 1
+    assert not (tmp_path / 'out').exists()
+
+
+def test_no_seeds_and_fewer_than_no_workers(run, words, tmp_path):
+    assert 'seeds as' in run(*words('--seeds', '')).err
+    assert '--workers' in run(*words('--workers', '-1')).err
+    assert not (tmp_path / 'out').exists()
