@@ -22,6 +22,7 @@ BENCHMARKS = {
     'loader': ('loader', 'time the training loader against mmdet'),
     'pseudo-labels': ('pseudo_labels',
                       'precision of pseudo-labels, and throughput against single predictions'),
+    'transfer': ('transfer', 'what tuning brings: seven comparisons of the paper, in hours'),
 }
 
 # What `glipkit bench all` runs: name of the result -> command line.
@@ -30,6 +31,9 @@ SUITE = {
         'predict --config glip-t-c --peer mmdet --prompt coco80 --rounds 3 --warmup 0',
     'predict-glip-t-c-three-mmdet':
         'predict --config glip-t-c --peer mmdet --prompt three --rounds 3 --warmup 0',
+    'predict-glip-t-c-coco80-bf16-mmdet':
+        'predict --config glip-t-c --peer mmdet --prompt coco80 --rounds 3 --warmup 0 '
+        '--dtype bf16 --peer-dtype float32',
     'predict-glip-t-a-coco80-mmdet':
         'predict --config glip-t-a --peer mmdet --prompt coco80 --rounds 3 --warmup 0',
     'predict-glip-t-c-coco80-hf':

@@ -1,0 +1,11 @@
+"""The shipped mini model without fusion, as GLIP-T (A): words and regions first meet in their
+product. Data, schedule and iterations are those of the shipped weights, so that the two differ in
+fusion alone.
+
+Commands:
+    python data_prep/shapes.py --out data/shapes
+    glipkit train configs/glip/glip-mini-late_shapes.py
+"""
+_base_ = './glip-mini_shapes_long.py'
+
+model = dict(bbox_head=dict(fusion=None, text_layer=None))
