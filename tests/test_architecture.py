@@ -13,10 +13,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'glipkit'
 
-OPEN = {'compat', 'errors', 'registry', 'version'}
+OPEN = {'compat', 'errors', 'files', 'registry', 'version'}
 MAY_IMPORT = {
     'compat': set(),
     'errors': set(),
+    'files': set(),
     'registry': set(),
     'version': set(),
     'text': set(),

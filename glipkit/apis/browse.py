@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from glipkit.apis.files import write_text
+from glipkit.files import write_text
 from glipkit.apis.images import to_rgb, unreadable
 from glipkit.data.formats.caption_shards import CaptionShards
 from glipkit.data.formats.tar_shards import FileSlice

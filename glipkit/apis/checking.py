@@ -11,11 +11,10 @@ from typing import Any
 from mmengine.config import Config
 
 from glipkit.apis.build import find_config, read_config
-from glipkit.apis.files import make_folder
 from glipkit.data.checking import Looks, PromptSettings, Report, Source, check, clean
 from glipkit.data.formats.detect import READERS
 from glipkit.errors import UserError
-from glipkit.models.checkpoints.files import atomic
+from glipkit.files import atomic, make_folder
 
 #: Before a training, files of formats that are read whole are checked up to this size. Reading
 #: them takes as long as the training's own reading does.

@@ -11,7 +11,7 @@ from mmengine.dist import is_main_process
 from torch import nn
 
 from glipkit.apis.build import load
-from glipkit.apis.files import write_text
+from glipkit.files import write_text
 from glipkit.apis.tuning import remembered, tune
 from glipkit.apis.tuning_report import write_report
 from glipkit.apis.tuning_run import evaluate

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from glipkit.apis.environment import collect
-from glipkit.apis.files import write_text
+from glipkit.files import write_text
 from glipkit.errors import UserError
 from glipkit.evaluation.scoreboard import Scoreboard
 

@@ -18,7 +18,7 @@ from mmengine.logging import MMLogger
 from torch import nn
 
 from glipkit.apis.build import check_device, find_config, load, model_name, read_config
-from glipkit.apis.files import make_folder, write_text
+from glipkit.files import make_folder, write_text
 from glipkit.apis.tasks import Task, TaskServer, fingerprint, make_task, read_task, save_task
 from glipkit.apis.tuning_data import TuneData, check_data, prepare_data, training_part
 from glipkit.apis.tuning_prompts import (Choices, Scored, best_prompts, one_prompt, read_prompts,

@@ -13,7 +13,7 @@ from PIL import Image
 from torchvision.ops import box_iou
 
 from glipkit.apis.detections import Detections
-from glipkit.apis.files import write_text
+from glipkit.files import write_text
 from glipkit.apis.report import plot_grid, read_scalars
 from glipkit.apis.tuning import TuneResult
 from glipkit.apis.tuning_settings import Part

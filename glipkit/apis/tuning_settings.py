@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from glipkit.apis.files import make_folder, write_text
+from glipkit.files import make_folder, write_text
 from glipkit.apis.options import check_options
 from glipkit.apis.paths import config_root
 from glipkit.engine.transfer import STRATEGIES, build_strategy

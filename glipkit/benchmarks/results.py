@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from glipkit.apis.environment import collect
-from glipkit.apis.files import make_folder, write_text
+from glipkit.files import make_folder, write_text
 from glipkit.errors import UserError
 
 BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'

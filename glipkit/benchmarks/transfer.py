@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from glipkit.apis.build import find_config, read_config, shipped_weights
-from glipkit.apis.files import write_text
+from glipkit.files import write_text
 from glipkit.benchmarks.results import table
 from glipkit.benchmarks.transfer_tasks import plan_tasks
 from glipkit.benchmarks.transfer_units import CLAIMS, MODELS, SHOTS, Setup, Work, plan_units

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from glipkit.apis.files import make_folder, write_text
+from glipkit.files import make_folder, write_text
 from glipkit.apis.tuning_settings import Part
 from glipkit.testing import shapes, world_files
 from glipkit.testing.shape_vocabulary import all_combinations, splits

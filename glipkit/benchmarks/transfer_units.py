@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from glipkit.apis.build import build_model, load, shipped_weights
-from glipkit.apis.files import write_text
+from glipkit.files import write_text
 from glipkit.apis.predictor import Predictor
 from glipkit.apis.training import load_config, move_data, set_max_iters, train
 from glipkit.apis.tuning import TASK, tune

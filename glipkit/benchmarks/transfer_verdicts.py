@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from glipkit.benchmarks.transfer_tasks import LEARNT
 from glipkit.benchmarks.transfer_units import SHOTS, Unit
-from glipkit.models.checkpoints.files import atomic
+from glipkit.files import atomic
 
 #: Bars, in shares, points of AP (of 100) and bytes.
 LEAST_SHARE, MOST_PARAMETERS = .9, .02

@@ -9,6 +9,7 @@ from pathlib import Path
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
 from glipkit.data.formats.reading import read_json
 from glipkit.errors import UserError
+from glipkit.files import write_text
 
 
 def few_shot_images(coco: CocoJson, shots: int, seed: int) -> list[int]:
@@ -127,8 +128,4 @@ def write_subset(ann_file: str | Path, image_ids: Collection[int], target: str |
     content, kept = read_json(ann_file, 'a COCO json'), set(image_ids)
     content['images'] = [i for i in content['images'] if i['id'] in kept]
     content['annotations'] = [a for a in content['annotations'] if a['image_id'] in kept]
-    target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f'{target.name}.part')
-    part.write_text(json.dumps(content, ensure_ascii=False), encoding='utf-8')
-    part.replace(target)
+    write_text(target, json.dumps(content, ensure_ascii=False))

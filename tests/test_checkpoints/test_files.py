@@ -13,8 +13,9 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from safetensors.torch import save_file
 
 from glipkit.errors import UserError
-from glipkit.models.checkpoints.files import (atomic, check_target, read_file, read_training_state,
-                                              sha256, write_pickle)
+from glipkit.files import atomic
+from glipkit.models.checkpoints.files import (check_target, read_file, read_training_state, sha256,
+                                              write_pickle)
 
 WEIGHTS = {'a.weight': torch.arange(6.).reshape(2, 3), 'a.steps': torch.tensor(3)}
 

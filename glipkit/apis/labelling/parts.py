@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glipkit.apis.files import make_folder, write_text
 from glipkit.apis.labelling.grounder import Labels
 from glipkit.data.formats.captioned import CaptionedShard
 from glipkit.data.formats.tar_shards import FileSlice
 from glipkit.errors import UserError
-from glipkit.models.checkpoints.files import atomic
+from glipkit.files import atomic, make_folder, write_text
 
 MANIFEST = 'manifest.json'
 _RECORDS = '.parts'

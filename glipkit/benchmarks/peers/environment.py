@@ -15,7 +15,7 @@ import venv
 from importlib.metadata import version
 from pathlib import Path
 
-from glipkit.apis.files import make_folder
+from glipkit.files import make_folder
 from glipkit.errors import UserError
 
 STAMP = 'glipkit-peer.json'

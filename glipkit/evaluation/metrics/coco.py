@@ -5,7 +5,6 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from glipkit.evaluation.metrics.classes import (
     known_image,
     read_groups,
 )
+from glipkit.files import write_text
 from glipkit.registry import METRICS
 
 
@@ -98,7 +98,7 @@ class GroundingCocoMetric(BaseMetric):
         images = list(by_image) or list(coco.images)
         detections = [d for result in by_image.values() for d in _to_coco(result)]
         if self.outfile_prefix:
-            _write_json(f'{self.outfile_prefix}.bbox.json', detections)
+            write_text(f'{self.outfile_prefix}.bbox.json', json.dumps(detections))
         scores = coco_ap(images, list(coco.classes), coco.annotations, detections, self.groups,
                          self.max_dets)
         self._log_protocol(scores.protocol, len(images), len(detections))
@@ -141,11 +141,3 @@ def _class_table(scores: CocoAP, coco: CocoJson) -> str:
     rows = [f'{s["AP"]:7.3f} {s["AP50"]:7.3f}  {coco.classes[c]}'
             for c, s in scores.per_class.items()]
     return '\n'.join(['COCO box AP per class', '     AP    AP50  class', *rows])
-
-
-def _write_json(path: str, content: Any) -> None:
-    """Writes the whole file or nothing."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    part = Path(f'{path}.part')
-    part.write_text(json.dumps(content), encoding='utf-8')
-    part.replace(path)

@@ -4,10 +4,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import pickle
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from glipkit.errors import UserError
+from glipkit.files import atomic
 
 _SUFFIXES = ('.safetensors', '.pth', '.pt')
 
@@ -217,31 +216,6 @@ def check_target(path: str | Path, force: bool = False) -> Path:
         raise UserError('a file that does not exist yet', f'{path}, which does',
                         'pass another name, or --force (force=True) to replace it')
     return path
-
-
-@contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends well.
-
-    A reader sees the old file or the whole new one, never a part; a failed block leaves no trace.
-    """
-    path = Path(path)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    except OSError as error:
-        raise UserError('a folder that can be written to', f'{path.parent} ({error.strerror})',
-                        'pass another place') from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        # mkstemp's files are private; the finished one gets what the process would give any file.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_safetensors(state: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:

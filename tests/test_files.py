@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from glipkit.apis.files import write_text
+from glipkit.files import write_text
 from glipkit.errors import UserError
 
 
