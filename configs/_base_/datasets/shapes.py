@@ -11,7 +11,8 @@ train_pipeline = [
     dict(type='mmdet.RandomFlip', prob=0.5),
     # Captions say "left of" and "right of".
     dict(type='SwapLeftRight'),
-    dict(type='SampleClassPrompt', num_negatives=6, full_prob=0.5, max_tokens=126),
+    # With 6 negatives runs of 1,300 iterations differed more: unseen AP50 0.15 and 0.32.
+    dict(type='SampleClassPrompt', num_negatives=12, full_prob=0.5, max_tokens=126),
     dict(type='PackGrounding')
 ]
 test_pipeline = [
