@@ -69,7 +69,7 @@ def test_a_refused_conversion_writes_nothing(own, tmp_path, damage):
 def test_our_own_incomplete_files_are_refused_too(own, tmp_path):
     torch.save({'state_dict': {'bbox_head.tower.0.dyconv.offset.bias': torch.ones(27)}},
                tmp_path / 'part.pth')
-    with pytest.raises(UserError, match='part.pth without it'):
+    with pytest.raises(UserError, match='part.pth without backbone'):
         convert_checkpoint(tmp_path / 'part.pth', tmp_path / 'a.safetensors')
 
 

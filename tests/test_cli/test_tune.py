@@ -94,7 +94,9 @@ def words(files, train, val, tmp_path):
 
 
 def start(*arguments: str, program: tuple[str, ...] = ('-m', 'glipkit.cli.main')):
-    environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(REPOSITORY))
+    # As many threads as here: sums of another number of threads round otherwise.
+    environment = dict(os.environ, OMP_NUM_THREADS=str(torch.get_num_threads()),
+                       PYTHONPATH=str(REPOSITORY))
     return subprocess.run([sys.executable, *program, *arguments], env=environment,
                           capture_output=True, text=True, timeout=300)
 
