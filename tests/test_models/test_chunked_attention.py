@@ -27,7 +27,7 @@ def inputs(spread: float = 1.0, dtype=torch.float64, tokens: int = 4) -> list[to
     mask[1, tokens // 2:] = False
     columns = HEADS * tokens
     keys = (draw(2, 5, columns).detach() * spread).requires_grad_()
-    return [draw(2, 7, 5), keys, draw(2, columns), draw(2, columns, 5), mask]
+    return [draw(2, 7, 5), keys, draw(2, columns), draw(2, columns, 5), draw(5), mask]
 
 
 def gradients(outputs, wanted):
@@ -45,14 +45,14 @@ def test_equals_the_form_with_whole_maps(spread, max_logit):
     theirs = attend_at_once(*arguments, HEADS, max_logit, 0.)
     for a, b in zip(ours, theirs):
         torch.testing.assert_close(a, b)
-    for a, b in zip(gradients(ours, arguments[:4]), gradients(theirs, arguments[:4])):
+    for a, b in zip(gradients(ours, arguments[:5]), gradients(theirs, arguments[:5])):
         torch.testing.assert_close(a, b)
 
 
 @given(st.integers(1, 6), st.floats(0.01, 300.), st.floats(-500., 500.))
 def test_equals_whole_maps_whatever_the_size_of_similarities(tokens, spread, shift):
-    visual, keys, offset, values, mask = inputs(spread, tokens=tokens + 1)
-    arguments = visual, keys, offset + shift, values, mask
+    visual, keys, offset, values, bias, mask = inputs(spread, tokens=tokens + 1)
+    arguments = visual, keys, offset + shift, values, bias, mask
     for a, b in zip(attend_both_ways(*arguments, HEADS, 1000., 0.),
                     attend_at_once(*arguments, HEADS, 1000., 0.)):
         torch.testing.assert_close(a, b)
@@ -96,7 +96,7 @@ def test_operations_are_counted():
     with FlopCounterMode(display=False) as counter:
         ours = attend_both_ways(*arguments, HEADS, 50000., 0.)
         forward = counter.get_total_flops()
-        gradients(ours, arguments[:4])
+        gradients(ours, arguments[:5])
     product = 2 * 2 * 7 * 5 * HEADS * 4
     assert forward == 3 * product and counter.get_total_flops() == 10 * product
 

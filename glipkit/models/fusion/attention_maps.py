@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def attend_at_once(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, mask: Tensor,
-                   num_heads: int, max_logit: float,
+def attend_at_once(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, bias: Tensor,
+                   mask: Tensor, num_heads: int, max_logit: float,
                    dropout: float) -> tuple[Tensor, Tensor, Tensor]:
     """What :func:`chunked_attention.attend_both_ways` returns for the same arguments.
 
@@ -23,6 +23,6 @@ def attend_at_once(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor,
     to_text = logits.masked_fill(~mask[:, None, None], float('-inf')).softmax(dim=3)
     to_visual = logits.softmax(dim=1)
     to_text, to_visual = (F.dropout(x, dropout).flatten(2) for x in (to_text, to_visual))
-    update = to_text.to(values.dtype) @ values
+    updated = torch.baddbmm(visual + bias, to_text.to(values.dtype), values)
     context = to_visual.to(visual.dtype).transpose(1, 2) @ visual
-    return update, context, to_visual.sum(dim=1)
+    return updated, context, to_visual.sum(dim=1)

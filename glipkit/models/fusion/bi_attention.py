@@ -101,16 +101,14 @@ class BiAttention(nn.Module):
         """
         visual, hidden = self.layer_norm_v(visual), self.layer_norm_l(hidden)
         keys, offset = self._keys(hidden)
-        values = self._values(hidden)
+        values = self.gamma_v * self._values(hidden)
+        bias = self.gamma_v * self.out_v_proj.bias
         # The chunked form keeps tensors in a processor's cache; a GPU prefers few large kernels.
         attention = attend_at_once if visual.is_cuda else attend_both_ways
-        update, context, mass = attention(
-            visual.to(keys.dtype), keys, offset.to(keys.dtype), values, mask, self.num_heads,
-            self.max_logit, self.dropout if self.training else 0.)
-        delta_v = update + self.out_v_proj.bias
-        delta_l = self._project_context(context, mass)
-        return (torch.addcmul(visual, self.gamma_v, delta_v.to(visual.dtype)),
-                hidden + self.gamma_l * delta_l)
+        visual, context, mass = attention(
+            visual.to(keys.dtype), keys, *(x.to(keys.dtype) for x in (offset, values, bias)), mask,
+            self.num_heads, self.max_logit, self.dropout if self.training else 0.)
+        return visual, hidden + self.gamma_l * self._project_context(context, mass)
 
     def _heads(self, x: Tensor) -> Tensor:
         """(B, T, h*d) -> (B, T, h, d)."""

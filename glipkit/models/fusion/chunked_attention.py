@@ -26,8 +26,8 @@ UNSHIFTED = float('inf')
 """In place of the column maxima where none were needed."""
 
 
-def attend_both_ways(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, mask: Tensor,
-                     num_heads: int, max_logit: float,
+def attend_both_ways(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, bias: Tensor,
+                     mask: Tensor, num_heads: int, max_logit: float,
                      dropout: float) -> tuple[Tensor, Tensor, Tensor]:
     """Attention of positions to tokens and of tokens to positions.
 
@@ -38,45 +38,46 @@ def attend_both_ways(visual: Tensor, keys: Tensor, offset: Tensor, values: Tenso
         keys: (B, C, h*T), scaled keys in visual space.
         offset: (B, h*T).
         values: (B, h*T, C), what a position receives from each token.
+        bias: (C,), what every position receives.
         mask: (B, T), True at tokens that positions may attend to.
         num_heads: h.
         max_logit: Bound of the similarities.
         dropout: Rate on both maps; 0 outside training.
 
     Returns:
-        Update of the positions (B, N, C), context of the tokens (B, h*T, C), and mass (B, h*T),
+        Updated positions, ``visual`` and what they received (B, N, C), context of the tokens (B, h*T, C), and mass (B, h*T),
         the sum of a token's attention, which only dropout makes different from 1.
     """
     # The drawn seed follows the global generator, so checkpointing repeats it.
     seed = torch.randint(2**62, (1, ) if dropout else (0, ))
-    update, context, mass, *_ = torch.ops.glipkit.attend_both_ways(
-        visual.contiguous(), keys, offset, values, mask, seed, num_heads, max_logit, dropout)
-    return update, context, mass
+    updated, context, mass, *_ = torch.ops.glipkit.attend_both_ways(
+        visual.contiguous(), keys, offset, values, bias, mask, seed, num_heads, max_logit, dropout)
+    return updated, context, mass
 
 
 @torch.library.custom_op('glipkit::attend_both_ways', mutates_args=())
-def _attend(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, mask: Tensor,
-            seed: Tensor, num_heads: int, max_logit: float,
+def _attend(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, bias: Tensor,
+            mask: Tensor, seed: Tensor, num_heads: int, max_logit: float,
             dropout: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     outputs = _empty_outputs(visual, keys, num_heads)
     drop = _Dropout(seed, dropout)
     with torch.autocast(visual.device.type, enabled=False):
         for image in zip(visual, keys, offset, _masked(values, mask), mask, *outputs):
             state = drop.state()
-            if not _attend_one(*image, num_heads, drop):
+            if not _attend_one(*image, bias, num_heads, drop):
                 drop.restore(state)
-                _attend_one_exactly(*image, num_heads, max_logit, drop)
+                _attend_one_exactly(*image, bias, num_heads, max_logit, drop)
     return outputs
 
 
 @_attend.register_fake
-def _(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, mask: Tensor, seed: Tensor,
-      num_heads: int, max_logit: float, dropout: float) -> tuple[Tensor, ...]:
+def _(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, bias: Tensor, mask: Tensor,
+      seed: Tensor, num_heads: int, max_logit: float, dropout: float) -> tuple[Tensor, ...]:
     return _empty_outputs(visual, keys, num_heads)
 
 
 def _empty_outputs(visual: Tensor, keys: Tensor, num_heads: int) -> tuple[Tensor, ...]:
-    """Update, context, mass; row sums (B, N, h), column sums and column maxima (B, h*T)."""
+    """Positions, context, mass; row sums (B, N, h), column sums and column maxima (B, h*T)."""
     batch, positions, channels = visual.shape
     columns = keys.size(2)
     sums = _sum_dtype(visual)
@@ -137,8 +138,9 @@ def _row_sums(weights: Tensor, mask: Tensor, num_heads: int) -> Tensor:
 
 
 def _attend_one(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, mask: Tensor,
-                update: Tensor, context: Tensor, mass: Tensor, row_sums: Tensor,
-                column_sums: Tensor, column_max: Tensor, num_heads: int, drop: _Dropout) -> bool:
+                updated: Tensor, context: Tensor, mass: Tensor, row_sums: Tensor,
+                column_sums: Tensor, column_max: Tensor, bias: Tensor, num_heads: int,
+                drop: _Dropout) -> bool:
     """One image without maxima, written to the tensors of :func:`_empty_outputs`.
 
     Returns:
@@ -163,7 +165,7 @@ def _attend_one(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, ma
         weights.view(len(x), num_heads, -1).mul_(sums.reciprocal().to(weights.dtype)[..., None])
         if drop:
             weights *= drop.like(weights)
-        torch.mm(weights, values, out=update[chunk])
+        torch.add(x, bias, out=updated[chunk]).addmm_(weights, values)
     context /= column_sums[:, None]
     mass /= column_sums
     lows = torch.stack([row_sums.amin(), column_sums.amin()])
@@ -172,9 +174,9 @@ def _attend_one(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, ma
 
 
 def _attend_one_exactly(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, mask: Tensor,
-                        update: Tensor, context: Tensor, mass: Tensor, row_sums: Tensor,
-                        column_sums: Tensor, column_max: Tensor, num_heads: int, max_logit: float,
-                        drop: _Dropout) -> None:
+                        updated: Tensor, context: Tensor, mass: Tensor, row_sums: Tensor,
+                        column_sums: Tensor, column_max: Tensor, bias: Tensor, num_heads: int,
+                        max_logit: float, drop: _Dropout) -> None:
     """One image with clamp and maxima; the similarities are computed twice."""
     for total in (context, mass, column_sums):
         total.zero_()
@@ -194,7 +196,7 @@ def _attend_one_exactly(visual: Tensor, keys: Tensor, offset: Tensor, values: Te
         _add_product(context, to_visual.to(x.dtype).t(), x)
         to_text = _softmax_over_tokens(logits, mask, num_heads)
         to_text = to_text * drop.like(to_text) if drop else to_text
-        torch.mm(to_text.to(values.dtype), values, out=update[chunk])
+        torch.add(x, bias, out=updated[chunk]).addmm_(to_text.to(values.dtype), values)
     context /= column_sums[:, None]
     mass /= column_sums
 
@@ -215,7 +217,7 @@ def _softmax_over_tokens(logits: Tensor, mask: Tensor, num_heads: int) -> Tensor
 @torch.library.custom_op('glipkit::attend_both_ways_backward', mutates_args=())
 def _attend_backward(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, mask: Tensor,
                      seed: Tensor, context: Tensor, mass: Tensor, row_sums: Tensor,
-                     column_sums: Tensor, column_max: Tensor, grad_update: Tensor,
+                     column_sums: Tensor, column_max: Tensor, grad_updated: Tensor,
                      grad_context: Tensor, grad_mass: Tensor, num_heads: int, max_logit: float,
                      dropout: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     sums = _sum_dtype(visual)
@@ -226,7 +228,7 @@ def _attend_backward(visual: Tensor, keys: Tensor, offset: Tensor, values: Tenso
         # A column's weighted mean of its gradients, as its softmax subtracts it.
         means = (context * grad_context).sum(dim=2) + mass * grad_mass
         for image in zip(visual, keys, offset, _masked(values, mask), mask, row_sums, column_sums,
-                         column_max, grad_update.to(visual.dtype), grad_context, grad_mass, means,
+                         column_max, grad_updated.to(visual.dtype), grad_context, grad_mass, means,
                          *grads):
             _backward_of_one(*image, num_heads, max_logit, drop)
         grad_values = _masked(grads[3], mask)
@@ -237,14 +239,14 @@ def _attend_backward(visual: Tensor, keys: Tensor, offset: Tensor, values: Tenso
 @_attend_backward.register_fake
 def _(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, mask: Tensor, seed: Tensor,
       context: Tensor, mass: Tensor, row_sums: Tensor, column_sums: Tensor, column_max: Tensor,
-      grad_update: Tensor, grad_context: Tensor, grad_mass: Tensor, num_heads: int,
+      grad_updated: Tensor, grad_context: Tensor, grad_mass: Tensor, num_heads: int,
       max_logit: float, dropout: float) -> tuple[Tensor, ...]:
     return tuple(torch.empty_like(x) for x in (visual, keys, offset, values))
 
 
 def _backward_of_one(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, mask: Tensor,
                      row_sums: Tensor, column_sums: Tensor, column_max: Tensor,
-                     grad_update: Tensor, grad_context: Tensor, grad_mass: Tensor, means: Tensor,
+                     grad_updated: Tensor, grad_context: Tensor, grad_mass: Tensor, means: Tensor,
                      grad_visual: Tensor, grad_keys: Tensor, grad_offset: Tensor,
                      grad_values: Tensor, num_heads: int, max_logit: float,
                      drop: _Dropout) -> None:
@@ -253,7 +255,7 @@ def _backward_of_one(visual: Tensor, keys: Tensor, offset: Tensor, values: Tenso
     context_keys = grad_context.to(half).t()
     text_keys = torch.cat([grad_context.to(half), keys.t()])
     for chunk in _chunks(visual, keys):
-        x, grad = visual[chunk], grad_update[chunk]
+        x, grad = visual[chunk], grad_updated[chunk]
         logits = torch.addmm(offset, x, keys).to(row_sums.dtype)
         to_visual, to_text = _maps_again(logits, mask, row_sums[chunk], column_sums, column_max,
                                          num_heads, max_logit)
@@ -277,7 +279,7 @@ def _backward_of_one(visual: Tensor, keys: Tensor, offset: Tensor, values: Tenso
             grad_logits.masked_fill_(logits.abs() > max_logit, 0)
         grad_offset += grad_logits.sum(dim=0)
         both = torch.cat([dropped_to_visual, grad_logits], dim=1).to(half)
-        torch.mm(both, text_keys, out=grad_visual[chunk])
+        torch.addmm(grad, both, text_keys, out=grad_visual[chunk])
         _add_product(grad_keys, x.t(), both[:, keys.size(1):])
 
 
@@ -308,17 +310,18 @@ def _softmax_backward_over_positions(to_visual: Tensor, grad: Tensor, means: Ten
 
 def _setup_context(ctx, inputs: tuple, output: tuple) -> None:
     *tensors, ctx.num_heads, ctx.max_logit, ctx.dropout = inputs
+    del tensors[4]  # no gradient needs the bias
     _, *kept = output
     ctx.save_for_backward(*tensors, *kept)
     ctx.mark_non_differentiable(*kept[2:])
 
 
-def _backward(ctx, grad_update: Tensor, grad_context: Tensor, grad_mass: Tensor,
+def _backward(ctx, grad_updated: Tensor, grad_context: Tensor, grad_mass: Tensor,
               *unused: Tensor | None) -> tuple[Tensor | None, ...]:
     grads = torch.ops.glipkit.attend_both_ways_backward(
-        *ctx.saved_tensors, grad_update.contiguous(), grad_context, grad_mass, ctx.num_heads,
+        *ctx.saved_tensors, grad_updated.contiguous(), grad_context, grad_mass, ctx.num_heads,
         ctx.max_logit, ctx.dropout)
-    return (*grads, None, None, None, None, None)
+    return (*grads, grad_updated.sum(dim=(0, 1)), None, None, None, None, None)
 
 
 _attend.register_autograd(_backward, setup_context=_setup_context)

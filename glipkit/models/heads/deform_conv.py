@@ -59,8 +59,8 @@ def deform_conv2d(maps: Sequence[Tensor], table: Tensor | None, geometries: Sequ
         sampled.append(bilinear_rows(geometry, (height, width), stride, first))
         first += batch * height * width
     rows, weights = (torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*sampled))
-    kernel = weight.permute(2, 3, 1, 0).reshape(-1, len(weight))
-    out = gathered_product(table, rows, weights, kernel.to(table.dtype), bias.to(table.dtype))
+    kernel = weight.to(table.dtype).permute(2, 3, 1, 0).reshape(-1, len(weight))
+    out = gathered_product(table, rows, weights, kernel, bias.to(table.dtype))
     shapes = [(len(g.mask), *g.mask.shape[-2:]) for g in geometries]
     parts = out.split([b * h * w for b, h, w in shapes])
     return [part.view(*shape, -1).permute(0, 3, 1, 2) for part, shape in zip(parts, shapes)]

@@ -116,11 +116,17 @@ class GLIPHead(nn.Module):
         if len(levels) != len(self.scales):
             raise ValueError(f'the head has {len(self.scales)} strides but got {len(levels)} maps')
         maps, fused = run_tower(self.tower, levels, text)
-        classifier = self.alignment.encode_text(fused.hidden if self.fused else text.embedded)
-        return HeadOutputs(
-            token_logits=[self.alignment(m.flatten(2).transpose(1, 2), classifier) for m in maps],
-            bbox_preds=[scale(self.bbox_pred(m)) for scale, m in zip(self.scales, maps)],
-            centernesses=[self.centerness(m) for m in maps])
+        # Outputs with the eight bits of bfloat16 would tie scores and move boxes by pixels; in
+        # float32 the last layers take a hundredth of the head's time.
+        with torch.autocast(maps[0].device.type, enabled=False):
+            maps = [in_float32(m) for m in maps]
+            words = in_float32(fused.hidden if self.fused else text.embedded)
+            classifier = self.alignment.encode_text(words)
+            return HeadOutputs(
+                token_logits=[self.alignment(m.flatten(2).transpose(1, 2), classifier)
+                              for m in maps],
+                bbox_preds=[scale(self.bbox_pred(m)) for scale, m in zip(self.scales, maps)],
+                centernesses=[self.centerness(m) for m in maps])
 
     def anchors(self, outputs: HeadOutputs) -> list[Tensor]:
         """Anchors of each level (H_i*W_i, 4), xyxy inclusive pixels of the padded input."""
@@ -201,3 +207,8 @@ class GLIPHead(nn.Module):
                 select_candidates(scores, [c[i] for c in centers], [b[i] for b in boxes],
                                   settings))
         return results
+
+
+def in_float32(x: Tensor) -> Tensor:
+    """A tensor of any dtype in float32, or in a wider one if it has that."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
