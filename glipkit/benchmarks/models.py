@@ -136,6 +136,7 @@ def row(name: str, one: Measured, limit: float, ours: Measured) -> dict[str, Any
     """
     low, high = ratio_range(one.timing, ours.timing)
     rate = one.facts['flops'] / one.timing.median
+    fixed = one.facts.get('fixed_bytes')
     return {
         'candidate': name,
         'median s': round(one.timing.median, 4),
@@ -144,6 +145,7 @@ def row(name: str, one: Measured, limit: float, ours: Measured) -> dict[str, Any
         'range over rounds': f'{low:.2f}-{high:.2f}',
         'peak GiB': round(one.peak_bytes / GIB, 2),
         'before GiB': round(one.idle_bytes / GIB, 2),
+        **({} if fixed is None else {'fixed GiB': round(fixed / GIB, 2)}),
         'GFLOP': round(one.facts['flops'] / 1e9, 1),
         'GFLOP/s': round(rate / 1e9, 1),
         '% of limit': round(100 * rate / limit, 1),

@@ -13,7 +13,9 @@ EXAMPLES = '''examples:
   glipkit bench train-step --config glip-t-c --peer mmdet --rounds 3 --out bench
   glipkit bench train-step --config glip-mini --batch 4 --image 256x256
 '''
-NOTES = ('Every parameter is trained; captions are encoded in every step.', )
+NOTES = ('Every parameter is trained; captions are encoded in every step.',
+         'fixed GiB: weights, gradients and the moments of AdamW, the same whoever computes; what '
+         'is left of the peak are activations, libraries and what malloc keeps.')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
