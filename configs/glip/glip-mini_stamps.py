@@ -7,19 +7,18 @@ _base_ = './glip-mini_shapes.py'
 data_root = 'data/stamps/'
 validation = dict(data_root=data_root)
 
-train_dataloader = dict(
-    dataset=dict(datasets=[
-        dict(
-            type='CocoDetection',
-            data_root=data_root,
-            ann_file='annotations/det_train.json',
-            data_prefix=dict(img='images/train_det/')),
-        dict(
-            type='OdvgGrounding',
-            data_root=data_root,
-            ann_file='annotations/grd_train.jsonl',
-            data_prefix=dict(img='images/train_grd/'))
-    ]))
+detection = dict(
+    type='CocoDetection',
+    data_root=data_root,
+    ann_file='annotations/det_train.json',
+    data_prefix=dict(img='images/train_det/'))
+grounding = dict(
+    type='OdvgGrounding',
+    data_root=data_root,
+    ann_file='annotations/grd_train.jsonl',
+    data_prefix=dict(img='images/train_grd/'))
+
+train_dataloader = dict(dataset=dict(datasets=[detection, grounding]))
 val_dataloader = dict(dataset=validation)
 test_dataloader = dict(dataset=validation)
 val_evaluator = dict(

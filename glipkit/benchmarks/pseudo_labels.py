@@ -22,6 +22,7 @@ from glipkit.apis.predictor import Predictor
 from glipkit.benchmarks.harness import alternate
 from glipkit.data.formats.captioned import CaptionedShard
 from glipkit.errors import UserError
+from glipkit.files import write_text
 from glipkit.testing import shapes
 from glipkit.text.phrases import extract_phrases
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     predictor = Predictor(args.config, checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         shapes.build(folder, args.seed, 1, args.pairs, 1)
-        truth = _hide_boxes(Path(folder))
+        truth = hide_boxes(Path(folder))
         shard = CaptionedShard(Path(folder) / 'pairs.jsonl',
                                Path(folder) / 'images/train_grd')
         rows = _precision_rows(predictor, shard, truth, args.thresholds)
@@ -79,13 +80,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         'timing': {name: value.as_dict() for name, value in timing.items()}}
 
 
-def _hide_boxes(folder: Path) -> dict[str, dict]:
-    """Writes image-caption pairs; returns the grounding of each by file name."""
+def hide_boxes(folder: Path) -> dict[str, dict]:
+    """Writes a world's image-caption pairs to its ``pairs.jsonl``.
+
+    Args:
+        folder: Of the world.
+
+    Returns:
+        File name -> object 'grounding' of its ODVG line, with the true regions.
+    """
     lines = (folder / 'annotations/grd_train.jsonl').read_text(encoding='utf-8').splitlines()
     truth = {record['filename']: record['grounding'] for record in map(json.loads, lines)}
     pairs = [json.dumps({'filename': name, 'caption': grounding['caption']}) + '\n'
              for name, grounding in truth.items()]
-    (folder / 'pairs.jsonl').write_text(''.join(pairs), encoding='utf-8')
+    write_text(folder / 'pairs.jsonl', ''.join(pairs))
     return truth
 
 

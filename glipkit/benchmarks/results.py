@@ -13,6 +13,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from glipkit.apis.environment import collect
 from glipkit.files import make_folder, write_text
 from glipkit.errors import UserError
@@ -104,6 +106,15 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f'{value:.0f}' if abs(value) >= 1000 else f'{value:.4g}'
     return str(value).replace('|', '\\|').replace('\n', ' ')
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """Mean and deviation (of the population), e.g. over seeds.
+
+    >>> spread([1., 3.])
+    '2.0 ± 1.0'
+    """
+    return f'{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}'
 
 
 def save(content: Mapping[str, Any], folder: Path, name: str) -> Path:

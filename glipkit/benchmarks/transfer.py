@@ -14,13 +14,12 @@ an earlier one was stopped: with the unit that it was in, at that one's newest c
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from glipkit.apis.build import find_config, read_config, shipped_weights
 from glipkit.files import write_text
+from glipkit.benchmarks import units
 from glipkit.benchmarks.results import table
 from glipkit.benchmarks.transfer_tasks import plan_tasks
 from glipkit.benchmarks.transfer_units import CLAIMS, MODELS, SHOTS, Setup, Work, plan_units
@@ -83,9 +82,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     _check(args)
     setup = make_setup(args)
     word_tasks = [f'word-{seed}' for seed in setup.seeds]
-    units = plan_units(args.claims, word_tasks)
     claim(setup)
-    work = Work(setup, units)
+    work = Work(setup, plan_units(args.claims, word_tasks))
     print(work.estimate(), file=sys.stderr, flush=True)
     results = work.run()
     rows, scores = judge(results, args.claims, word_tasks), score_rows(results)
@@ -131,22 +129,7 @@ def claim(setup: Setup) -> None:
     """
     known = setup.facts()
     known['shipped weights'] = sha256(shipped_weights(MODELS['deep'])) if setup.shipped else None
-    path = setup.folder / 'settings.json'
-    content = json.dumps(known, indent=1) + '\n'
-    if path.is_file():
-        if path.read_text(encoding='utf-8') != content:
-            raise UserError('the folder of the same run, or a new one',
-                            f'{_name(setup.folder)}, which holds one with other settings',
-                            'pass another --out, or the settings of that run')
-        return
-    if setup.folder.is_dir() and any(setup.folder.iterdir()):
-        raise UserError('a new or empty folder', f'{_name(setup.folder)} with other files',
-                        'pass another --out')
-    write_text(path, content)
-
-
-def _name(folder: Path) -> str:
-    return f'{folder.parent.name}/{folder.name}'
+    units.claim(setup.folder, known)
 
 
 def _setting(setup: Setup) -> dict[str, Any]:

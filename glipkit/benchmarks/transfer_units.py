@@ -2,26 +2,23 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from glipkit.apis.build import build_model, load, shipped_weights
+from glipkit.apis.build import load, shipped_weights
 from glipkit.files import write_text
 from glipkit.apis.predictor import Predictor
-from glipkit.apis.training import load_config, move_data, set_max_iters, train
 from glipkit.apis.tuning import TASK, tune
 from glipkit.apis.tuning_settings import TuneSettings, read_recipe
-from glipkit.benchmarks import transfer_tasks
+from glipkit.benchmarks import pretraining, transfer_tasks
+from glipkit.benchmarks.pretraining import SCORE_SECONDS, TRAIN_SECONDS
 from glipkit.benchmarks.transfer_tasks import HELD_OUT, LEARNT, DownstreamTask
+from glipkit.benchmarks.units import Job, read_results, run_jobs
 from glipkit.engine.transfer import build_strategy
-from glipkit.models.checkpoints import load_checkpoint, save_checkpoint
 from glipkit.testing import shapes
 
 #: What is compared -> config. All three have towers, schedule and iterations in common.
@@ -30,8 +27,8 @@ MODELS = {'deep': 'configs/glip/glip-mini_shapes_long.py',
           'classes': 'configs/glip/glip-mini_shapes_classes.py'}
 SHOTS = (1, 3, 5, 10)
 CLAIMS = (1, 2, 3, 4, 5, 6, 7)
-#: For the first estimate: seconds of one thread of a Xeon for a picture, and passes of a run.
-TRAIN_SECONDS, SCORE_SECONDS, PASSES = .1, .05, 25
+#: For the first estimate: passes of a run.
+PASSES = 25
 #: Pictures of the check that a task file gives the same detections again.
 CHECKED_PICTURES = 16
 
@@ -137,42 +134,30 @@ class Work:
         self.setup, self.units = setup, units
         self._jobs = list(self._make_jobs())
 
-    def _make_jobs(self) -> Iterator[tuple[str, Path, float, Callable[[], None]]]:
-        """Name, what is there when it is done, expected seconds, and the work."""
+    def _make_jobs(self) -> Iterator[Job]:
         for model in self.setup.pretrained(self.units):
             seconds = self.setup.pretrain_iters * 8 * TRAIN_SECONDS
-            yield (f'pre-training {model}', self.setup.weights(model), seconds,
-                   lambda model=model: pretrain(self.setup, model))
+            yield Job(f'pre-training {model}', self.setup.weights(model), seconds,
+                      lambda model=model: pretrain(self.setup, model))
         for unit in self.units:
-            yield (unit.name, self.setup.result(unit), expected_seconds(self.setup, unit),
-                   lambda unit=unit: run_unit(self.setup, unit))
+            yield Job(unit.name, self.setup.result(unit), expected_seconds(self.setup, unit),
+                      lambda unit=unit: run_unit(self.setup, unit))
 
     def estimate(self) -> str:
         """What is to be done, in units, and the first guess of the time."""
-        open_jobs = [job for job in self._jobs if not job[1].is_file()]
-        pretrainings = sum(job[0].startswith('pre-training') for job in open_jobs)
-        tunings = len(open_jobs) - pretrainings
-        hours = sum(job[2] for job in open_jobs) / 3600
-        return (f'{len(self._jobs)} units, {len(self._jobs) - len(open_jobs)} of them done; to do: '
+        todo = [job for job in self._jobs if not job.done]
+        pretrainings = sum(job.name.startswith('pre-training') for job in todo)
+        tunings = len(todo) - pretrainings
+        hours = sum(job.seconds for job in todo) / 3600
+        return (f'{len(self._jobs)} units, {len(self._jobs) - len(todo)} of them done; to do: '
                 f'{pretrainings} pre-trainings of {self.setup.pretrain_iters} iterations and '
                 f'{tunings} tuning units of up to {len(self.setup.seeds)} seeds; about '
                 f'{hours:.1f} h on one thread, if a run ends after {PASSES} passes')
 
     def run(self) -> dict[str, dict[str, Any]]:
         """Does what is not done; returns all results by the name of their unit."""
-        expected = spent = 0.
-        for number, (name, done, guess, work) in enumerate(self._jobs, start=1):
-            if done.is_file():
-                continue
-            start = time.monotonic()
-            work()
-            spent, expected = spent + time.monotonic() - start, expected + guess
-            left = sum(job[2] for job in self._jobs[number:] if not job[1].is_file())
-            print(f'[{number}/{len(self._jobs)}] {name}: {(time.monotonic() - start) / 60:.1f} '
-                  f'min; about {left * spent / expected / 3600:.1f} h left', file=sys.stderr,
-                  flush=True)
-        return {unit.name: json.loads(self.setup.result(unit).read_text(encoding='utf-8'))
-                for unit in self.units}
+        run_jobs(self._jobs)
+        return read_results({unit.name: self.setup.result(unit) for unit in self.units})
 
 
 def expected_seconds(setup: Setup, unit: Unit) -> float:
@@ -192,24 +177,10 @@ def expected_seconds(setup: Setup, unit: Unit) -> float:
 
 
 def pretrain(setup: Setup, model: str) -> None:
-    """Pre-trains a model as ``glipkit train`` does; goes on from its newest checkpoint.
-
-    The result is kept as the shipped weights are: averaged weights, half the precision.
-    """
-    world, work_dir = setup.folder / 'world', setup.folder / 'models' / model
-    pictures = setup.pretrain_pictures
+    """Pre-trains a model; goes on from its newest checkpoint."""
+    world, pictures = setup.folder / 'world', setup.pretrain_pictures
     shapes.build(world, num_train_det=pictures, num_train_grd=pictures, progress=True)
-    cfg = load_config(MODELS[model], work_dir=str(work_dir))
-    move_data(cfg, 'data/shapes/', f'{world}/')
-    set_max_iters(cfg, setup.pretrain_iters)
-    cfg.log_level = 'ERROR'
-    cfg.custom_hooks = [*cfg.custom_hooks, dict(type='ProgressBarHook')]
-    train(cfg, resume=(work_dir / 'last_checkpoint').is_file())
-    detector = build_model(load_config(MODELS[model]))
-    load_checkpoint(detector, work_dir / f'iter_{setup.pretrain_iters}.pth')
-    save_checkpoint(detector, setup.weights(model), force=True, dtype=torch.float16)
-    for path in work_dir.glob('iter_*.pth'):  # hundreds of megabytes, needed no more
-        path.unlink()
+    pretraining.pretrain(MODELS[model], world, setup.pretrain_iters, setup.weights(model))
 
 
 def run_unit(setup: Setup, unit: Unit) -> None:

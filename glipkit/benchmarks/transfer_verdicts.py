@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from glipkit.benchmarks.results import spread
 from glipkit.benchmarks.transfer_tasks import LEARNT
 from glipkit.benchmarks.transfer_units import SHOTS, Unit
 from glipkit.files import atomic
@@ -78,13 +79,8 @@ def _row(claim: int, what: str, measured: str, bar: str, met: bool) -> Row:
             'verdict': 'met' if met else 'missed'}
 
 
-def _spread(values: np.ndarray, digits: int = 1) -> str:
-    """Mean and deviation (of the population) over seeds."""
-    return f'{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}'
-
-
 def _percent(share: np.ndarray | None) -> str:
-    return 'full tuning gains nothing' if share is None else f'{_spread(100 * share, 0)} %'
+    return 'full tuning gains nothing' if share is None else f'{spread(100 * share, 0)} %'
 
 
 def _share(scores: Scores) -> list[Row]:
@@ -114,7 +110,7 @@ def _late(scores: Scores) -> list[Row]:
 def _probe(scores: Scores) -> list[Row]:
     prompt, head = scores.seeds('deep', 'prompt'), scores.seeds('deep', 'head')
     return [_row(3, 'AP of prompt tuning and of the linear probe, deep fusion',
-                 f'{_spread(prompt)} and {_spread(head)}',
+                 f'{spread(prompt)} and {spread(head)}',
                  'prompt above by more than the larger deviation',
                  float(prompt.mean() - head.mean()) > max(prompt.std(), head.std()))]
 
@@ -124,11 +120,11 @@ def _shots(scores: Scores) -> list[Row]:
                     for model in ('deep', 'classes'))
     means = [float(values.mean()) for values in ours]
     rows = [_row(4, f'AP at {", ".join(map(str, SHOTS))} shots, grounding pre-training',
-                 ', '.join(map(_spread, ours)), 'rises with every step',
+                 ', '.join(map(spread, ours)), 'rises with every step',
                  all(low < high for low, high in zip(means, means[1:])))]
     for shots, our, their in zip(SHOTS, ours, theirs):
         rows.append(_row(4, f'AP at {shots} shots, grounding and class-only pre-training',
-                         f'{_spread(our)} and {_spread(their)}', 'grounding above',
+                         f'{spread(our)} and {spread(their)}', 'grounding above',
                          float(our.mean()) > float(their.mean())))
     return rows
 
@@ -139,7 +135,7 @@ def _words(results: Results, word_tasks: Sequence[str]) -> list[Row]:
         [unit['zero_shot']['test']['AP50'] for unit in units],
         [unit['seeds'][0]['scores']['test']['AP50'] for unit in units]))
     return [_row(5, 'AP50 of an unknown word, as it is and described by hand',
-                 f'{_spread(plain)} and {_spread(written)}, gain {_spread(written - plain)}',
+                 f'{spread(plain)} and {spread(written)}, gain {spread(written - plain)}',
                  f'gain >= {LEAST_WORD_GAIN:g}',
                  float((written - plain).mean()) >= LEAST_WORD_GAIN)]
 
@@ -152,7 +148,7 @@ def _forgetting(scores: Scores) -> list[Row]:
         within = float(lost.mean()) <= KEPT_WITHIN
         keeps = strategy != 'full'
         rows.append(_row(6, f'held-out AP lost by strategy {strategy}, of {before:.1f}',
-                         _spread(lost), f'{"<=" if keeps else ">"} {KEPT_WITHIN:g}',
+                         spread(lost), f'{"<=" if keeps else ">"} {KEPT_WITHIN:g}',
                          within == keeps))
     return rows
 
@@ -176,14 +172,14 @@ def score_rows(results: Results) -> list[Row]:
         points = {part: [100 * seed['scores'][part]['AP'] for seed in unit['seeds']]
                   for part in unit['zero_shot']}
         row = {'unit': name, 'zero-shot AP': round(100 * unit['zero_shot']['test']['AP'], 1),
-               'AP': _spread(np.array(points['test'])),
-               'AP50': _spread(np.array([100 * s['scores']['test']['AP50']
-                                         for s in unit['seeds']])),
+               'AP': spread(np.array(points['test'])),
+               'AP50': spread(np.array([100 * s['scores']['test']['AP50']
+                                        for s in unit['seeds']])),
                'trained parameters': unit['trained_parameters'],
                'file kB': round(unit['task_bytes'] / 1000, 1),
                'minutes a seed': round(float(np.mean([s['minutes'] for s in unit['seeds']])), 1)}
         if 'held_out' in points:
-            row['held-out AP'] = _spread(np.array(points['held_out']))
+            row['held-out AP'] = spread(np.array(points['held_out']))
         rows.append(row)
     return rows
 

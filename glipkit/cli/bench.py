@@ -11,7 +11,8 @@ from typing import Any
 from glipkit.cli.main import Parser
 
 # Of a parsed command line, what is no option or says where something is kept.
-OWN_VALUES = {'command', 'benchmark', 'benchmark_name', 'run', 'parser', 'out', 'peer_env'}
+OWN_VALUES = {'command', 'benchmark', 'benchmark_name', 'run', 'parser', 'out', 'peer_env',
+              'stamps'}
 
 # Name on the command line -> module of glipkit.benchmarks and what it does, so that
 # `glipkit bench --help` need not import any of them.
@@ -23,6 +24,8 @@ BENCHMARKS = {
     'pseudo-labels': ('pseudo_labels',
                       'precision of pseudo-labels, and throughput against single predictions'),
     'transfer': ('transfer', 'what tuning brings: seven comparisons of the paper, in hours'),
+    'self-training': ('self_training', 'what captions without boxes teach: teacher, student, and '
+                                       'gold alone, in hours'),
 }
 
 # What `glipkit bench all` runs: name of the result -> command line.
