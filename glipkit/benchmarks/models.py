@@ -48,6 +48,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, image: str, batch: int)
     parser.add_argument('--warmup', type=int, default=1,
                         help='calls before, beside the one that counts operations '
                              '(default: %(default)s)')
+    parser.add_argument('--no-count', dest='count', action='store_false',
+                        help='leave that one out, where a call takes minutes')
     parser.add_argument('--seed', type=int, default=0,
                         help='of weights and images (default: %(default)s)')
 
@@ -65,7 +67,7 @@ def workload(args: argparse.Namespace, classes: tuple[str, ...]) -> Workload:
         if value < 1:
             raise UserError(f'{name} of at least 1', str(value), 'pass a larger number')
     return Workload(args.config, read_size(args.image), classes, args.batch, args.dtype,
-                    args.device, args.compile, threads, args.seed)
+                    args.device, args.compile, threads, args.seed, args.count)
 
 
 def compare(task: str, work: Workload, args: argparse.Namespace) -> dict[str, Any]:
@@ -135,8 +137,11 @@ def row(name: str, one: Measured, limit: float, ours: Measured) -> dict[str, Any
         ours: What was measured of ours, for the ratios.
     """
     low, high = ratio_range(one.timing, ours.timing)
-    rate = one.facts['flops'] / one.timing.median
-    fixed = one.facts.get('fixed_bytes')
+    flops, fixed = one.facts.get('flops'), one.facts.get('fixed_bytes')
+    counted = {} if flops is None else {
+        'GFLOP': round(flops / 1e9, 1),
+        'GFLOP/s': round(flops / one.timing.median / 1e9, 1),
+        '% of limit': round(100 * flops / one.timing.median / limit, 1)}
     return {
         'candidate': name,
         'median s': round(one.timing.median, 4),
@@ -146,9 +151,7 @@ def row(name: str, one: Measured, limit: float, ours: Measured) -> dict[str, Any
         'peak GiB': round(one.peak_bytes / GIB, 2),
         'before GiB': round(one.idle_bytes / GIB, 2),
         **({} if fixed is None else {'fixed GiB': round(fixed / GIB, 2)}),
-        'GFLOP': round(one.facts['flops'] / 1e9, 1),
-        'GFLOP/s': round(rate / 1e9, 1),
-        '% of limit': round(100 * rate / limit, 1),
+        **counted,
     }
 
 

@@ -37,7 +37,6 @@ EXAMPLES = '''examples:
 The first needs hours; the same command goes on where an earlier one was stopped. Other seeds of
 the same --out may be worked at by another process at the same time.
 '''
-DEFAULT_PAIRS = 1500
 #: A schedule has a warm-up and a decay.
 LEAST_ITERS = 2
 NOTES = (
@@ -69,8 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="iterations of the teacher (default: its config's)")
     parser.add_argument('--student-iters', type=int, metavar='N',
                         help='more iterations of student and gold-only (default: half as many)')
-    parser.add_argument('--pairs', type=int, default=DEFAULT_PAIRS, metavar='N',
-                        help='captioned pictures to label (default: %(default)s)')
+    parser.add_argument('--pairs', type=int, metavar='N',
+                        help="captioned pictures to label (default: the world's own)")
     parser.add_argument('--pictures', type=int, nargs=2, metavar=('GOLD', 'VAL'),
                         help="to train on, and to score on (default: the world's own)")
     parser.add_argument('--device', default='cpu', help='of labelling (default: %(default)s)')
@@ -108,8 +107,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def _check(args: argparse.Namespace) -> None:
     if args.out is None:
         raise UserError('a folder to keep the units in', 'none', 'pass --out DIR')
-    numbers = [args.pairs, *(args.pictures or ())]
-    if min(numbers) <= 0:
+    numbers = [n for n in (args.pairs, *(args.pictures or ())) if n is not None]
+    if numbers and min(numbers) <= 0:
         raise UserError('positive numbers', repr(min(numbers)), 'pass larger ones')
     iters = [n for n in (args.teacher_iters, args.student_iters) if n is not None]
     if iters and min(iters) < LEAST_ITERS:
@@ -128,8 +127,9 @@ def make_setup(args: argparse.Namespace) -> Setup:
     gold, val = args.pictures or (world.DEFAULT_TRAIN_DET, world.DEFAULT_VAL)
     student = args.student_iters or max(LEAST_ITERS, teacher // 2)
     return Setup(folder=args.out.resolve() / 'self-training', world=args.world,
-                 gold_pictures=gold, pairs=args.pairs, val_pictures=val, teacher_iters=teacher,
-                 student_iters=student, device=args.device)
+                 gold_pictures=gold, pairs=args.pairs or world.DEFAULT_TRAIN_GRD,
+                 val_pictures=val, teacher_iters=teacher, student_iters=student,
+                 device=args.device)
 
 
 def _setting(setup: Setup, seeds: list[int]) -> dict[str, Any]:

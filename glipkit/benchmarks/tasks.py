@@ -34,19 +34,19 @@ class Candidate(Protocol):
 
 
 class Task:
-    """A function of a candidate under the workload's precision, whose operations are counted.
+    """A function of a candidate under the workload's precision, whose operations may be counted.
 
     The counted call comes before compilation and is the candidate's first one.
     """
 
     def __init__(self, candidate: Candidate, work: Workload, step: Callable[[], Any]) -> None:
         self.candidate, self._work, self._step = candidate, work, step
-        flops = count_flops(self)
+        flops = {'flops': count_flops(self)} if work.count else {}
         if work.compile:
             for module in candidate.compilable:
                 module.compile()
         parameters = sum(p.numel() for p in candidate.model.parameters())
-        self.facts = {'flops': flops, 'parameters': parameters, **candidate.facts}
+        self.facts = {**flops, 'parameters': parameters, **candidate.facts}
 
     def __call__(self) -> None:
         self._step()

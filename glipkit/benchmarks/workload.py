@@ -42,6 +42,7 @@ class Workload:
         compile: Whether modules go through torch.compile.
         threads: Of torch in each process.
         seed: Of weights and images.
+        count: Whether a call before the timed ones counts operations.
     """
     config: str
     image: tuple[int, int]
@@ -52,6 +53,7 @@ class Workload:
     compile: bool = False
     threads: int = 1
     seed: int = 0
+    count: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; ``Workload.from_dict`` reads it."""

@@ -41,7 +41,9 @@ SUITE = {
         'predict --config glip-t-a --peer mmdet --prompt coco80 --rounds 3 --warmup 0',
     'predict-glip-t-c-coco80-hf':
         'predict --config glip-t-c --peer hf-mm-grounding-dino --prompt coco80',
-    'predict-glip-t-c-lvis1203': 'predict --config glip-t-c --prompt lvis1203 --rounds 3',
+    'predict-glip-t-c-lvis1203-mmdet':
+        'predict --config glip-t-c --peer mmdet --prompt lvis1203 --rounds 1 --warmup 0 '
+        '--no-count',
     'train-step-glip-t-c-mmdet': 'train-step --config glip-t-c --peer mmdet --rounds 3 --warmup 0',
     'train-step-glip-t-c-hf':
         'train-step --config glip-t-c --peer hf-mm-grounding-dino --rounds 3',

@@ -38,8 +38,8 @@ def test_defaults_follow_from_the_world(tmp_path):
     shapes, stamps = (self_training.make_setup(arguments(tmp_path, '--world', world))
                       for world in ('shapes', 'stamps'))
     assert (shapes.teacher_iters, shapes.student_iters) == (1300, 650)
-    assert (shapes.gold_pictures, shapes.pairs, shapes.val_pictures) == (4000, 1500, 200)
-    assert (stamps.gold_pictures, stamps.pairs, stamps.val_pictures) == (1200, 1500, 200)
+    assert (shapes.gold_pictures, shapes.pairs, shapes.val_pictures) == (4000, 4000, 200)
+    assert (stamps.gold_pictures, stamps.pairs, stamps.val_pictures) == (1200, 1200, 200)
     setup = self_training.make_setup(arguments(tmp_path, '--teacher-iters', '31'))
     assert setup.student_iters == 15
 
