@@ -189,7 +189,7 @@ def given(args: argparse.Namespace) -> list[str]:
     for name, value in vars(args).items():
         if name in OWN_VALUES or value == args.parser.get_default(name):
             continue
-        words.append(f"--{name.replace('_', '-')}")
-        if value is not True:
+        words.append(f"--{'no-' if value is False else ''}{name.replace('_', '-')}")
+        if not isinstance(value, bool):
             words += [str(item) for item in (value if isinstance(value, list) else [value])]
     return words

@@ -96,6 +96,13 @@ def test_the_suite_can_be_parsed_and_compares_with_every_peer():
     assert peers >= set(PEERS)
 
 
+def test_without_a_counted_call_there_is_no_count(in_one_process, config, capsys):
+    words = ['predict', '--prompt', 'three', '--config', config, *SMALL, '--no-count']
+    assert main(['bench', *words]) == 0
+    out = capsys.readouterr().out
+    assert '--no-count' in out and '| glipkit |' in out and 'GFLOP' not in out
+
+
 def test_the_command_in_results_is_the_one_given():
     line = ['--config', 'glip-t-a', '--compile', '--rounds', '2', '--classes', 'a, b']
     args = build_parser('bench').parse_args(['bench', 'predict', *line, '--out', 'x',
