@@ -37,6 +37,8 @@ EXAMPLES = '''examples:
 The first needs hours; the same command goes on where an earlier one was stopped. Other seeds of
 the same --out may be worked at by another process at the same time.
 '''
+#: Below that of ``glipkit pseudo-label``: so short a training leaves a teacher unsure.
+DEFAULT_THRESHOLD = .4
 #: A schedule has a warm-up and a decay.
 LEAST_ITERS = 2
 NOTES = (
@@ -72,6 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="captioned pictures to label (default: the world's own)")
     parser.add_argument('--pictures', type=int, nargs=2, metavar=('GOLD', 'VAL'),
                         help="to train on, and to score on (default: the world's own)")
+    parser.add_argument('--threshold', type=float, default=DEFAULT_THRESHOLD, metavar='SCORE',
+                        help="above which the teacher's boxes are labels (default: %(default)s)")
     parser.add_argument('--device', default='cpu', help='of labelling (default: %(default)s)')
 
 
@@ -129,11 +133,11 @@ def make_setup(args: argparse.Namespace) -> Setup:
     return Setup(folder=args.out.resolve() / 'self-training', world=args.world,
                  gold_pictures=gold, pairs=args.pairs or world.DEFAULT_TRAIN_GRD,
                  val_pictures=val, teacher_iters=teacher, student_iters=student,
-                 device=args.device)
+                 threshold=args.threshold, device=args.device)
 
 
 def _setting(setup: Setup, seeds: list[int]) -> dict[str, Any]:
     return {'world': setup.world, 'seeds': ' '.join(map(str, seeds)),
             'iterations': f'{setup.teacher_iters} of the teacher and {setup.student_iters} more',
             'pictures': f'{setup.gold_pictures} gold, {setup.pairs} captioned, '
-                        f'{setup.val_pictures} to score on'}
+                        f'{setup.val_pictures} to score on', 'threshold': setup.threshold}

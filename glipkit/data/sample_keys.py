@@ -29,6 +29,10 @@ TEXT = 'text'
 PHRASES = 'phrases'
 """Captions only. List of P phrases, each a list of half-open character spans (start, end)."""
 
+UNGROUNDED = 'ungrounded'
+"""Captions only, optional. Spans (start, end) of phrases without boxes that may well be in the
+image: no loss counts their tokens as absent."""
+
 CAPTION_PROMPT = 'caption_prompt'
 """Class lists only, optional. Hand-written prompts: name -> dict(prefix=, name=, suffix=)."""
 

@@ -27,6 +27,7 @@ from glipkit.data.formats.caption_shards import CaptionShards
 from glipkit.data.formats.captioned import CaptionedShard, open_captioned
 from glipkit.errors import UserError
 from glipkit.testing import shapes
+from glipkit.text.phrases import extract_phrases
 
 TEACHER = Teacher('glip-mini', str(shipped_weights('glip-mini')))
 PAIRS = 12
@@ -180,6 +181,10 @@ def test_hostile_captions(predictor, tmp_path):
         for region in record['grounding']['regions']:
             (begin, end), = region['tokens_positive']
             assert captions[row][begin:end] == region['phrase']
+        grounded = {tuple(region['tokens_positive'][0]) for region in record['grounding']['regions']}
+        left = {tuple(span) for span in record['grounding']['ungrounded']}
+        assert not grounded & left
+        assert grounded | left <= set(extract_phrases(captions[row], picture_words=False))
     lost = found.counts['empty captions'] + found.counts['captions without a phrase']
     assert lost + len(found.lines) + found.counts['captions without a box'] == len(captions)
 

@@ -79,13 +79,13 @@ def test_configs_differ_from_the_mixed_model_in_data_alone(world):
     assert pseudo.type == 'CaptionShards' and pseudo.data_root == mixed.data_root
     # The benchmark's option names the shards, whatever else the list holds.
     moved = load_config(f'configs/glip/glip-mini_{world}_student.py',
-                        {self_training_units.PSEUDO_OPTION: '/shards'})
+                        {f'{self_training_units.PSEUDO_OPTION}.ann_file': '/shards'})
     assert moved.train_dataloader.dataset.datasets[1] == {**pseudo, 'ann_file': '/shards'}
 
 
 def test_stamps_of_a_world_stay_the_same(tmp_path):
     toys = draw_toy_stamps(tmp_path / 'toys')
-    setup = Setup(tmp_path / 'run', 'stamps', 2, 2, 2, 1, 1)
+    setup = Setup(tmp_path / 'run', 'stamps', 2, 2, 2, 1, 1, .4)
     make_world(setup, toys)
     before = (setup.data / 'manifest.json').stat().st_mtime_ns
     make_world(setup, toys)

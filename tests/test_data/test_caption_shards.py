@@ -91,10 +91,26 @@ def test_scores_choose_boxes_and_phrases(build, tmp_path):
     assert read(score_thr=0.6) == ([[(2, 5)]], [(0, 0)])
     assert read(score_thr=None) == ([[(2, 5)], [(12, 19)], [(12, 15)]], [
         (1, 0), (1, 1), (0, 0), (1, 0), (2, 0), (0, 2), (1, 2)])
+    # Whose boxes are all too uncertain is not absent; 'red' is a part of a phrase that has a box.
+    assert build('a.jsonl', score_thr=0.6).get_data_info(0)['ungrounded'] == [(12, 15), (12, 19)]
+    assert 'ungrounded' not in build('a.jsonl').get_data_info(0)
     with pytest.raises(UserError, match='at least one image'):
         build('a.jsonl', score_thr=0.9)
     assert len(build('a.jsonl', score_thr=0.9, min_boxes=0)) == 1
     assert len(build('a.jsonl', score_thr=0.9, test_mode=True)) == 1
+
+
+def test_phrases_that_the_teacher_did_not_find(build, tmp_path):
+    record = line(region(0.9, CUP), filename='x.png')
+    record['grounding']['ungrounded'] = [[2, 5], [12, 19]]
+    (tmp_path / 'a.jsonl').write_text(json.dumps(record))
+    assert build('a.jsonl').get_data_info(0)['ungrounded'] == [(2, 5)]
+    packed = build('a.jsonl', packing=dict(none_prob=0.0)).draw_sample(0)
+    assert [packed['text'][b:e] for b, e in packed['ungrounded']] == ['man']
+    record['grounding']['ungrounded'] = [[2, 500]]
+    (tmp_path / 'a.jsonl').write_text(json.dumps(record))
+    with pytest.raises(UserError, match='within'):
+        build('a.jsonl')
 
 
 def test_the_manifest_tells_which_shards(build, shards):

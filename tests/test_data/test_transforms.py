@@ -215,6 +215,14 @@ def test_swapped_spans():
                      [swapped], ['right', 'a fish']]
 
 
+def test_swapped_spans_of_phrases_without_a_box():
+    results = dict(text='a left dog and a cat', phrases=[[(2, 10)]], ungrounded=[(15, 20)],
+                   flip=True, flip_direction='horizontal')
+    swapped = SwapLeftRight().transform(results)
+    assert [swapped['text'][b:e] for b, e in swapped['ungrounded']] == ['a cat']
+    assert [swapped['text'][b:e] for b, e in swapped['phrases'][0]] == ['right dog']
+
+
 def test_spans_that_cut_a_swapped_word_are_widened():
     swapped, [[first], [second], [third]] = swap_words('right dog', [[(0, 2)], [(4, 5)], [(2, 9)]])
     assert (swapped[slice(*first)], swapped[slice(*second)]) == ('left', 'left')

@@ -127,6 +127,26 @@ def test_losses_of_a_mixed_batch_with_an_empty_image(model):
     assert missing == []
 
 
+def test_phrases_that_may_be_there_are_in_no_loss(model):
+    image, masks = torch.randn(1, 3, 64, 64), []
+    caption = 'a red dog and a blue house'
+    handle = model.bbox_head.loss_cls.register_forward_hook(
+        lambda module, arguments, output: masks.append(arguments[2]))
+    model.train()
+    losses = []
+    for ungrounded in ([], [(14, 26)]):
+        one = training_sample(caption, [[5, 5, 40, 40]], tokens_positive=[[(2, 9)]])
+        one.set_metainfo(dict(ungrounded=ungrounded))
+        torch.manual_seed(0)
+        losses.append(model(image, [one], mode='loss')['loss_cls'])
+    model.eval()
+    handle.remove()
+    # [CLS] a red dog and a blue house [SEP]
+    assert masks[0].sum() == 9
+    assert (masks[0] & ~masks[1]).nonzero()[:, 1].tolist() == [5, 6, 7]
+    assert 0 < losses[1] < losses[0]
+
+
 def test_a_training_class_list_is_never_cut(model):
     names = tuple(f'thing {i}' for i in range(200))
     with pytest.raises(UserError, match='SampleClassPrompt'):

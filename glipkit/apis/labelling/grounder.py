@@ -165,7 +165,8 @@ class CaptionGrounder:
             labels.counts['captions without a box'] += 1
             return
         regions = []
-        for label in sorted(set(found.labels[chosen].tolist())):
+        grounded = set(found.labels[chosen].tolist())
+        for label in sorted(grounded):
             members = chosen[found.labels[chosen] == label]
             begin, end = query.spans[label]
             regions.append(dict(
@@ -174,9 +175,11 @@ class CaptionGrounder:
         height, width = found.size
         labels.counts.update({'labelled captions': 1, 'grounded phrases': len(regions),
                               'boxes': len(chosen)})
+        ungrounded = [list(span) for label, span in enumerate(query.spans)
+                      if label not in grounded]
         labels.lines.append((query.position, dict(
             filename=query.item.filename, height=height, width=width,
-            grounding=dict(caption=query.caption, regions=regions))))
+            grounding=dict(caption=query.caption, regions=regions, ungrounded=ungrounded))))
 
     @staticmethod
     def _lose(labels: Labels, key: str, reason: str, detail: str) -> None:

@@ -52,7 +52,8 @@ class CaptionShards(RecordDataset):
 
     Args:
         ann_file: Folder of the shards, its manifest, or a single shard.
-        score_thr: Boxes must score more than this; phrases left without box are no phrases then.
+        score_thr: Boxes must score more than this. Tokens of phrases left without box, and of
+            the ``ungrounded`` spans of a line, are neither positive nor negative in training.
             None takes boxes as they are, and needs no scores.
         min_boxes: Samples with fewer are left out in training.
         packing: Arguments of `CaptionPacker`: in training, captions of other samples are added as
@@ -105,9 +106,10 @@ class CaptionShards(RecordDataset):
         sample = super().draw_sample(idx)
         if sample is None or self.test_mode or self._packer is None:
             return sample
-        sample[keys.TEXT], sample[keys.PHRASES] = self._packer(
-            sample[keys.TEXT], sample[keys.PHRASES], self._draw_caption, np.random)
-        return sample
+        sample[keys.TEXT], (*phrases, ungrounded) = self._packer(
+            sample[keys.TEXT], [*sample[keys.PHRASES], sample.get(keys.UNGROUNDED, [])],
+            self._draw_caption, np.random)
+        return sample | {keys.PHRASES: phrases, keys.UNGROUNDED: ungrounded}
 
     def _draw_caption(self) -> str | None:
         """Caption of a random sample; None, after a warning, where its record is damaged."""

@@ -53,8 +53,11 @@ def parse_grounding(record: Mapping, what: str, clip: tuple, where: str, dropped
                     score_thr: float | None = None) -> dict:
     """Text, phrases and instances of the object 'grounding' of a line.
 
+    Phrases without a box that may be in the image all the same (``ungrounded``, or with low scores
+    alone) are kept apart, so that training does not take their words as absent.
+
     Args:
-        record: ``caption`` and ``regions``.
+        record: ``caption`` and ``regions``, optionally ``ungrounded`` with spans.
         what: Kind of the file, for errors.
         clip: (width, height) of the image, None where unknown.
         where: File and line, for errors.
@@ -68,6 +71,7 @@ def parse_grounding(record: Mapping, what: str, clip: tuple, where: str, dropped
     caption = record.get('caption')
     if not isinstance(caption, str):
         raise UserError(f'{what}: a caption', f'{where}: {caption!r}', 'add the caption')
+    ungrounded = list(checked_spans(caption, record.get('ungrounded', []), where))
     regions = []
     for region in objects(record, 'regions', what, where):
         spans = _spans(caption, region, what, where)
@@ -77,10 +81,14 @@ def parse_grounding(record: Mapping, what: str, clip: tuple, where: str, dropped
             kept = [box for box, score in zip(boxes, scores) if score > score_thr]
             dropped[f'boxes with scores up to {score_thr}'] += len(boxes) - len(kept)
             if boxes and not kept:
+                ungrounded += spans
                 continue
             boxes = kept
         regions.append((spans, boxes))
-    return group_regions(caption, regions, clip, dropped)
+    sample = group_regions(caption, regions, clip, dropped)
+    found = [span for spans in sample[keys.PHRASES] for span in spans]
+    left = sorted({(a, b) for a, b in ungrounded if not any(a < d and c < b for c, d in found)})
+    return sample | ({keys.UNGROUNDED: left} if left else {})
 
 
 def objects(parent: Mapping, key: str, what: str, where: str) -> list[dict]:

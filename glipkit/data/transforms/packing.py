@@ -14,7 +14,7 @@ from torch import Tensor
 
 from glipkit.registry import TRANSFORMS
 
-META_KEYS = ('text', 'phrases', 'caption_prompt', 'img_id', 'img_path', 'ori_shape', 'img_shape',
+META_KEYS = ('text', 'phrases', 'ungrounded', 'caption_prompt', 'img_id', 'img_path', 'ori_shape', 'img_shape',
              'scale_factor', 'flip', 'flip_direction')
 
 

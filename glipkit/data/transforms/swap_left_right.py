@@ -56,15 +56,17 @@ class SwapLeftRight(BaseTransform):
 
     The official code mirrors images and leaves captions as they are; without this transform a
     pipeline does the same. It goes after the flip. Class names are not touched. Changes ``text``
-    and ``phrases``.
+    and ``phrases``, and ``ungrounded`` where there is one.
     """
 
     def transform(self, results: dict) -> dict:
         """Acts on captions of images with ``flip`` and a horizontal ``flip_direction``."""
         mirrored = results.get('flip') and results['flip_direction'] in ('horizontal', 'diagonal')
         if mirrored and isinstance(results['text'], str):
-            results['text'], results['phrases'] = swap_words(
-                results['text'], results.get('phrases', []))
+            results['text'], (*results['phrases'], ungrounded) = swap_words(
+                results['text'], [*results.get('phrases', []), results.get('ungrounded', [])])
+            if 'ungrounded' in results:
+                results['ungrounded'] = ungrounded
         return results
 
 

@@ -105,7 +105,8 @@ class GLIP(BaseDetector):
             batch_inputs: (B, 3, H, W) normalised images.
             batch_data_samples: Samples with ``text`` and ``gt_instances.bboxes`` (G, 4); for a
                 class list ``.labels`` (G,), for a caption ``.tokens_positive`` (there or on the
-                sample): per box a list of character spans. G may be 0.
+                sample): per box a list of character spans. G may be 0. Tokens of the spans in
+                a caption's ``ungrounded`` (a metainfo field) are in no loss.
         """
         prompts = [self._training_prompt(sample) for sample in batch_data_samples]
         tokens = self.tokenizer([p.caption for p in prompts], self.max_tokens, truncate=True)
@@ -116,7 +117,10 @@ class GLIP(BaseDetector):
         ]
         text = self.encode_text(tokens)
         outputs = self.bbox_head(self.extract_feat(batch_inputs), text)
-        return self.bbox_head.loss(outputs, text.mask, boxes, box_tokens)
+        known = text.mask & ~torch.stack([
+            self._token_map(tokens, i, [sample.get('ungrounded', [])])[0]
+            for i, sample in enumerate(batch_data_samples)])
+        return self.bbox_head.loss(outputs, known, boxes, box_tokens)
 
     @torch.no_grad()
     def predict(self,

@@ -142,7 +142,7 @@ class GLIPHead(nn.Module):
 
         Args:
             outputs: Raw outputs.
-            text_mask: (B, T), True at real tokens.
+            text_mask: (B, T), True at tokens that count, positive or negative.
             boxes: Per image (G, 4) xyxy inclusive pixels; G may be 0.
             box_tokens: Per image (G, T) bool, the tokens of each box.
 
