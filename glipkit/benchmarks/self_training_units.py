@@ -26,8 +26,6 @@ WORLDS = {'shapes': shapes, 'stamps': stamps}
 #: Model -> its part of a config's name. Gold-only trains on what the teacher trained on.
 MODELS = {'teacher': 'teacher', 'gold-only': 'teacher', 'student': 'student'}
 PSEUDO = 'pseudo'
-#: Of further training: at the rate of the teacher's, 1e-3, gold alone costs it 4 points of AP50.
-FURTHER_RATE = 3e-4
 #: For the first estimate: seconds of one thread of a Xeon to label a pair.
 LABEL_SECONDS = .1
 #: Where the student's config has the pseudo-labels.
@@ -146,7 +144,6 @@ def train_and_score(model: str, setup: Setup, seed: int) -> None:
     options: dict[str, Any] = {'randomness.seed': seed}
     if model != 'teacher':
         options['load_from'] = str(setup.weights('teacher', seed))
-        options['optim_wrapper.optimizer.lr'] = FURTHER_RATE
     if model == 'student':
         _check_labels(setup, seed)
         options[f'{PSEUDO_OPTION}.ann_file'] = str(setup.shards(seed))

@@ -37,11 +37,11 @@ def arguments(out, *words: str) -> argparse.Namespace:
 def test_defaults_follow_from_the_world(tmp_path):
     shapes, stamps = (self_training.make_setup(arguments(tmp_path, '--world', world))
                       for world in ('shapes', 'stamps'))
-    assert (shapes.teacher_iters, shapes.student_iters) == (1300, 650)
+    assert (shapes.teacher_iters, shapes.student_iters) == (1300, 1300)
     assert (shapes.gold_pictures, shapes.pairs, shapes.val_pictures) == (4000, 4000, 200)
     assert (stamps.gold_pictures, stamps.pairs, stamps.val_pictures) == (1200, 1200, 200)
     setup = self_training.make_setup(arguments(tmp_path, '--teacher-iters', '31'))
-    assert setup.student_iters == 15
+    assert setup.student_iters == 31
 
 
 def test_seeds_and_places_are_no_settings(tmp_path):
@@ -198,7 +198,7 @@ def test_each_seed_has_four_units_in_order(tmp_path):
     assert [job.name for job in jobs] == [
         f'{unit}-{seed}' for seed in (2, 0)
         for unit in ('teacher', 'pseudo', 'student', 'gold-only')]
-    assert jobs[0].seconds > jobs[2].seconds == jobs[3].seconds > 0
+    assert jobs[0].seconds == jobs[2].seconds == jobs[3].seconds > 0
 
 
 def test_a_whole_run_and_its_resume(tmp_path):
@@ -250,4 +250,4 @@ def _check_models(folder):
     shards, = [data.ann_file for data in configs['student'].train_dataloader.dataset.datasets
                if data.type == 'CaptionShards']
     manifest = json.loads((folder.parent / 'pseudo/5/manifest.json').read_text())
-    assert shards == str(folder.parent / 'pseudo/5') and manifest['settings']['score'] == .5
+    assert shards == str(folder.parent / 'pseudo/5') and manifest['settings']['score'] == .4
