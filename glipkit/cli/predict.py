@@ -143,8 +143,7 @@ def _check_out(args: argparse.Namespace) -> Path | None:
 
 def _save(found: list[Detections], out: Path, args: argparse.Namespace) -> None:
     from glipkit.apis.detections import ROW_KEYS
-    from glipkit.files import make_folder, write_text
-    from glipkit.files import atomic
+    from glipkit.files import atomic, make_folder, write_text
     make_folder(out)
     if args.json:
         content = json.dumps([_as_json(one) for one in found], indent=1, ensure_ascii=False)
