@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--teacher-iters', type=int, metavar='N',
                         help="iterations of the teacher (default: its config's)")
     parser.add_argument('--student-iters', type=int, metavar='N',
-                        help='more iterations of student and gold-only (default: as many)')
+                        help='more iterations of student and gold-only (default: half as many)')
     parser.add_argument('--pairs', type=int, metavar='N',
                         help="captioned pictures to label (default: the world's own)")
     parser.add_argument('--pictures', type=int, nargs=2, metavar=('GOLD', 'VAL'),
@@ -129,7 +129,7 @@ def make_setup(args: argparse.Namespace) -> Setup:
     teacher = args.teacher_iters or usual_iters(args.world)
     world = WORLDS[args.world]
     gold, val = args.pictures or (world.DEFAULT_TRAIN_DET, world.DEFAULT_VAL)
-    student = args.student_iters or teacher
+    student = args.student_iters or max(teacher // 2, LEAST_ITERS)
     return Setup(folder=args.out.resolve() / 'self-training', world=args.world,
                  gold_pictures=gold, pairs=args.pairs or world.DEFAULT_TRAIN_GRD,
                  val_pictures=val, teacher_iters=teacher, student_iters=student,

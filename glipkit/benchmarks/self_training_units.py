@@ -23,8 +23,8 @@ from glipkit.testing.stamp_source import digest, find_stamps_dir, list_stamps
 from glipkit.testing.world_files import read_manifest
 
 WORLDS = {'shapes': shapes, 'stamps': stamps}
-#: Model -> its part of a config's name. Gold-only trains on what the teacher trained on.
-MODELS = {'teacher': 'teacher', 'gold-only': 'teacher', 'student': 'student'}
+#: Model -> its part of a config's name.
+MODELS = {'teacher': 'teacher', 'gold-only': 'continued', 'student': 'student'}
 PSEUDO = 'pseudo'
 #: For the first estimate: seconds of one thread of a Xeon to label a pair.
 LABEL_SECONDS = .1

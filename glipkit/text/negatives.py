@@ -12,8 +12,8 @@ BACKGROUND = '__background__'
 
 def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Sequence[int],
                    rng: np.random.Generator, num_negatives: int = 85, full_prob: float = 0.5,
-                   max_tokens: int = 254,
-                   candidates: Collection[int] | None = None) -> list[int]:
+                   max_tokens: int = 254, candidates: Collection[int] | None = None,
+                   leave_out_prob: float = 0.) -> list[int]:
     """Draws the classes of one training prompt: those in the image, and some that are not.
 
     GLIP paper appendix C.1 and the official detection-to-grounding sampler, with these
@@ -37,10 +37,15 @@ def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Se
         max_tokens: Budget of the summed lengths: 256 less [CLS] and [SEP].
         candidates: The labels that may be negatives; None: every one. Positives among them stay
             positives.
+        leave_out_prob: Probability with which each class of the image is left out, neither
+            positive nor negative; 0 is the official sampler. None is left out where no negative
+            could take its place. A long list of classes is asked for in many prompts, most of
+            which name nothing that the image shows; a model that has never met such a prompt
+            finds something all the same.
 
     Returns:
-        Labels in random order. A positive label is absent only where the budget did not allow
-        it; its boxes must then be dropped.
+        Labels in random order. A positive label is absent where chance or the budget left it
+        out; its boxes must then be dropped.
 
     Raises:
         UserError: A positive label outside ``names``, lengths of another number, or a vocabulary
@@ -49,6 +54,12 @@ def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Se
     positives = sorted(set(map(int, positives)))
     _check(positives, names, lengths)
     _check(sorted(candidates or ()), names, lengths)
+    taken = set(positives)
+    allowed = range(len(names)) if candidates is None else sorted(set(map(int, candidates)))
+    pool = [i for i in allowed if i not in taken and names[i] != BACKGROUND]
+    most = min(num_negatives, len(pool))
+    if leave_out_prob and most:
+        positives = [label for label in positives if rng.random() >= leave_out_prob]
     kept: list[int] = []
     left = max_tokens
     for label in rng.permutation(positives).astype(int).tolist():
@@ -56,10 +67,6 @@ def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Se
             kept.append(label)
             left -= lengths[label]
 
-    taken = set(positives)
-    allowed = range(len(names)) if candidates is None else sorted(set(map(int, candidates)))
-    pool = [i for i in allowed if i not in taken and names[i] != BACKGROUND]
-    most = min(num_negatives, len(pool))
     if most:
         wanted = most if rng.random() < full_prob else int(rng.integers(1, most + 1))
         for label in rng.permutation(pool)[:wanted].tolist():

@@ -120,6 +120,29 @@ def test_an_image_without_boxes_gets_negatives():
     assert results['gt_bboxes_labels'].shape == (0, )
 
 
+def test_boxes_of_classes_that_are_left_out_go():
+    boxes = [[1, 1, 9, 9], [2, 2, 9, 9], [3, 3, 9, 9]]
+    corner, met = {'red dog': 1, 'cow': 2}, set()
+    for seed in range(30):
+        np.random.seed(seed)
+        results = SampleClassPrompt(num_negatives=2, leave_out_prob=.5)(
+            sample(boxes, [0, 3, 0], text=NAMES))
+        names = [results['text'][i] for i in results['gt_bboxes_labels']]
+        asked = {'red dog', 'cow'} & set(results['text'])
+        assert set(names) == asked and names.count('red dog') in (0, 2)
+        assert {corner[n] for n in names} <= set(results['gt_bboxes'].tensor[:, 0].tolist())
+        assert len(results['gt_bboxes']) == len(results['gt_ignore_flags']) == len(names)
+        met.add(frozenset(asked))
+    assert met == {frozenset(), frozenset({'red dog'}), frozenset({'cow'}),
+                   frozenset({'red dog', 'cow'})}
+
+
+@pytest.mark.parametrize('probability', [-.1, 1.5, float('nan')])
+def test_a_probability_that_is_none(probability):
+    with pytest.raises(UserError, match='leave_out_prob'):
+        SampleClassPrompt(leave_out_prob=probability)
+
+
 def test_captions_pass():
     results = sample([[1, 1, 9, 9]], [0], text='a dog', phrases=[[(2, 5)]])
     state = np.random.get_state()[1].copy()

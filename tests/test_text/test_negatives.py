@@ -85,3 +85,26 @@ def test_same_state_same_prompt():
 def test_bad_input(positives, lengths, max_tokens):
     with pytest.raises(UserError):
         sample_classes(positives, ['a', 'b', 'c'], lengths, rng(), max_tokens=max_tokens)
+
+
+def test_classes_of_the_image_may_be_left_out():
+    draws = [sample_classes([1, 2], NAMES[:20], [1] * 20, rng(seed), 5, leave_out_prob=.3)
+             for seed in range(2000)]
+    there = np.array([[label in labels for label in (1, 2)] for labels in draws])
+    assert there.mean(0) == pytest.approx([.7, .7], abs=.04)
+    # each by itself
+    assert (~there).all(1).mean() == pytest.approx(.09, abs=.03)
+    assert all(labels and len(set(labels)) == len(labels) for labels in draws)
+    # what was left out is no negative, and makes no room for more of them
+    assert all(len(labels) - kept <= 5 for labels, kept in zip(draws, there.sum(1)))
+    never = sample_classes([1, 2], NAMES[:4], [1] * 4, rng(), 5, 1., leave_out_prob=1.)
+    assert sorted(never) == [0, 3]
+
+
+def test_nothing_is_left_out_where_nothing_could_be_asked_instead():
+    everything = sample_classes([0, 1, 2], NAMES[:3], [1] * 3, rng(), leave_out_prob=1.)
+    assert sorted(everything) == [0, 1, 2]
+    without_negatives = sample_classes([0], NAMES, SHORT, rng(), 0, leave_out_prob=1.)
+    assert without_negatives == [0]
+    nothing_absent = sample_classes([0], NAMES, SHORT, rng(), candidates=[], leave_out_prob=1.)
+    assert nothing_absent == [0]

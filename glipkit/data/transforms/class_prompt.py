@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from glipkit.errors import UserError
 from glipkit.registry import TRANSFORMS
 from glipkit.text.negatives import sample_classes
 from glipkit.text.prompts import class_prompt, clean_name
@@ -17,8 +18,8 @@ class SampleClassPrompt(BaseTransform):
     """Replaces all class names by those of the image and some others, in random order.
 
     GLIP paper appendix C.1; the sampling itself is `glipkit.text.negatives.sample_classes`. Labels
-    index the new names; boxes whose class did not fit the token budget are dropped. Captions pass
-    unchanged. Sets ``text``; filters ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_ignore_flags``.
+    index the new names; boxes whose class was left out, by chance or for the token budget, are
+    dropped. Captions pass unchanged. Sets ``text``; filters ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_ignore_flags``.
 
     Where samples carry ``absent_labels`` (federated sets), negatives are drawn from these alone,
     and never from ``not_exhaustive_labels``; a sample with neither boxes nor such negatives is
@@ -28,20 +29,28 @@ class SampleClassPrompt(BaseTransform):
         num_negatives: The most classes that are not in the image.
         full_prob: Probability of asking for all ``num_negatives``; otherwise a uniform number.
         max_tokens: Budget in word pieces, [CLS] and [SEP] not counted.
+        leave_out_prob: Probability with which each class of the image is left out, with its
+            boxes; 0 is the official sampler. For models that are asked for long lists in short
+            prompts.
         separator: Between two class names, as the model joins them.
         tokenizer: Arguments of `BertTokenizer`, as the model's.
 
     Raises:
-        UserError: Class names that cannot stand in a prompt.
+        UserError: Class names that cannot stand in a prompt, or a ``leave_out_prob`` that is no
+            probability.
     """
 
     def __init__(self,
                  num_negatives: int = 85,
                  full_prob: float = 0.5,
                  max_tokens: int = 254,
+                 leave_out_prob: float = 0.,
                  separator: str = '. ',
                  tokenizer: dict[str, Any] | None = None) -> None:
+        if not 0 <= leave_out_prob <= 1:
+            raise UserError('leave_out_prob from 0 to 1', repr(leave_out_prob), 'correct it')
         self.num_negatives, self.full_prob, self.max_tokens = num_negatives, full_prob, max_tokens
+        self.leave_out_prob = leave_out_prob
         self.separator = separator
         self._tokenizer = BertTokenizer(**(tokenizer or {}))
         self._lengths: dict[tuple[str, ...], list[int]] = {}
@@ -59,7 +68,7 @@ class SampleClassPrompt(BaseTransform):
         chosen = sample_classes(
             positives=set(labels.tolist()), names=names, lengths=self._count(names), rng=rng,
             num_negatives=self.num_negatives, full_prob=self.full_prob, max_tokens=self.max_tokens,
-            candidates=candidates)
+            candidates=candidates, leave_out_prob=self.leave_out_prob)
         results['text'] = tuple(names[label] for label in chosen)
         if 'gt_bboxes_labels' in results:
             new_label = np.full(len(names), -1, dtype=np.int64)

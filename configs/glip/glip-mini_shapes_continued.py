@@ -1,0 +1,14 @@
+"""Self-training, to compare: as much more training as the student's, on gold alone.
+
+Prompts leave out half of what pictures show from here on, for most of the prompts that all names
+are split into show nothing. A model with random weights learns too little that way: after 1,300
+iterations AP50 0.05, and 0.45 with whole prompts.
+
+Command: glipkit train configs/glip/glip-mini_shapes_continued.py (after glip-mini_shapes_teacher)
+"""
+_base_ = './glip-mini_shapes_teacher.py'
+
+load_from = 'work_dirs/glip-mini_shapes_teacher/iter_1300.pth'
+train_pipeline = _base_.train_pipeline
+train_pipeline[5].update(leave_out_prob=0.5)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
