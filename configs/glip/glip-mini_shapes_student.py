@@ -11,7 +11,7 @@ pseudo = dict(
     data_root='data/shapes/',
     ann_file='pseudo',
     data_prefix=dict(img='images/train_grd/'),
-    score_thr=0.5,
+    score_thr=0.4,
     packing=dict(num_captions=4, max_tokens=128))
 
 train_dataloader = dict(dataset=dict(datasets=[{{_base_.detection}}, pseudo], weights=[1, 1]))

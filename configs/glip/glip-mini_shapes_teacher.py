@@ -4,7 +4,7 @@ Commands:
     glipkit train configs/glip/glip-mini_shapes_teacher.py
     glipkit pseudo-label data/shapes/annotations/grd_train.jsonl --images data/shapes/images/train_grd \\
         --teacher glip-mini --checkpoint work_dirs/glip-mini_shapes_teacher/iter_1300.pth \\
-        --out data/shapes/pseudo
+        --threshold 0.4 --out data/shapes/pseudo
     glipkit train configs/glip/glip-mini_shapes_student.py
 """
 _base_ = './glip-mini_shapes.py'

@@ -24,7 +24,7 @@ from typing import Any
 from glipkit.benchmarks.self_training_units import (WORLDS, Setup, make_world, plan_jobs,
                                                     usual_iters)
 from glipkit.benchmarks.self_training_verdicts import judge, score_rows
-from glipkit.benchmarks.units import claim, read_results, run_jobs
+from glipkit.benchmarks.units import check_settings, claim, read_results, run_jobs
 from glipkit.errors import UserError
 
 SUMMARY = 'what captions without boxes teach: teacher, student, and gold alone, in hours'
@@ -109,16 +109,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.out is None:
-        raise UserError('a folder to keep the units in', 'none', 'pass --out DIR')
-    numbers = [n for n in (args.pairs, *(args.pictures or ())) if n is not None]
-    if numbers and min(numbers) <= 0:
-        raise UserError('positive numbers', repr(min(numbers)), 'pass larger ones')
+    check_settings(args.out, [args.pairs, *(args.pictures or ())], args.seeds)
     iters = [n for n in (args.teacher_iters, args.student_iters) if n is not None]
     if iters and min(iters) < LEAST_ITERS:
         raise UserError(f'at least {LEAST_ITERS} iterations', repr(min(iters)), 'pass more')
-    if len(set(args.seeds)) != len(args.seeds) or min(args.seeds) < 0:
-        raise UserError('different seeds of at least 0', repr(args.seeds), 'pass e.g. 0 1 2')
     if args.stamps is not None and args.world != 'stamps':
         raise UserError('--stamps with --world stamps', f'--world {args.world}',
                         'leave one of them out')

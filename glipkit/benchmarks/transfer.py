@@ -24,7 +24,6 @@ from glipkit.benchmarks.results import table
 from glipkit.benchmarks.transfer_tasks import plan_tasks
 from glipkit.benchmarks.transfer_units import CLAIMS, MODELS, SHOTS, Setup, Work, plan_units
 from glipkit.benchmarks.transfer_verdicts import judge, plot_shots, score_rows
-from glipkit.errors import UserError
 from glipkit.models.checkpoints import sha256
 from glipkit.testing.shapes import DEFAULT_TRAIN_DET
 
@@ -79,7 +78,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: Impossible numbers, no --out, or one that holds a run of other settings.
     """
-    _check(args)
+    units.check_settings(args.out, [*args.pictures, args.pretrain_pictures, args.pretrain_iters,
+                                    args.max_passes], args.seeds)
     setup = make_setup(args)
     word_tasks = [f'word-{seed}' for seed in setup.seeds]
     claim(setup)
@@ -94,17 +94,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         notes.append(f'AP over {", ".join(map(str, SHOTS))} shots: transfer.png.')
     return {'setting': _setting(setup), 'notes': notes, 'rows': rows, 'scores': scores,
             'units': results}
-
-
-def _check(args: argparse.Namespace) -> None:
-    if args.out is None:
-        raise UserError('a folder to keep the units in', 'none', 'pass --out DIR')
-    numbers = [*args.pictures, args.pretrain_pictures,
-               *(n for n in (args.pretrain_iters, args.max_passes) if n is not None)]
-    if min(numbers) <= 0:
-        raise UserError('positive numbers', repr(min(numbers)), 'pass larger ones')
-    if len(set(args.seeds)) != len(args.seeds) or min(args.seeds) < 0:
-        raise UserError('different seeds of at least 0', repr(args.seeds), 'pass e.g. 3 30 300')
 
 
 def make_setup(args: argparse.Namespace) -> Setup:

@@ -9,7 +9,7 @@ import fcntl
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +60,27 @@ def run_jobs(jobs: Sequence[Job]) -> None:
 def read_results(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """What units wrote, by their names."""
     return {name: json.loads(path.read_text(encoding='utf-8')) for name, path in paths.items()}
+
+
+def check_settings(out: Path | None, numbers: Iterable[int | None], seeds: Sequence[int]) -> None:
+    """Refuses what no run can be made with, before anything is written.
+
+    Args:
+        out: The folder that was asked for.
+        numbers: What has to be positive; None is a default.
+        seeds: Of the run.
+
+    Raises:
+        UserError: No folder, a number that is not positive, a seed below 0 or twice.
+    """
+    if out is None:
+        raise UserError('a folder to keep the units in', 'none', 'pass --out DIR')
+    given = [number for number in numbers if number is not None]
+    if given and min(given) <= 0:
+        raise UserError('positive numbers', repr(min(given)), 'pass larger ones')
+    if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise UserError('different seeds of at least 0', repr(list(seeds)),
+                        f'pass e.g. {" ".join(map(str, range(len(seeds))))}')
 
 
 def claim(folder: Path, facts: Mapping[str, Any]) -> None:
