@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,17 @@ from mmengine.dist import is_main_process
 from torch import nn
 
 from glipkit.apis.build import load
-from glipkit.files import write_text
+from glipkit.apis.scoreboard_files import write_scoreboard
 from glipkit.apis.tuning import remembered, tune
 from glipkit.apis.tuning_report import write_report
 from glipkit.apis.tuning_run import evaluate
 from glipkit.apis.tuning_settings import Part, TuneSettings, read_recipe
 from glipkit.data.formats.coco_json import read_coco_json
-from glipkit.data.odinw import OdinwDataset, odinw_dataset, odinw_datasets, published_scores
+from glipkit.data.odinw import OdinwDataset, find_dataset, odinw_datasets, published_scores
+from glipkit.data.world_tasks import WORLD, is_world, world_datasets
 from glipkit.errors import UserError
 from glipkit.evaluation.scoreboard import Scoreboard, odinw_scoreboard
+from glipkit.files import write_text
 from glipkit.text.prompts import Affixes
 
 ZERO_SHOT = 'zero-shot'
@@ -32,9 +34,11 @@ class OdinwSettings:
     """What to run on which data sets.
 
     Args:
-        root: Folder of the release, which holds 'Aquarium', 'pothole' and so on.
+        root: Folder of the release, which holds 'Aquarium', 'pothole' and so on; or of a world,
+            whose kinds of things are then the data sets.
         out: Folder of results, one below it per data set.
-        profile: '13-paper', '13-yaml' or '35'.
+        profile: '13-paper', '13-yaml', '35' or 'world'; None: 'world' where ``root`` is one, else
+            '13-paper'.
         strategy: 'zero-shot', or as `TuneSettings` takes it.
         model: Model name or config.
         checkpoint: Its weights.
@@ -47,7 +51,7 @@ class OdinwSettings:
     """
     root: Path
     out: Path
-    profile: str = '13-paper'
+    profile: str | None = None
     strategy: str = ZERO_SHOT
     model: str = 'glip-mini'
     checkpoint: str | None = None
@@ -75,12 +79,9 @@ def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
                         'check the path, or unpack the release there with data_prep/odinw.py')
     if settings.strategy != ZERO_SHOT:
         read_recipe(settings.strategy, settings.options)
-    # Sentences are for models that have seen captions (GLIP section 5.2).
-    sentences = settings.model not in ('glip-t-a', 'glip-t-b')
-    datasets = odinw_datasets(settings.profile, sentences)
-    if settings.only:
-        datasets = tuple(odinw_dataset(name, settings.profile, sentences)
-                         for name in settings.only)
+    profile = settings.profile or (WORLD if is_world(root) else '13-paper')
+    every = _datasets(profile, settings)
+    datasets = [find_dataset(every, name) for name in settings.only] or every
     base = None
     if settings.strategy == ZERO_SHOT:
         base = load(settings.model, settings.checkpoint, settings.device)
@@ -95,13 +96,20 @@ def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
                         '; '.join(f'{k}: {v}' for k, v in list(skipped.items())[:1]),
                         'unpack the release there')
     shots = 0 if settings.strategy == ZERO_SHOT else settings.shots
-    published = published_scores(settings.model, _PUBLISHED.get(settings.strategy, ''), shots)
-    board = odinw_scoreboard(settings.profile, scores, published)
+    published = None
+    if profile != WORLD:
+        published = published_scores(settings.model, _PUBLISHED.get(settings.strategy, ''), shots)
+    board = odinw_scoreboard(profile, scores, published, every)
     if is_main_process():
-        content = dict(asdict(board), skipped=skipped)
-        write_text(settings.out / 'scoreboard.json', json.dumps(content, indent=1) + '\n')
-        write_text(settings.out / 'scoreboard.md', scoreboard_markdown(board, skipped))
+        write_scoreboard(board, settings.out, skipped)
     return board, skipped
+
+
+def _datasets(profile: str, settings: OdinwSettings) -> Sequence[OdinwDataset]:
+    if profile == WORLD:
+        return world_datasets(settings.root, settings.out / 'data')
+    # Sentences are for models that have seen captions (GLIP section 5.2).
+    return odinw_datasets(profile, settings.model not in ('glip-t-a', 'glip-t-b'))
 
 
 def _score(dataset: OdinwDataset, settings: OdinwSettings, base: nn.Module | None) -> float:
@@ -136,20 +144,3 @@ def _tune(dataset: OdinwDataset, settings: OdinwSettings, judged: Part, words: A
     if is_main_process():
         write_report(result)
     return result.mean(result.scored_on)[0]
-
-
-def scoreboard_markdown(board: Scoreboard, skipped: Mapping[str, str]) -> str:
-    """The table, in percent as in the paper, and what is missing from it."""
-    theirs = board.published_source is not None
-    head = ['data set', 'AP', *([f'published ({board.published_source})'] if theirs else [])]
-    percent = lambda value: '-' if value is None else f'{100 * value:.1f}'  # noqa: E731
-    rows = [[row.title, percent(row.ap), *([percent(row.published)] if theirs else [])]
-            for row in board.rows]
-    name = 'mean of those scored' if board.partial else 'mean'
-    rows.append([name, percent(board.average), *(['-'] if theirs else [])])
-    if board.shared:
-        rows.append(['mean of those with both', *map(percent, board.shared)])
-    lines = ['# ODinW', '', board.protocol, '', *('| ' + ' | '.join(cells) + ' |' for cells in
-                                                  (head, ['---'] * len(head), *rows))]
-    lines += ['', *(f'* {title} was left out: {reason}' for title, reason in skipped.items())]
-    return '\n'.join(lines).rstrip() + '\n'

@@ -1,8 +1,6 @@
-"""Results of evaluations as files: JSON for programs, markdown for people, CSV for sheets."""
+"""Results of evaluations as files: JSON for programs, markdown for people."""
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +10,6 @@ from typing import Any
 from glipkit.apis.environment import collect
 from glipkit.files import write_text
 from glipkit.errors import UserError
-from glipkit.evaluation.scoreboard import Scoreboard
 
 _VERSIONS = {'foundations': ('torch', 'torchvision', 'mmcv', 'mmengine', 'mmdet'),
              'libraries': ('numpy', 'pycocotools', 'faster-coco-eval', 'transformers')}
@@ -87,7 +84,7 @@ def write_result(result: TestResult, out: str | Path) -> Path:
 
 def result_markdown(result: TestResult) -> str:
     """A table of metrics, and what they are."""
-    lines = [f'# {Path(result.config).stem}', '', *_table(('metric', 'value'), [
+    lines = [f'# {Path(result.config).stem}', '', *table(('metric', 'value'), [
         (name, f'{value:.4f}') for name, value in result.metrics.items()])]
     lines += ['', *(f'- protocol: {line}' for line in result.protocol.split('\n')),
               f'- checkpoint: {result.checkpoint}',
@@ -96,57 +93,7 @@ def result_markdown(result: TestResult) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def scoreboard_markdown(board: Scoreboard) -> str:
-    """A table of data sets in percent, their mean and median; a partial one says so."""
-    theirs = board.published_source is not None
-    header = ('data set', 'AP', *(['published'] if theirs else []))
-    rows = [(row.title, _percent(row.ap), *([_percent(row.published)] if theirs else []))
-            for row in board.rows]
-    scope = f' of {len(board.rows) - len(board.missing)} (partial)' if board.partial else ''
-    empty = [''] if theirs else []
-    rows += [(f'**average{scope}**', f'**{_percent(board.average)}**', *empty),
-             (f'median{scope}', _percent(board.median), *empty)]
-    if board.shared:
-        rows.append(('average where published', *map(_percent, board.shared)))
-    lines = [f'# ODinW {board.profile}', '', *_table(header, rows), '', f'- {board.protocol}']
-    if board.missing:
-        lines.append(f'- missing: {", ".join(board.missing)}')
-    if theirs:
-        lines.append(f'- published: {board.published_source}')
-    return '\n'.join(lines) + '\n'
-
-
-def scoreboard_csv(board: Scoreboard) -> str:
-    """Name, title, AP and published AP of each data set, from 0 to 1; empty where missing."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(('dataset', 'title', 'ap', 'published'))
-    writer.writerows((row.name, row.title, row.ap, row.published) for row in board.rows)
-    kind = 'partial average' if board.partial else 'average'
-    writer.writerow((kind, '', board.average, ''))
-    writer.writerow((kind.replace('average', 'median'), '', board.median, ''))
-    return text.getvalue()
-
-
-def write_scoreboard(board: Scoreboard, folder: str | Path) -> Path:
-    """Writes ``odinw_<profile>.json``, ``.md`` and ``.csv``; returns the JSON file.
-
-    Raises:
-        UserError: Nothing can be written there.
-    """
-    path = Path(folder) / f'odinw_{board.profile}.json'
-    write_text(path.with_suffix('.md'), scoreboard_markdown(board))
-    write_text(path.with_suffix('.csv'), scoreboard_csv(board))
-    content = {**asdict(board), 'missing': board.missing, 'partial': board.partial,
-               'versions': installed()}
-    write_text(path, json.dumps(content, indent=2) + '\n')
-    return path
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines of a markdown table; numbers stand to the right of the first column."""
     lines = [header, ('---', *(['---:'] * (len(header) - 1))), *rows]
     return [f'| {" | ".join(cell.replace("|", "/") for cell in line)} |' for line in lines]
-
-
-def _percent(value: float | None) -> str:
-    return '-' if value is None else f'{100 * value:.1f}'

@@ -9,6 +9,7 @@ EXAMPLES = '''examples:
   glipkit odinw data/odinw --model glip-t-c --checkpoint glip-t-c.safetensors --out zero_shot
   glipkit odinw data/odinw --strategy prompt --shots 5 --seeds 3,30,300 --out work_dirs/prompt5
   glipkit odinw data/odinw --profile 35 --only pothole Aquarium --out work_dirs/two
+  glipkit odinw data/stamps --strategy full --shots 5 --out work_dirs/stamps
 '''
 
 
@@ -18,10 +19,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         'odinw', help='score or tune a model on object detection in the wild', epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('root', type=Path, metavar='DIR', help='folder of the unpacked release')
+    parser.add_argument('root', type=Path, metavar='DIR',
+                        help='folder of the unpacked release, or of a world of data_prep/stamps.py '
+                             'or data_prep/shapes.py')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='for results')
-    parser.add_argument('--profile', choices=['13-paper', '13-yaml', '35'], default='13-paper',
-                        help='data sets, splits and prompts (default: %(default)s)')
+    parser.add_argument('--profile', choices=['13-paper', '13-yaml', '35', 'world'],
+                        help="data sets, splits and prompts (default: world where DIR is one, with "
+                             "a data set per kind of thing; else 13-paper)")
     parser.add_argument('--strategy', default='zero-shot',
                         help='zero-shot, or as for glipkit tune (default: %(default)s)')
     parser.add_argument('--model', default='glip-mini',
@@ -43,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from mmengine.dist import is_main_process
 
-    from glipkit.apis.odinw import OdinwSettings, run_odinw, scoreboard_markdown
+    from glipkit.apis.odinw import OdinwSettings, run_odinw
+    from glipkit.apis.scoreboard_files import scoreboard_markdown
     from glipkit.cli.tune import read_seeds, weights_of
     board, skipped = run_odinw(OdinwSettings(
         root=args.root, out=args.out, profile=args.profile, strategy=args.strategy,

@@ -152,12 +152,20 @@ def odinw_dataset(name: str, profile: str = '35', sentences: bool = True) -> Odi
     Raises:
         UserError: The profile has none.
     """
-    datasets = odinw_datasets(profile, sentences)
+    return find_dataset(odinw_datasets(profile, sentences), name)
+
+
+def find_dataset(datasets: Sequence[OdinwDataset], name: str) -> OdinwDataset:
+    """The one of this name or title.
+
+    Raises:
+        UserError: There is none.
+    """
     for dataset in datasets:
         if name in (dataset.name, dataset.title):
             return dataset
-    raise UserError(f'an ODinW data set: {", ".join(d.title for d in datasets)}', repr(name),
-                    'choose one of these')
+    raise UserError(f'a data set of the profile: {", ".join(d.title for d in datasets)}',
+                    repr(name), 'choose one of these')
 
 
 def published_scores(model: str, tuning: str, shots: int | None) -> PublishedScores | None:

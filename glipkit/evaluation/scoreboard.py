@@ -5,17 +5,19 @@ D). A mean over a part of them is a number of its own, and is marked as such.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from glipkit.data.odinw import PublishedScores, odinw_datasets
+from glipkit.data.odinw import OdinwDataset, PublishedScores, odinw_datasets
+from glipkit.data.world_tasks import WORLD
 from glipkit.errors import UserError
 
 _SPLITS = {
     '13-paper': 'test splits, manual prompts',
     '13-yaml': 'validation splits, bare class names',
     '35': 'test splits, manual prompts',
+    WORLD: 'its validation pictures, bare class names',
 }
 
 
@@ -41,7 +43,7 @@ class Scoreboard:
 
     Args:
         protocol: What was computed, in one line.
-        profile: '13-paper', '13-yaml' or '35'.
+        profile: '13-paper', '13-yaml', '35' or 'world'.
         rows: All data sets of the profile, those without score included.
         average: Mean over the data sets with a score; None without any.
         median: Likewise.
@@ -58,6 +60,11 @@ class Scoreboard:
     shared: tuple[float, float] | None
 
     @property
+    def title(self) -> str:
+        """What it is a scoreboard of."""
+        return _title(self.profile)
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """Titles of the data sets without score."""
         return tuple(row.title for row in self.rows if row.ap is None)
@@ -69,25 +76,27 @@ class Scoreboard:
 
 
 def odinw_scoreboard(profile: str, scores: Mapping[str, float],
-                     published: PublishedScores | None = None) -> Scoreboard:
+                     published: PublishedScores | None = None,
+                     datasets: Sequence[OdinwDataset] | None = None) -> Scoreboard:
     """Puts the scores of a profile together.
 
     Args:
-        profile: '13-paper', '13-yaml' or '35'.
+        profile: '13-paper', '13-yaml', '35'; or 'world', with its data sets.
         scores: Name or title of a data set -> COCO AP from 0 to 1. -1, which stands for "no ground
             truth", counts as missing.
         published: Figures to show beside.
+        datasets: The profile's; None looks them up, which a world's cannot be.
 
     Raises:
         UserError: An unknown profile, a data set that it lacks or that comes twice, or a score
             that is none, e.g. a percentage.
     """
-    datasets = odinw_datasets(profile)
+    datasets = odinw_datasets(profile) if datasets is None else datasets
     name_of = {key: dataset.name for dataset in datasets for key in (dataset.name, dataset.title)}
     ap: dict[str, float] = {}
     for key, score in scores.items():
         if key not in name_of or name_of[key] in ap:
-            raise UserError(f'data sets of ODinW {profile}, each once', repr(key),
+            raise UserError(f'data sets of the profile {profile}, each once', repr(key),
                             f'use {", ".join(dataset.title for dataset in datasets)}')
         if score != -1 and not 0 <= score <= 1:
             raise UserError('AP from 0 to 1', f'{score} of {key}', 'divide percentages by 100')
@@ -100,9 +109,13 @@ def odinw_scoreboard(profile: str, scores: Mapping[str, float],
     both = [row for row in rows if row.ap is not None and row.published is not None]
     scope = f'{len(ap)} of {len(rows)} data sets'
     return Scoreboard(
-        protocol=f'ODinW {profile}: unweighted mean of COCO box AP, {_SPLITS[profile]}, {scope}',
+        protocol=f'{_title(profile)}: unweighted mean of COCO box AP, {_SPLITS[profile]}, {scope}',
         profile=profile, rows=rows, average=fmean(ap.values()) if ap else None,
         median=median(ap.values()) if ap else None,
         published_source=published and f'{published.model}, {published.tuning}, '
         f'{"all data" if published.shots is None else f"{published.shots} shots"}',
         shared=(fmean(r.ap for r in both), fmean(r.published for r in both)) if both else None)
+
+
+def _title(profile: str) -> str:
+    return 'Kinds of things of a world' if profile == WORLD else f'ODinW {profile}'

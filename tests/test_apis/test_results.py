@@ -8,11 +8,8 @@ import json
 import pytest
 
 from glipkit.apis.results import (TestResult, installed, result_files, result_markdown,
-                                  scoreboard_csv, scoreboard_markdown, write_result,
-                                  write_scoreboard)
-from glipkit.data.odinw import published_scores
+                                  write_result)
 from glipkit.errors import UserError
-from glipkit.evaluation.scoreboard import odinw_scoreboard
 
 RESULT = TestResult(
     metrics={'coco/AP': .46621, 'lvis_fixed/APr': -1.}, protocol='COCO box AP\nLVIS fixed AP',
@@ -70,32 +67,3 @@ def test_versions_hold_no_path():
     versions = installed()
     assert {'glipkit', 'python', 'torch', 'mmdet', 'numpy'} <= set(versions)
     assert all('/' not in value for value in versions.values())
-
-
-def test_partial_scoreboard(tmp_path):
-    board = odinw_scoreboard('13-paper', {'PascalVOC': .5, 'Rabbits': .1},
-                             published_scores('glip-t-a', 'zero-shot', 0))
-    text = scoreboard_markdown(board)
-    for line in ('| data set | AP | published |', '| PascalVOC | 50.0 | 47.7 |',
-                 '| **average of 2 (partial)** | **30.0** |  |', '| median of 2 (partial) | 30.0 |',
-                 '| average where published | 30.0 | 54.1 |', '- missing: AerialDrone, Aquarium'):
-        assert line in text
-    rows = list(csv.reader(io.StringIO(scoreboard_csv(board))))
-    assert rows[0] == ['dataset', 'title', 'ap', 'published'] and len(rows) == 1 + 13 + 2
-    assert ['CottontailRabbits', 'Rabbits', '0.1', '0.605'] in rows
-    assert rows[-2][0] == 'partial average' and float(rows[-2][2]) == pytest.approx(.3)
-    path = write_scoreboard(board, tmp_path / 'out')
-    content = json.loads(path.read_text())
-    assert content['partial'] and len(content['missing']) == 11 and content['average'] == .3
-    assert 'ODinW 13-paper' in content['protocol']
-    assert {p.suffix for p in path.parent.iterdir()} == {'.json', '.md', '.csv'}
-
-
-def test_a_complete_scoreboard_is_not_called_partial():
-    board = odinw_scoreboard('13-yaml', {row.name: .25 for row in
-                                         odinw_scoreboard('13-yaml', {}).rows})
-    text = scoreboard_markdown(board)
-    assert '| **average** | **25.0** |' in text and 'partial' not in text + scoreboard_csv(board)
-    assert 'missing' not in text and 'published' not in text
-    assert '| **average of 0 (partial)** | **-** |' in scoreboard_markdown(
-        odinw_scoreboard('35', {}))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from glipkit.testing import shapes
 from glipkit.testing.tiny_glip import picture
 
 
@@ -42,6 +43,8 @@ def test_zero_shot_and_tuned(run, files, release, tmp_path):
     ran = run('odinw', *common, '--out', tmp_path / 'zero')
     assert ran.code == 0, ran.err
     board = read(tmp_path / 'zero')
+    assert {path.name for path in (tmp_path / 'zero').glob('scoreboard.*')} == {
+        f'scoreboard.{suffix}' for suffix in ('json', 'md', 'csv', 'png')}
     assert {title for title, ap in board['rows'].items() if ap is not None} == {
         'Pothole', 'Thermal'}
     assert board['average'] == pytest.approx(
@@ -76,3 +79,25 @@ def test_nothing_to_score_and_wrong_settings(refuse, release, tmp_path):
 def test_a_folder_without_data_sets(refuse, tmp_path, folder, said):
     (tmp_path / 'empty').mkdir()
     assert said in refuse('odinw', tmp_path / folder, '--out', tmp_path / 'out')
+
+
+def test_kinds_of_things_of_a_world(run, files, tmp_path):
+    """A world is recognised; a kill between two data sets costs nothing."""
+    world, out = tmp_path / 'shapes', tmp_path / 'out'
+    shapes.build(world, num_train_det=60, num_train_grd=1, num_val=24)
+    common = ['odinw', world, '--model', files.config, '--checkpoint', files.checkpoint]
+    ran = run(*common, '--out', out, '--only', 'star', 'cross')
+    assert ran.code == 0, ran.err
+    board = read(out)
+    assert {title for title, ap in board['rows'].items() if ap is not None} == {'star', 'cross'}
+    assert set(board['rows']) > {'star', 'cross'} and board['published_source'] is None
+    assert 'Kinds of things of a world' in ran.out and 'left out' not in ran.out
+    first = (out / 'star/zero_shot.json').stat().st_mtime_ns
+    assert run(*common, '--out', out, '--only', 'star', 'cross').code == 0
+    assert (out / 'star/zero_shot.json').stat().st_mtime_ns == first
+
+    ran = run(*common, '--out', tmp_path / 'tuned', '--only', 'star', '--strategy', 'head',
+              '--shots', 1, '--seeds', 3, '--set', 'schedule.max_epochs=1', 'schedule.copies=[]')
+    assert ran.code == 0, ran.err
+    assert read(tmp_path / 'tuned')['rows']['star'] is not None
+    assert (tmp_path / 'tuned/star/task.safetensors').is_file()
