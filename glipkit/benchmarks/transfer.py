@@ -41,6 +41,7 @@ NOTES = (
     'so the deviations say nothing about pre-training.',
     'Tasks: six combinations that pre-training never showed or named, under invented words, and '
     'six others under their own names. Near misses in the pictures have no boxes.',
+    'Comparison 4 has a third task: six things with words that captions alone named.',
     'Comparison 5 has another word and another combination for each seed.',
     'Held-out: 12 combinations that pre-training showed and 12 that it did not, none of a task.')
 

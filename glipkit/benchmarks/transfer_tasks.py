@@ -1,8 +1,9 @@
 """Downstream tasks of the transfer benchmark: small COCO data sets of the shapes world.
 
-All classes come from combinations that pre-training never showed or named. A task has them under
+Most classes come from combinations that pre-training never showed or named. A task has them under
 their own names (``unseen``) or under invented words (``invented``); the words of ``word-N`` name
-one class, which a hand-written prompt describes. ``held-out`` is what else the model knew before.
+one class, which a hand-written prompt describes. Those of ``captioned`` are things that captions
+alone showed and named. ``held-out`` is what else the model knew before.
 """
 from __future__ import annotations
 
@@ -21,6 +22,9 @@ from glipkit.testing.shape_vocabulary import all_combinations, splits
 
 #: The tasks that strategies learn; scores are means over them.
 LEARNT = ('invented', 'unseen')
+#: Those that are learnt from a few shots: with words that only captions teach.
+CAPTIONED = 'captioned'
+FEW_SHOT = (*LEARNT, CAPTIONED)
 #: Words that no caption has.
 INVENTED = ('dax', 'wug', 'blicket', 'toma', 'fep', 'zorp', 'modi', 'tulver', 'gazzer', 'kiv')
 CLASSES = 6
@@ -76,6 +80,9 @@ def plan_tasks(sizes: Mapping[str, int], word_seeds: Sequence[int],
         name: DownstreamTask(name, dict(zip(names[name], combinations)), near(combinations),
                              learnt, seed + 1 + i)
         for i, (name, combinations) in enumerate(zip(LEARNT, own))}
+    captioned = rng.permutation(groups['caption_only'])[:CLASSES].tolist()
+    found[CAPTIONED] = DownstreamTask(CAPTIONED, {name: name for name in captioned},
+                                      near(captioned), learnt, seed + 1 + len(LEARNT))
     kept = unseen[len(LEARNT) * CLASSES:][:HELD_OUT_EACH] + seen[:HELD_OUT_EACH]
     found[HELD_OUT] = DownstreamTask(HELD_OUT, {name: name for name in kept}, (),
                                      dict(test=sizes['held_out']), seed + 10)

@@ -16,7 +16,7 @@ from glipkit.apis.tuning import TASK, tune
 from glipkit.apis.tuning_settings import TuneSettings, read_recipe
 from glipkit.benchmarks import pretraining, transfer_tasks
 from glipkit.benchmarks.pretraining import SCORE_SECONDS, TRAIN_SECONDS
-from glipkit.benchmarks.transfer_tasks import HELD_OUT, LEARNT, DownstreamTask
+from glipkit.benchmarks.transfer_tasks import FEW_SHOT, HELD_OUT, LEARNT, DownstreamTask
 from glipkit.benchmarks.units import Job, read_results, run_jobs
 from glipkit.engine.transfer import build_strategy
 from glipkit.testing import shapes
@@ -75,7 +75,7 @@ def plan_units(claims: Sequence[int], word_tasks: Sequence[str]) -> list[Unit]:
              for model, strategy in pairs.get(claim, ()) for task in LEARNT]
     if 4 in claims:
         units += [Unit(model, 'full', task, shots) for shots in SHOTS
-                  for model in ('deep', 'classes') for task in LEARNT]
+                  for model in ('deep', 'classes') for task in FEW_SHOT]
     if 5 in claims:
         units += [Unit('deep', 'manual', task) for task in word_tasks]
     return list(dict.fromkeys(units))

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from glipkit.benchmarks.results import spread
-from glipkit.benchmarks.transfer_tasks import LEARNT
+from glipkit.benchmarks.transfer_tasks import FEW_SHOT, LEARNT
 from glipkit.benchmarks.transfer_units import SHOTS, Unit
 from glipkit.files import atomic
 
@@ -37,7 +37,8 @@ class Scores:
 
     def units(self, model: str, strategy: str, shots: int | None = None) -> list[Mapping]:
         """The units over which a score is a mean."""
-        return [self.results[Unit(model, strategy, task, shots).name] for task in LEARNT]
+        tasks = FEW_SHOT if shots else LEARNT
+        return [self.results[Unit(model, strategy, task, shots).name] for task in tasks]
 
     def seeds(self, model: str, strategy: str, shots: int | None = None,
               part: str = 'test') -> np.ndarray:

@@ -12,7 +12,7 @@ from glipkit.apis.build import build_model
 from glipkit.apis.training import load_config
 from glipkit.benchmarks import transfer, transfer_units, transfer_verdicts
 from glipkit.benchmarks.results import document, to_markdown
-from glipkit.benchmarks.transfer_tasks import (CLASSES, HELD_OUT, INVENTED, LEARNT, near,
+from glipkit.benchmarks.transfer_tasks import (CAPTIONED, CLASSES, FEW_SHOT, HELD_OUT, INVENTED, LEARNT, near,
                                                plan_tasks, write)
 from glipkit.benchmarks.transfer_units import CLAIMS, SHOTS, Unit, Work, plan_units
 from glipkit.data.formats.coco_json import read_coco_json
@@ -44,8 +44,11 @@ def test_no_class_was_shown_before_nor_is_held_out(seed):
     assert all(len(classes) == CLASSES for classes in own[:2])
     assert own[0] | own[1] <= set(groups['unseen'])
     assert len(own[2] & set(groups['seen'])) == len(own[2] & set(groups['unseen'])) == 12
+    assert set(tasks[CAPTIONED].classes.values()) <= set(groups['caption_only'])
+    assert len(tasks[CAPTIONED].classes) == CLASSES
     assert set(tasks['invented'].classes) <= set(INVENTED)
-    assert all(name == shown for name, shown in tasks['unseen'].classes.items())
+    assert all(name == shown for task in ('unseen', CAPTIONED)
+               for name, shown in tasks[task].classes.items())
     assert tasks == plan_tasks(SIZES, SEEDS, seed) != plan_tasks(SIZES, SEEDS, seed + 1)
     for word_seed in SEEDS:
         (word, shown), = tasks[f'word-{word_seed}'].classes.items()
@@ -108,11 +111,12 @@ def test_boxes_follow_the_combination_that_a_name_stands_for(monkeypatch, tmp_pa
 def test_plan_has_what_each_comparison_needs_once():
     words = ['word-3', 'word-30', 'word-300']
     counts = {claim: len(plan_units([claim], words)) for claim in CLAIMS}
-    # Two tasks each: two strategies; two models; two; four shots of two models; words; three; one.
-    assert counts == {1: 4, 2: 8, 3: 4, 4: 16, 5: 3, 6: 6, 7: 2}
+    # Two tasks each: two strategies; two models; two; words; three; one. Three: four shots of two
+    # models.
+    assert counts == {1: 4, 2: 8, 3: 4, 4: 24, 5: 3, 6: 6, 7: 2}
     everything = plan_units(CLAIMS, words)
-    # deep full, prompt, head, lora; late full, prompt; 16 few-shot units; 3 words.
-    assert len(everything) == len(set(everything)) == 12 + 16 + 3
+    # deep full, prompt, head, lora; late full, prompt; 24 few-shot units; 3 words.
+    assert len(everything) == len(set(everything)) == 12 + 24 + 3
     assert len({unit.name for unit in everything}) == len(everything)
     assert sum(unit.scores_held_out for unit in everything) == 8
 
@@ -161,8 +165,9 @@ def outcome(zero, seeds, held_out=None, **more):
 
 
 def both(model, strategy, *args, shots=None, **more):
-    """The same result for both tasks."""
-    return {Unit(model, strategy, task, shots).name: outcome(*args, **more) for task in LEARNT}
+    """The same result for both tasks; of few shots, for all three."""
+    return {Unit(model, strategy, task, shots).name: outcome(*args, **more)
+            for task in (FEW_SHOT if shots else LEARNT)}
 
 
 def verdicts(results, claim, words=()):
@@ -187,6 +192,10 @@ def test_tasks_are_averaged_before_seeds():
     scores = transfer_verdicts.Scores(results)
     assert scores.seeds('deep', 'full').tolist() == pytest.approx([70, 60])
     assert scores.zero_shot('deep', 'full') == pytest.approx(20)
+    results |= {Unit('deep', 'full', task, 5).name: outcome(0, [ap])
+                for task, ap in (('invented', 80), ('unseen', 60), (CAPTIONED, 10))}
+    assert transfer_verdicts.Scores(results).seeds('deep', 'full', 5).tolist() == [
+        pytest.approx(50)]
 
 
 @pytest.mark.parametrize('late, verdict', [([30, 40], 'met'), ([55, 61], 'missed'),
