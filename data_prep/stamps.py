@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = build_parser(__doc__, EXAMPLES, train_det=stamps.DEFAULT_TRAIN_DET,
                           train_grd=stamps.DEFAULT_TRAIN_GRD, val=stamps.DEFAULT_VAL,
                           image_size=stamps.DEFAULT_IMAGE_SIZE, seed=stamps.DEFAULT_SEED)
+    parser.add_argument('--grouping', choices=list(stamps.GROUPINGS), default='all',
+                        help='all things, or food: fruit to detect, vegetables in captions alone '
+                             '(default: %(default)s)')
     source = parser.add_mutually_exclusive_group()
     source.add_argument('--deb', metavar='FILE',
                         help='the package file; without it and --stamps it is downloaded')

@@ -53,8 +53,8 @@ GROUP_NOTES = {
     'shapes': 'Held-out words: categories with a word that captions alone teach. Base words, '
               'unseen: new combinations of words of the gold categories. The mean gain is held '
               'against the bar.',
-    'stamps': 'Held-out words: things that captions alone name; some share words with gold '
-              'categories. Base words, unseen: things that nothing names or shows.'}
+    'stamps': 'Held-out words: vegetables, which captions alone name. Base words, seen: fruit; '
+              'unseen: fruit that nothing names or shows.'}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -104,7 +104,7 @@ def make_world(setup: Setup, stamps_dir: Path | None = None) -> None:
         if made is not None and made['complete']:
             _check_stamps(made, stamps_dir)
             return
-        own = {} if setup.world == 'shapes' else dict(stamps_dir=stamps_dir)
+        own = {} if setup.world == 'shapes' else dict(stamps_dir=stamps_dir, grouping='food')
         WORLDS[setup.world].build(
             setup.data, num_train_det=setup.gold_pictures, num_train_grd=setup.pairs,
             num_val=setup.val_pictures, progress=True, **own)

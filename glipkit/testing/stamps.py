@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -49,6 +49,8 @@ REDRAWS = 4
 #: Shares of the things of every folder that are held out, and that captions alone name.
 UNSEEN_SHARE = .15
 CAPTION_ONLY_SHARE = .1
+#: The folders of the grouping 'food'.
+FRUIT, VEGETABLES = 'food/fruit', 'food/vegetables'
 #: Seed of that choice; a new value makes a new benchmark.
 SPLIT_SEED = 2112
 #: Raise when drawing, naming or grammar change, so that worlds on disk are made anew.
@@ -58,7 +60,7 @@ VERSION = 1
 def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DEFAULT_TRAIN_DET,
           num_train_grd: int = DEFAULT_TRAIN_GRD, num_val: int = DEFAULT_VAL,
           image_size: int = DEFAULT_IMAGE_SIZE, *, stamps_dir: str | Path | None = None,
-          deb: str | Path | None = None, workers: int | None = None,
+          deb: str | Path | None = None, grouping: str = 'all', workers: int | None = None,
           progress: bool = False) -> dict[str, Any]:
     """Make a stamps world on disk; nothing is done where the same one is already complete.
 
@@ -71,6 +73,8 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
         image_size: Side of the pictures in pixels.
         stamps_dir: Stamps folder, or root of an unpacked package. None unpacks the package.
         deb: The package file. None downloads it unless ``source`` has it already.
+        grouping: Of `GROUPINGS`: 'all' takes all things; 'food' has fruit in the detection
+            pictures, fruit and vegetables in the captioned ones.
         workers: Processes that draw; None takes two where it pays. Has no effect on the result.
         progress: Show a progress bar on stderr.
 
@@ -80,6 +84,8 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
     Raises:
         UserError: For impossible numbers, no stamps, or an ``out_dir`` that holds other files.
     """
+    if grouping not in GROUPINGS:
+        raise UserError(f'a grouping: {", ".join(GROUPINGS)}', repr(grouping), 'choose one')
     out_dir, notes = Path(out_dir), {}
     sizes = dict(train_det=num_train_det, train_grd=num_train_grd, val=num_val)
     check_request('stamps', out_dir, seed, sizes, image_size, workers)
@@ -89,9 +95,15 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
         source, notes['package'] = unpack_package(out_dir / 'source', deb and Path(deb))
         stamps = list_stamps(source)
     folders = {stamp.name: stamp.folder for stamp in stamps}
-    world = World('stamps', choose_groups(folders), dict(sorted(folders.items())),
-                  SceneDrawer.of(stamps), OBJECTS,
-                  dict(version=VERSION, stamps=digest(stamps)), notes)
+    groups = GROUPINGS[grouping](folders)
+    shown = {name for names in groups.values() for name in names}
+    settings = dict(version=VERSION, stamps=digest(stamps))
+    if grouping != 'all':
+        settings['grouping'] = grouping
+    world = World('stamps', groups,
+                  {name: folder for name, folder in sorted(folders.items()) if name in shown},
+                  SceneDrawer.of([stamp for stamp in stamps if stamp.name in shown]), OBJECTS,
+                  settings, notes)
     return build_world(world, out_dir, seed, sizes, image_size, workers, progress)
 
 
@@ -122,6 +134,33 @@ def choose_groups(folders: Mapping[str, str]) -> dict[str, list[str]]:
         else:
             groups['seen'].append(name)
     return {group: sorted(names) for group, names in groups.items()}
+
+
+def fruit_and_vegetables(folders: Mapping[str, str]) -> dict[str, list[str]]:
+    """Fruit is seen but for the share of unseen things, vegetables are named in captions alone.
+
+    Args:
+        folders: Thing -> folder.
+
+    Returns:
+        Group -> sorted names.
+
+    Raises:
+        UserError: There is no fruit, or no vegetable.
+    """
+    fruit, vegetables = ({name: place for name, place in folders.items() if place == folder}
+                         for folder in (FRUIT, VEGETABLES))
+    if not fruit or not vegetables:
+        raise UserError(f'stamps in {FRUIT} and {VEGETABLES}',
+                        f'{len(fruit)} and {len(vegetables)}', 'take the whole package')
+    unseen = choose_groups(fruit)['unseen']
+    return dict(seen=sorted(fruit.keys() - set(unseen)), unseen=unseen,
+                caption_only=sorted(vegetables))
+
+
+#: How things fall into the three groups.
+GROUPINGS: dict[str, Callable[[Mapping[str, str]], dict[str, list[str]]]] = {
+    'all': choose_groups, 'food': fruit_and_vegetables}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 TOYS = {
     'food/fruit/apple_a': 'A red apple.', 'food/fruit/apple_b': 'A green apple.',
     'food/fruit/banana2': 'A banana, which is yellow.', 'food/fruit/plum': 'A plum.',
+    'food/vegetables/leek': 'A leek.', 'food/vegetables/onion': 'An onion.',
     'food/nuts/hazelnut': 'A hazelnut!', 'animals/birds/wren': 'A wren.',
     'animals/birds/wren2': 'A wren.', 'animals/birds/finch': 'A finch (a small bird).',
     'animals/fish/carp': 'A carp.', 'animals/fish/pike': 'A pike.',

@@ -12,8 +12,8 @@ from glipkit.testing import stamp_source, stamps
 from glipkit.testing.toy_stamps import TOYS, draw_toy_stamps
 
 SIZES = dict(num_train_det=12, num_train_grd=12, num_val=16, image_size=128)
-NAMES = {'red apple', 'green apple', 'banana', 'plum', 'hazelnut', 'wren', 'finch', 'carp', 'pike',
-         'lamp', 'tongs', 'halt sign', 'bend sign'}
+NAMES = {'red apple', 'green apple', 'banana', 'plum', 'leek', 'onion', 'hazelnut', 'wren', 'finch',
+         'carp', 'pike', 'lamp', 'tongs', 'halt sign', 'bend sign'}
 
 
 @pytest.fixture(scope='module')
@@ -62,6 +62,32 @@ def test_groups_are_kept_apart(built):
     shown = {names[item['category_id']] for item in val['annotations']}
     assert all(shown & group for group in groups.values())
     assert manifest['counts']['train_det'].keys() == {'pictures', 'boxes', 'seen'}
+
+
+def test_fruit_is_detected_and_vegetables_are_in_captions_alone(toys, tmp_path):
+    stamps.build(tmp_path, 5, **SIZES, stamps_dir=toys, grouping='food', workers=1)
+    groups = json.loads((tmp_path / 'annotations/splits.json').read_text())
+    assert groups['caption_only'] == ['leek', 'onion']
+    assert sorted(groups['seen'] + groups['unseen']) == ['banana', 'green apple', 'plum',
+                                                         'red apple']
+    shown = json.loads((tmp_path / 'annotations/val.json').read_text())['categories']
+    assert {item['name'] for item in shown} == {n for names in groups.values() for n in names}
+    captions = (tmp_path / 'annotations/grd_train.jsonl').read_text()
+    assert 'leek' in captions and 'wren' not in captions
+    detected = json.loads((tmp_path / 'annotations/det_train.json').read_text())['categories']
+    assert [item['name'] for item in detected] == groups['seen']
+    # Another grouping is another world.
+    before = (tmp_path / 'annotations/val.json').read_text()
+    stamps.build(tmp_path, 5, **SIZES, stamps_dir=toys, workers=1)
+    assert (tmp_path / 'annotations/val.json').read_text() != before
+
+
+def test_groupings_that_cannot_be_made(toys, tmp_path):
+    with pytest.raises(UserError, match='all, food'):
+        stamps.build(tmp_path / 'w', 5, **SIZES, stamps_dir=toys, grouping='drink')
+    with pytest.raises(UserError, match='1 and 0'):
+        stamps.fruit_and_vegetables({'plum': 'food/fruit', 'wren': 'animals/birds'})
+    assert not (tmp_path / 'w').exists()
 
 
 def test_box_is_tight_to_the_cutout(toys):
