@@ -1,4 +1,4 @@
-"""Self-training, last step: the teacher (glip-mini_shapes_teacher) goes on, on gold boxes and its own.
+"""Self-training, last step: glip-mini_shapes_teacher goes on, on gold boxes and on its own.
 
 GLIP section 4: the student sees both kinds of data mixed. Half of the draws are gold here, so that
 the teacher's mistakes stay the smaller part of what a batch says. Captions of other pictures join
