@@ -16,8 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from glipkit.common.digests import file_sha256  # noqa: E402
 from glipkit.data.preparation import Preparation, preparation_parser, run  # noqa: E402
-from glipkit.data.preparation.archives import sha256  # noqa: E402
 from glipkit.data.preparation.caption_pairs import (  # noqa: E402
     Pair,
     read_file_pairs,
@@ -261,7 +261,7 @@ def _pairs(options: argparse.Namespace, source: Path) -> Iterator[Pair]:
 
 
 def _manifest(paths: Sequence[Path], counts: Sequence[int]) -> dict[str, Any]:
-    return {'shards': [dict(name=path.name, count=count, sha256=sha256(path))
+    return {'shards': [dict(name=path.name, count=count, sha256=file_sha256(path))
                        for path, count in zip(paths, counts, strict=True)]}
 
 

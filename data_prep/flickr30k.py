@@ -12,9 +12,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from glipkit.common.boxes import box_iou  # noqa: E402
 from glipkit.data.formats.reading import clip_box  # noqa: E402
 from glipkit.data.preparation import Preparation, Step, preparation_parser, run  # noqa: E402
-from glipkit.data.preparation.boxes import Box, area, overlap, xywh  # noqa: E402
+from glipkit.data.preparation.boxes import Box, area, xywh  # noqa: E402
 from glipkit.errors import UserError  # noqa: E402
 
 EXAMPLES = """examples:
@@ -124,7 +125,7 @@ def merge_boxes(boxes: Sequence[tuple[Box, int]], iou: float) -> list[tuple[Box,
     for i, (box, _) in enumerate(boxes):
         near, far = [], []
         for group in groups:
-            touches = any(overlap(box, boxes[j][0]) >= iou for j in group)
+            touches = any(box_iou(box, boxes[j][0])[0, 0] >= iou for j in group)
             (near if touches else far).append(group)
         groups = [*far, [*(j for group in near for j in group), i]]
     groups = sorted(map(sorted, groups))

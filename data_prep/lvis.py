@@ -10,8 +10,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from glipkit.data.preparation import Preparation, Step, preparation_parser, run  # noqa: E402
-from glipkit.data.preparation.detection import (  # noqa: E402
-    Detections, leave_out, read_coco, read_image_ids)
+from glipkit.data.preparation.detection import Detections, leave_out, read_coco, read_image_ids  # noqa: E402
 from glipkit.data.preparation.detection_output import once, write_set  # noqa: E402
 from glipkit.errors import UserError  # noqa: E402
 

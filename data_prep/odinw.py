@@ -10,16 +10,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from glipkit.common.digests import file_sha256  # noqa: E402
 from glipkit.data.formats.coco_json import whole_number  # noqa: E402
-from glipkit.data.odinw import (  # noqa: E402
+from glipkit.data.preparation import Preparation, Step, preparation_parser, run  # noqa: E402
+from glipkit.data.preparation.archives import unpack  # noqa: E402
+from glipkit.data.splits.odinw import (  # noqa: E402
     PROFILES,
     SEEDS,
     SHOTS,
     OdinwDataset,
     odinw_datasets,
 )
-from glipkit.data.preparation import Preparation, Step, preparation_parser, run  # noqa: E402
-from glipkit.data.preparation.archives import sha256, unpack  # noqa: E402
 from glipkit.errors import UserError  # noqa: E402
 
 EXAMPLES = """examples:
@@ -148,7 +149,7 @@ def _unpack_one(step: Step, path: Path, out: Path, top: str) -> None:
     for unpacked in step.progress(unpack(path, out, top), 'files'):
         step.count('files')
         files.append({'name': unpacked.name, 'size': unpacked.size, 'crc32': unpacked.crc32})
-    step.write_json({'zip': path.name, 'sha256': sha256(path), 'files': files})
+    step.write_json({'zip': path.name, 'sha256': file_sha256(path), 'files': files})
 
 
 def _check_all(prep: Preparation, datasets: Sequence[OdinwDataset], root: Path) -> None:

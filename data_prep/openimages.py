@@ -17,9 +17,14 @@ from PIL import Image  # noqa: E402
 
 from glipkit.data.formats.reading import read_json  # noqa: E402
 from glipkit.data.preparation import (  # noqa: E402
-    Preparation, Step, preparation_parser, run, stream_json, stream_lines)
-from glipkit.data.preparation.detection import (  # noqa: E402
-    BoxBuilder, Detections, image_record)
+    Preparation,
+    Step,
+    preparation_parser,
+    run,
+    stream_json,
+    stream_lines,
+)
+from glipkit.data.preparation.detection import BoxBuilder, Detections, image_record  # noqa: E402
 from glipkit.data.preparation.detection_output import add_layout, write_set  # noqa: E402
 from glipkit.errors import UserError  # noqa: E402
 

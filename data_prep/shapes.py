@@ -6,8 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from glipkit.testing import shapes  # noqa: E402
-from glipkit.testing.world_command import build_parser, run  # noqa: E402
+from glipkit.worlds import shapes  # noqa: E402
+from glipkit.worlds.world_command import build_parser, run  # noqa: E402
 
 EXAMPLES = """examples:
   python data_prep/shapes.py --out data/shapes

@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from glipkit.testing import stamps  # noqa: E402
-from glipkit.testing.world_command import build_parser, run  # noqa: E402
+from glipkit.worlds import stamps  # noqa: E402
+from glipkit.worlds.world_command import build_parser, run  # noqa: E402
 
 EXAMPLES = """examples:
   python data_prep/stamps.py --out data/stamps                       (downloads with apt-get)

@@ -12,10 +12,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from glipkit.data.formats.reading import as_box  # noqa: E402
-from glipkit.data.preparation import (  # noqa: E402
-    Preparation, Step, preparation_parser, run, stream_lines)
-from glipkit.data.preparation.detection import (  # noqa: E402
-    BoxBuilder, Detections, image_record, read_image_ids)
+from glipkit.data.preparation import Preparation, Step, preparation_parser, run, stream_lines  # noqa: E402
+from glipkit.data.preparation.detection import BoxBuilder, Detections, image_record, read_image_ids  # noqa: E402
 from glipkit.data.preparation.detection_output import add_layout, write_set  # noqa: E402
 from glipkit.errors import UserError  # noqa: E402
 

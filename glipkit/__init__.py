@@ -6,8 +6,8 @@ connection, and leaves everything heavy to its first use.
 """
 from __future__ import annotations
 
+from glipkit.common.lazy import lazy_names
 from glipkit.compat import check_versions, serve_operators
-from glipkit.compat.lazy import lazy_names
 from glipkit.version import __version__
 
 check_versions()

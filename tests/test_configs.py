@@ -4,14 +4,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mmengine.registry import DefaultScope
 from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
+from mmengine.registry import DefaultScope
 
 import glipkit  # noqa: F401
 from glipkit.apis.build import build_model, known_models
 from glipkit.apis.paths import config_root
 from glipkit.apis.training import load_config
-from glipkit.models.checkpoints import Structure
+from glipkit.checkpoints import Structure
 from glipkit.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, TRANSFORMS
 
 CONFIGS = sorted(p for p in config_root().rglob('*.py') if not {'_base_', 'transfer'} & {*p.parts})

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from glipkit.files import write_text
 from glipkit.errors import UserError
+from glipkit.files import write_text
 
 
 def test_text_is_written_with_its_folder_and_replaced(tmp_path):

@@ -37,7 +37,7 @@ def files(folder):
 
 def test_everything_in_the_package_is_shipped(wheel):
     expected = files('glipkit')
-    assert 'glipkit/text/vocabularies/bert-base-uncased.txt' in expected
+    assert 'glipkit/text/tokenizers/vocabularies/bert-base-uncased.txt' in expected
     assert expected <= wheel
 
 

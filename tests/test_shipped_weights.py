@@ -3,8 +3,9 @@ import pytest
 
 from glipkit.apis.build import shipped_weights
 from glipkit.apis.predictor import Predictor
-from glipkit.apis.training import load_config, move_data, test as evaluate
-from glipkit.testing import shapes
+from glipkit.apis.training import load_config, move_data
+from glipkit.apis.training import test as evaluate
+from glipkit.worlds import shapes
 
 SIZE_LIMIT = 25 * 2**20
 

@@ -63,7 +63,7 @@ def draw(model, data: Path, pictures: int, path: Path) -> None:
     """Draw ground truth above predictions for the first validation images."""
     from glipkit import Predictor
     from glipkit.apis.detections import Detections
-    from glipkit.apis.report import plot_grid
+    from glipkit.reports.pictures import plot_grid
     truth = json.loads((data / 'annotations/val.json').read_text())
     names = {c['id']: c['name'] for c in truth['categories']}
     order = {category: label for label, category in enumerate(sorted(names))}
@@ -86,7 +86,7 @@ def report(args: argparse.Namespace, data: Path, metrics: dict, manifest: dict, 
            cfg) -> Path:
     """Write the curves and the markdown."""
     from glipkit.apis.environment import collect
-    from glipkit.apis.report import plot_curves, read_scalars, write_markdown
+    from glipkit.reports.pictures import plot_curves, read_scalars, write_markdown
     plot_curves(read_scalars(args.out / 'training'), args.out / 'curves.png',
                 [f'coco/{group}_AP50' for group in GROUPS])
     environment = collect()
@@ -115,7 +115,7 @@ def report(args: argparse.Namespace, data: Path, metrics: dict, manifest: dict, 
 def run(args: argparse.Namespace) -> None:
     """The demo itself."""
     data = args.out / 'data'
-    manifest = import_module(f'glipkit.testing.{args.world}').build(data, progress=True)
+    manifest = import_module(f'glipkit.worlds.{args.world}').build(data, progress=True)
     start = time.time()
     cfg, checkpoint = pretrain(args.world, data, args.out, args.iters)
     seconds = time.time() - start

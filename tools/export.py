@@ -10,8 +10,8 @@ import sys
 import torch
 
 from glipkit.apis.build import build_model, find_config, read_config
+from glipkit.checkpoints import load_checkpoint, save_checkpoint
 from glipkit.errors import UserError
-from glipkit.models.checkpoints import load_checkpoint, save_checkpoint
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,23 +1,18 @@
 """The stable public surface: loading, predicting, converting."""
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from glipkit.common.lazy import lazy_names
 
-_HOMES = {
-    'ConvertReport': 'convert', 'Detections': 'detections', 'Predictor': 'predictor',
-    'convert_checkpoint': 'convert', 'find_config': 'build', 'known_models': 'build',
-    'TuneSettings': 'tuning_settings', 'load': 'build', 'tune': 'tuning'
+_PLACES = {
+    'ConvertReport': 'glipkit.apis.convert', 'Detections': 'glipkit.apis.detections',
+    'Predictor': 'glipkit.apis.predictor', 'convert_checkpoint': 'glipkit.apis.convert',
+    'find_config': 'glipkit.apis.build', 'known_models': 'glipkit.apis.build',
+    'load': 'glipkit.apis.build'
 }
 
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    # On first use: the command line asks this package for its help texts too, and quickly.
-    if name not in _HOMES:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(importlib.import_module(f'{__name__}.{_HOMES[name]}'), name)
+__all__ = sorted(_PLACES)
+# On first use: the command line asks this package for its help texts too, and quickly.
+__getattr__ = lazy_names(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:

@@ -13,8 +13,8 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from glipkit.apis.paths import PACKAGE, config_root
+from glipkit.checkpoints import load_checkpoint
 from glipkit.errors import UserError
-from glipkit.models.checkpoints import load_checkpoint
 from glipkit.registry import MODELS
 
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from glipkit.checkpoints import (
+    LAYOUTS,
+    Checkpoint,
+    check_complete,
+    check_target,
+    read,
+    write,
+)
+from glipkit.checkpoints.hub import resolve
+from glipkit.common.digests import file_sha256
 from glipkit.errors import UserError
-from glipkit.models.checkpoints import (LAYOUTS, Checkpoint, check_complete, check_target,
-                                        read, sha256, write)
-from glipkit.models.checkpoints.hub import resolve
 
 
 @dataclass(frozen=True)
@@ -76,12 +83,12 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
     source = resolve(source)
     checkpoint = read(source)
     model = _identify(checkpoint, source, to)
-    digest = sha256(source)
+    digest = file_sha256(source)
     written = write(checkpoint, target, to)
     return ConvertReport(source, target, (checkpoint.layout, to), str(model),
                          len(checkpoint.state), checkpoint.changed + written.changed,
                          len(checkpoint.aside) - len(written.left), written.left,
-                         checkpoint.ignored, written.tensors, (digest, sha256(target)))
+                         checkpoint.ignored, written.tensors, (digest, file_sha256(target)))
 
 
 def _identify(checkpoint: Checkpoint, source: Path, to: str) -> str:

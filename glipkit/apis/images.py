@@ -9,11 +9,11 @@ from typing import Any, Union
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from glipkit.common.image_files import IMAGE_SUFFIXES, is_image_file
 from glipkit.errors import UserError
 
 Images = Union[str, Path, np.ndarray, Image.Image, Iterable[Any]]
 
-SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         raise UserError('an image file or a folder of images', f'no such file at {path}',
                         'check the path')
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    found = sorted(p for p in path.iterdir() if is_image_file(p) and p.is_file())
     if not found:
-        raise UserError(f'a folder with images ({", ".join(SUFFIXES)})', f'none in {path}',
+        raise UserError(f'a folder with images ({", ".join(IMAGE_SUFFIXES)})', f'none in {path}',
                         'check the path; folders inside it are not searched')
     return found
 

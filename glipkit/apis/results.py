@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from glipkit.apis.environment import collect
-from glipkit.files import write_text
+from glipkit.common.markdown import markdown_table
 from glipkit.errors import UserError
+from glipkit.files import write_text
 
 _VERSIONS = {'foundations': ('torch', 'torchvision', 'mmcv', 'mmengine', 'mmdet'),
              'libraries': ('numpy', 'pycocotools', 'faster-coco-eval', 'transformers')}
@@ -84,16 +85,11 @@ def write_result(result: TestResult, out: str | Path) -> Path:
 
 def result_markdown(result: TestResult) -> str:
     """A table of metrics, and what they are."""
-    lines = [f'# {Path(result.config).stem}', '', *table(('metric', 'value'), [
-        (name, f'{value:.4f}') for name, value in result.metrics.items()])]
+    lines = [f'# {Path(result.config).stem}', '', markdown_table(
+        ('metric', 'value'),
+        [(name, f'{value:.4f}') for name, value in result.metrics.items()], right=(1, ))]
     lines += ['', *(f'- protocol: {line}' for line in result.protocol.split('\n')),
               f'- checkpoint: {result.checkpoint}',
               '- data set: ' + ', '.join(f'{k} {v}' for k, v in result.dataset.items()),
               '- versions: ' + ', '.join(f'{k} {v}' for k, v in result.versions.items())]
     return '\n'.join(lines) + '\n'
-
-
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    """Lines of a markdown table; numbers stand to the right of the first column."""
-    lines = [header, ('---', *(['---:'] * (len(header) - 1))), *rows]
-    return [f'| {" | ".join(cell.replace("|", "/") for cell in line)} |' for line in lines]

@@ -13,9 +13,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from glipkit.checkpoints.files import write_safetensors
 from glipkit.engine.transfer import Overrides, build_strategy
 from glipkit.errors import UserError
-from glipkit.models.checkpoints.files import write_safetensors
 from glipkit.text.cache import TextFeatureCache
 from glipkit.text.prompts import Affixes
 

@@ -184,7 +184,7 @@ def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, floa
     from mmengine.dist import is_main_process
 
     from glipkit.apis.results import TestResult, installed, result_files, write_result
-    from glipkit.models.checkpoints.io import load_checkpoint
+    from glipkit.checkpoints.loading import load_checkpoint
     if out:
         result_files(out)  # a name that cannot be written to is better known now
     if 'test_dataloader' not in cfg:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import glipkit.data.parts  # noqa: F401 - registers the reader and the transforms
 from glipkit.benchmarks.harness import alternate, ratio, ratio_range
-from glipkit.testing.backgrounds import draw_scenery
+from glipkit.worlds.backgrounds import draw_scenery
 
 SUMMARY = 'time the training loader against mmdet'
 EXAMPLES = '''examples:

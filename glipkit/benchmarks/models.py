@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from glipkit.apis.build import check_device, find_config, model_name
-from glipkit.benchmarks.harness import (Measured, alternate_processes, check, ratio,
-                                        ratio_range)
+from glipkit.benchmarks.harness import Measured, alternate_processes, check, ratio, ratio_range
 from glipkit.benchmarks.peers import OURS, PEERS, Peer
 from glipkit.benchmarks.peers.environment import default_folder, peer_python
 from glipkit.benchmarks.worker import Job

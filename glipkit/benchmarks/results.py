@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from glipkit.apis.environment import collect
-from glipkit.files import make_folder, write_text
+from glipkit.common.markdown import markdown_table
 from glipkit.errors import UserError
+from glipkit.files import make_folder, write_text
 
 BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
 LIBRARIES = ('torch', 'torchvision', 'mmcv', 'mmdet')
@@ -96,16 +97,14 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     # Numbers are compared by eye, which needs them aligned to the right.
     numeric = {key: all(isinstance(row[key], (int, float)) for row in rows if key in row)
                for key in columns}
-    lines = ['| ' + ' | '.join(columns) + ' |',
-             '|' + '|'.join('---:' if numeric[key] else '---' for key in columns) + '|']
-    lines += ['| ' + ' | '.join(_cell(row.get(key, '')) for key in columns) + ' |' for row in rows]
-    return '\n'.join(lines)
+    return markdown_table(columns, [[_cell(row.get(key, '')) for key in columns] for row in rows],
+                          right=[i for i, key in enumerate(columns) if numeric[key]])
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f'{value:.0f}' if abs(value) >= 1000 else f'{value:.4g}'
-    return str(value).replace('|', '\\|').replace('\n', ' ')
+    return str(value)
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:

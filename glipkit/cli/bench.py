@@ -14,17 +14,17 @@ from glipkit.cli.main import Parser
 OWN_VALUES = {'command', 'benchmark', 'benchmark_name', 'run', 'parser', 'out', 'peer_env',
               'stamps'}
 
-# Name on the command line -> module of glipkit.benchmarks and what it does, so that
+# Name on the command line -> module of glipkit and what it does, so that
 # `glipkit bench --help` need not import any of them.
 BENCHMARKS = {
-    'predict': ('predict', 'time detection against another implementation'),
-    'train-step': ('train_step', 'time a training step against another implementation'),
-    'evaluation': ('evaluation', 'time LVIS AP, and what memory it takes, against mmdet'),
-    'loader': ('loader', 'time the training loader against mmdet'),
-    'pseudo-labels': ('pseudo_labels',
+    'predict': ('benchmarks.predict', 'time detection against another implementation'),
+    'train-step': ('benchmarks.train_step', 'time a training step against another implementation'),
+    'evaluation': ('benchmarks.evaluation', 'time LVIS AP, and what memory it takes, against mmdet'),
+    'loader': ('benchmarks.loader', 'time the training loader against mmdet'),
+    'pseudo-labels': ('claims.pseudo_labels',
                       'precision of pseudo-labels, and throughput against single predictions'),
-    'transfer': ('transfer', 'what tuning brings: seven comparisons of the paper, in hours'),
-    'self-training': ('self_training', 'what captions without boxes teach: teacher, student, and '
+    'transfer': ('claims.transfer', 'what tuning brings: seven comparisons of the paper, in hours'),
+    'self-training': ('claims.self_training', 'what captions without boxes teach: teacher, student, and '
                                        'gold alone, in hours'),
 }
 
@@ -124,7 +124,7 @@ class BenchmarkParser(Parser):
 
 def load_benchmark(name: str) -> ModuleType:
     """The module of a benchmark."""
-    return importlib.import_module(f'glipkit.benchmarks.{BENCHMARKS[name][0]}')
+    return importlib.import_module(f'glipkit.{BENCHMARKS[name][0]}')
 
 
 def run(args: argparse.Namespace) -> int:

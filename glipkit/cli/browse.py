@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    from glipkit.apis.browse import browse
+    from glipkit.reports.browse import browse
     shown = browse(args.shard, args.out, args.images, args.start, args.count)
     print(f'{shown} samples in {args.out}')
     return 0

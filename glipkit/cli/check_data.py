@@ -54,9 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from glipkit.apis.checking import check_out, write_clean
-    from glipkit.files import write_text
     from glipkit.data.checking import Looks, check
     from glipkit.data.checking.text_report import report_lines
+    from glipkit.files import write_text
 
     source = _source(args)
     if args.fix:

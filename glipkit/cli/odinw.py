@@ -47,9 +47,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from mmengine.dist import is_main_process
 
-    from glipkit.apis.odinw import OdinwSettings, run_odinw
-    from glipkit.apis.scoreboard_files import scoreboard_markdown
     from glipkit.cli.tune import read_seeds, weights_of
+    from glipkit.odinw.benchmark import OdinwSettings, run_odinw
+    from glipkit.odinw.scoreboard_files import scoreboard_markdown
     board, skipped = run_odinw(OdinwSettings(
         root=args.root, out=args.out, profile=args.profile, strategy=args.strategy,
         model=args.model, checkpoint=weights_of(args), shots=args.shots,

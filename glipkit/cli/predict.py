@@ -113,8 +113,8 @@ def _phrases(text: str | None) -> str | list[tuple[int, int]] | None:
 def _weights(config: str, checkpoint: str | None) -> str | Path:
     """The checkpoint to use: random weights find nothing, and nobody asks for that by hand."""
     from glipkit.apis.build import find_config, shipped_weights
+    from glipkit.checkpoints.hub import resolve
     from glipkit.errors import UserError
-    from glipkit.models.checkpoints.hub import resolve
     path = find_config(config)
     found = resolve(checkpoint) if checkpoint else shipped_weights(path)
     if found is None:

@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from glipkit.apis.build import find_config, shipped_weights
-    from glipkit.apis.labelling import LabelSettings, Teacher, pseudo_label
     from glipkit.errors import UserError
+    from glipkit.labelling import LabelSettings, Teacher, pseudo_label
     settings = LabelSettings(
         score=args.threshold, phrase_nms=args.phrase_nms, cross_nms=args.cross_nms,
         min_boxes=args.min_boxes, min_strong=args.min_strong, strong_score=args.strong_score,

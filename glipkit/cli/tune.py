@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from glipkit.errors import UserError
 
 if TYPE_CHECKING:
-    from glipkit.apis.tuning_settings import Part
+    from glipkit.tuning.settings import Part
 
 EXAMPLES = '''examples:
   glipkit tune fish.json --images photos/ --out work_dirs/fish
@@ -68,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from mmengine.dist import is_main_process
 
-    from glipkit.apis.tuning import tune
-    from glipkit.apis.tuning_report import score_lines, write_report
-    from glipkit.apis.tuning_settings import Part, TuneSettings
+    from glipkit.tuning.report import score_lines, write_report
+    from glipkit.tuning.run import tune
+    from glipkit.tuning.settings import Part, TuneSettings
     settings = TuneSettings(
         data=Part(args.data, args.images), out=args.out, strategy=args.strategy, model=args.model,
         checkpoint=weights_of(args), val=_part(args, 'val'), test=_part(args, 'test'),
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _part(args: argparse.Namespace, name: str) -> Part | None:
     """A file and its images; both or neither."""
-    from glipkit.apis.tuning_settings import Part
+    from glipkit.tuning.settings import Part
     file, images = getattr(args, name), getattr(args, f'{name}_images')
     flag = name.replace('_', '-')
     if (file is None) != (images is None):

@@ -3,7 +3,7 @@
 Every format emits the keys of `glipkit.data.sample_keys`; nothing behind it knows the format.
 Nothing is imported here but what is asked for: preparing and indexing files needs no PyTorch.
 """
-from glipkit.compat.lazy import lazy_names
+from glipkit.common.lazy import lazy_names
 
 _NAMES = (
     'AskClasses', 'CaptionShards', 'CocoDetection', 'DrawSampler', 'FlickrGrounding', 'GlipResize',

@@ -12,10 +12,9 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from glipkit.errors import UserError
-
 from glipkit.data import sample_keys as keys
 from glipkit.data.transforms.loading import LoadImage
+from glipkit.errors import UserError
 
 
 class UnreadableImageError(UserError):

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 
+from glipkit.data.draw_plan import DrawPlan, quotas_from_weights
 from glipkit.errors import UserError
 from glipkit.registry import DATASETS
-
-from glipkit.data.draw_plan import DrawPlan, quotas_from_weights
 
 
 @DATASETS.register_module()

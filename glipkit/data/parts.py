@@ -13,7 +13,13 @@ from glipkit.data.formats.tsv import TsvDetection  # noqa: E402
 from glipkit.data.mixing import MixedDataset  # noqa: E402
 from glipkit.data.samplers import DrawSampler  # noqa: E402
 from glipkit.data.transforms import (  # noqa: E402
-    AskClasses, GlipResize, LoadImage, PackGrounding, SampleClassPrompt, SwapLeftRight)
+    AskClasses,
+    GlipResize,
+    LoadImage,
+    PackGrounding,
+    SampleClassPrompt,
+    SwapLeftRight,
+)
 
 __all__ = [
     'AskClasses', 'CaptionShards', 'CocoDetection', 'DrawSampler', 'FlickrGrounding', 'GlipResize',

@@ -7,10 +7,9 @@ from itertools import count
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
+from glipkit.data.mixing import MixedDataset
 from glipkit.errors import UserError
 from glipkit.registry import DATA_SAMPLERS
-
-from glipkit.data.mixing import MixedDataset
 
 
 @DATA_SAMPLERS.register_module()

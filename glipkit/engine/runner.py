@@ -11,7 +11,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.runner import Runner
 from torch import nn
 
-from glipkit.models.checkpoints.io import read_training_checkpoint
+from glipkit.checkpoints.loading import read_training_checkpoint
 from glipkit.registry import RUNNERS
 
 

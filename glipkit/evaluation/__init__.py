@@ -1,5 +1,9 @@
 """Evaluation: pure arithmetic in ``functional``, metrics for mmengine around it."""
-from glipkit.evaluation.metrics import (FalsePositiveMetric, GroundingCocoMetric, LvisMetric,
-                                        PhraseRecallMetric)
+from glipkit.evaluation.metrics import (
+                                        FalsePositiveMetric,
+                                        GroundingCocoMetric,
+                                        LvisMetric,
+                                        PhraseRecallMetric,
+)
 
 __all__ = ['FalsePositiveMetric', 'GroundingCocoMetric', 'LvisMetric', 'PhraseRecallMetric']

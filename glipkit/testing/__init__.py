@@ -1,1 +1,1 @@
-"""Small seeded worlds and toy parts for tests, the demo and benchmarks."""
+"""Tiny models and toy data for tests; nothing else imports it."""

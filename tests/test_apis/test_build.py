@@ -9,8 +9,8 @@ from mmengine.config import Config
 
 import glipkit
 from glipkit.apis import build
+from glipkit.checkpoints import save_checkpoint
 from glipkit.errors import UserError
-from glipkit.models.checkpoints import save_checkpoint
 from glipkit.testing.tiny_glip import TINY_CONFIG
 
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from glipkit.apis.convert import convert_checkpoint
+from glipkit.checkpoints import save_checkpoint
+from glipkit.common.digests import file_sha256
 from glipkit.errors import UserError
-from glipkit.models.checkpoints import save_checkpoint, sha256
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_there_and_back(own, tmp_path):
     source = official(own)
     report = convert_checkpoint(source, tmp_path / 'a.safetensors')
     assert report.layouts == ('official', 'glipkit')
-    assert report.sha256 == (sha256(source), sha256(tmp_path / 'a.safetensors'))
+    assert report.sha256 == (file_sha256(source), file_sha256(tmp_path / 'a.safetensors'))
     assert report.kept == 1 and report.ignored == ('optimizer', ) and not report.left
     assert report.written == report.read + 1
     back = convert_checkpoint(tmp_path / 'a.safetensors', tmp_path / 'b.pth', 'official')

@@ -13,8 +13,8 @@ from PIL import Image
 
 from glipkit.apis.images import Source, list_images, to_bgr
 from glipkit.apis.predictor import Predictor, make_prompt
+from glipkit.checkpoints import save_checkpoint
 from glipkit.errors import UserError
-from glipkit.models.checkpoints import save_checkpoint
 from glipkit.registry import TRANSFORMS
 from glipkit.testing.tiny_glip import picture
 

@@ -1,14 +1,11 @@
 """Results as files: what stands in them, and that they are there whole or not at all."""
 from __future__ import annotations
 
-import csv
-import io
 import json
 
 import pytest
 
-from glipkit.apis.results import (TestResult, installed, result_files, result_markdown,
-                                  write_result)
+from glipkit.apis.results import TestResult, installed, result_files, result_markdown, write_result
 from glipkit.errors import UserError
 
 RESULT = TestResult(
@@ -47,7 +44,7 @@ def test_the_whole_result_is_in_the_json(tmp_path):
 
 def test_the_table_has_all_numbers_and_says_what_they_are():
     lines = result_markdown(RESULT).splitlines()
-    assert lines[:4] == ['# glip-t-c_o365-goldg', '', '| metric | value |', '| --- | ---: |']
+    assert lines[:4] == ['# glip-t-c_o365-goldg', '', '| metric | value |', '|---|---:|']
     assert '| coco/AP | 0.4662 |' in lines and '| lvis_fixed/APr | -1.0000 |' in lines
     assert '- protocol: COCO box AP' in lines and '- protocol: LVIS fixed AP' in lines
     assert '- data set: type CocoDetection, images 5000' in lines

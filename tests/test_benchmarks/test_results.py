@@ -5,8 +5,17 @@ import json
 
 import pytest
 
-from glipkit.benchmarks.results import (BEGIN, END, document, load, machine, save, table,
-                                        to_markdown, write_page)
+from glipkit.benchmarks.results import (
+    BEGIN,
+    END,
+    document,
+    load,
+    machine,
+    save,
+    table,
+    to_markdown,
+    write_page,
+)
 from glipkit.errors import UserError
 
 

@@ -6,8 +6,14 @@ import json
 import pytest
 import torch
 
-from glipkit.benchmarks.workload import (CAPTIONS, Workload, count_tokens, grounded_text,
-                                         read_classes, read_size)
+from glipkit.benchmarks.workload import (
+    CAPTIONS,
+    Workload,
+    count_tokens,
+    grounded_text,
+    read_classes,
+    read_size,
+)
 from glipkit.errors import UserError
 
 

@@ -12,10 +12,15 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 from safetensors.torch import save_file
 
+from glipkit.checkpoints.files import (
+    check_target,
+    read_file,
+    read_training_state,
+    write_pickle,
+)
+from glipkit.common.digests import file_sha256
 from glipkit.errors import UserError
 from glipkit.files import atomic
-from glipkit.models.checkpoints.files import (check_target, read_file, read_training_state, sha256,
-                                              write_pickle)
 
 WEIGHTS = {'a.weight': torch.arange(6.).reshape(2, 3), 'a.steps': torch.tensor(3)}
 
@@ -177,14 +182,14 @@ def test_a_pickle_without_weights(tmp_path, content):
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / 'a.pth'
     write_pickle({'state_dict': WEIGHTS}, path)
-    before = sha256(path)
+    before = file_sha256(path)
     with pytest.raises(Exception, match='pickle|local object'):  # as Python's version words it
         write_pickle({'state_dict': WEIGHTS, 'bad': lambda: 0}, path)
     with pytest.raises(KeyboardInterrupt), atomic(path) as temporary:
         temporary.write_text('half')
         raise KeyboardInterrupt
     assert [item.name for item in tmp_path.iterdir()] == ['a.pth']
-    assert sha256(path) == before
+    assert file_sha256(path) == before
 
 
 def test_written_files_have_ordinary_permissions(tmp_path):

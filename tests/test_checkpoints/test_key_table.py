@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glipkit.models.checkpoints.key_table import Change, KeyTable, Row
-from glipkit.models.checkpoints.official import table
+from glipkit.checkpoints.glip.official import table
+from glipkit.checkpoints.key_table import Change, KeyTable, Row
 
 
 @given(st.integers(0, 99), st.integers(0, 99))

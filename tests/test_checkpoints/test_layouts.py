@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from glipkit.checkpoints import Checkpoint, Structure, read, to_layout, write
+from glipkit.checkpoints.files import read_file
+from glipkit.checkpoints.glip import layouts
 from glipkit.errors import UserError
-from glipkit.models.checkpoints import Checkpoint, Structure, layouts, read, to_layout, write
-from glipkit.models.checkpoints.files import read_file
 
 from .tiny import TINY, UNFUSED, hollow, listed, official_state, random_state
 

@@ -8,8 +8,14 @@ import pytest
 import torch
 
 from glipkit.apis.build import load
-from glipkit.models.checkpoints import (Structure, check_complete, load_checkpoint, read,
-                                        save_checkpoint, write)
+from glipkit.checkpoints import (
+    Structure,
+    check_complete,
+    load_checkpoint,
+    read,
+    save_checkpoint,
+    write,
+)
 from glipkit.testing.tiny_glip import TINY_CONFIG
 
 

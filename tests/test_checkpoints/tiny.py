@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from glipkit.models.checkpoints import Checkpoint, Structure, to_layout
+from glipkit.checkpoints import Checkpoint, Structure, to_layout
 
 KEYS = Path(__file__).parent / 'keys'
 

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from glipkit.apis.build import load
+from glipkit.checkpoints import save_checkpoint
 from glipkit.cli.main import main
-from glipkit.models.checkpoints import save_checkpoint
 from glipkit.testing.tiny_glip import picture, write_config
 
 

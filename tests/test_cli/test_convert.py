@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from glipkit.apis.build import shipped_weights
-from glipkit.models.checkpoints import sha256
-from glipkit.models.checkpoints.files import read_file
+from glipkit.checkpoints.files import read_file
+from glipkit.common.digests import file_sha256
 
 
 class Touch:
@@ -25,7 +25,7 @@ def test_all_layouts_both_ways(run, files, tmp_path):
     there = tmp_path / 'official.pth'
     ran = run('convert', files.checkpoint, there, '--to', 'official')
     assert ran.code == 0 and ran.err == ''
-    assert sha256(there) in ran.out and sha256(files.checkpoint) in ran.out
+    assert file_sha256(there) in ran.out and file_sha256(files.checkpoint) in ran.out
     assert '(glipkit)' in ran.out and '(official)' in ran.out
     assert run('convert', there, tmp_path / 'mm.pth', '--to', 'mmdet').code == 0
     assert run('convert', tmp_path / 'mm.pth', tmp_path / 'own.safetensors').code == 0

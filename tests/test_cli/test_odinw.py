@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from glipkit.testing import shapes
 from glipkit.testing.tiny_glip import picture
+from glipkit.worlds import shapes
 
 
 @pytest.fixture(scope='module')

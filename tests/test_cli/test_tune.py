@@ -16,9 +16,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from glipkit.apis.tasks import read_task
-from glipkit.apis.tuning_report import agreement
-from glipkit.testing.shapes import draw_scene
 from glipkit.testing.tiny_glip import picture
+from glipkit.tuning.report import agreement
+from glipkit.worlds.shapes import draw_scene
 
 REPOSITORY = Path(__file__).parents[2]
 #: Category id -> name, in no order, with all that can stand in a name; the last has no example.

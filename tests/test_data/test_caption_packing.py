@@ -7,7 +7,6 @@ from glipkit.data.transforms.caption_packing import CaptionPacker
 from glipkit.errors import UserError
 from glipkit.text.tokenizers import BertTokenizer
 
-
 packer = lru_cache(CaptionPacker)
 
 

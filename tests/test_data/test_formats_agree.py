@@ -10,8 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from glipkit.data import (CaptionShards, CocoDetection, FlickrGrounding, LvisDetection,
-                          MdetrGrounding, MixedDataset, OdvgGrounding, TsvDetection)
+from glipkit.data import (
+    CaptionShards,
+    CocoDetection,
+    FlickrGrounding,
+    LvisDetection,
+    MdetrGrounding,
+    MixedDataset,
+    OdvgGrounding,
+    TsvDetection,
+)
 
 NAMES = ['dog', 'red cat', 'bird', 'traffic_light']
 W, H = 100, 80

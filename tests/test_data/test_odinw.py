@@ -4,8 +4,16 @@ from statistics import mean
 
 import pytest
 
-from glipkit.data.odinw import (PROFILES, SEEDS, SHOTS, odinw_dataset, odinw_datasets,
-                                published_average, published_scores, released_zero_shot)
+from glipkit.data.splits.odinw import (
+    PROFILES,
+    SEEDS,
+    SHOTS,
+    odinw_dataset,
+    odinw_datasets,
+    published_average,
+    published_scores,
+    released_zero_shot,
+)
 from glipkit.errors import UserError
 from glipkit.text.prompts import class_prompt
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import glipkit  # noqa: F401
-from glipkit.data.odinw import odinw_dataset, odinw_datasets
 from glipkit.data.preparation.archives import unpack
+from glipkit.data.splits.odinw import odinw_dataset, odinw_datasets
 from glipkit.errors import UserError
 
 main = runpy.run_path(str(Path(__file__).parents[2] / 'data_prep/odinw.py'))['main']

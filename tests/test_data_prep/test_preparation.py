@@ -6,8 +6,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from glipkit.data.preparation import (Preparation, json_stream, preparation_parser, run,
-                                      stream_json, stream_lines)
+from glipkit.data.preparation import (
+    Preparation,
+    json_stream,
+    preparation_parser,
+    run,
+    stream_json,
+    stream_lines,
+)
 from glipkit.errors import UserError
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from glipkit.apis.paths import config_root
-from glipkit.testing import shapes
 from glipkit.testing.tiny_glip import TINY_CONFIG
+from glipkit.worlds import shapes
 
 TRAINING = '''
 _base_ = [

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from glipkit.apis.report import read_scalars
 from glipkit.apis.training import load_config, set_max_iters
+from glipkit.checkpoints import read_training_checkpoint
 from glipkit.cli.main import main
-from glipkit.models.checkpoints import read_training_checkpoint
+from glipkit.reports.pictures import read_scalars
 
 REPOSITORY = Path(__file__).parents[2]
 KILLER = '''

@@ -11,12 +11,12 @@ from mmengine.registry import DefaultScope
 from glipkit.apis.build import build_model, load
 from glipkit.apis.paths import config_root
 from glipkit.apis.training import load_config
+from glipkit.checkpoints import save_checkpoint
 from glipkit.cli.main import main
 from glipkit.errors import UserError
-from glipkit.models.checkpoints import save_checkpoint
 from glipkit.registry import DATASETS, METRICS
-from glipkit.testing import shapes
 from glipkit.testing.tiny_glip import TINY_CONFIG
+from glipkit.worlds import shapes
 
 MODEL = '''
 _base_ = ['{root}/_base_/datasets/shapes.py', '{root}/_base_/schedules/shapes.py',

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from glipkit.models.fusion import chunked_attention
 from glipkit.models.fusion.attention_maps import attend_at_once
-from glipkit.models.fusion.chunked_attention import attend_both_ways
+from glipkit.models.kernels import chunked_attention
+from glipkit.models.kernels.chunked_attention import attend_both_ways
 
 HEADS = 2
 

@@ -3,10 +3,10 @@ import pytest
 import torch
 from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 
-from glipkit.models.heads import gathered_product
-from glipkit.models.heads.deform_conv import (Geometry, deform_conv2d as deform_maps,
-                                              level_table)
 from glipkit.models.heads.dyhead import DyConv, read_flat
+from glipkit.models.kernels import gathered_product
+from glipkit.models.kernels.deform_conv import Geometry, level_table
+from glipkit.models.kernels.deform_conv import deform_conv2d as deform_maps
 
 
 def inputs(stride: int, batch: int = 2, size: tuple[int, int] = (6, 7)) -> list[torch.Tensor]:

@@ -10,8 +10,8 @@ from glipkit.models.alignment.label_pooling import pool_to_labels
 from glipkit.models.alignment.token_logits import TokenAlignment
 from glipkit.models.heads.box_coder import centerness, decode, encode
 from glipkit.models.heads.glip_head import GLIPHead
-from glipkit.models.heads.postprocess import (Candidates, TestSettings as Settings,
-                                              select_candidates, suppress)
+from glipkit.models.heads.postprocess import Candidates, select_candidates, suppress
+from glipkit.models.heads.postprocess import TestSettings as Settings
 from glipkit.models.losses.token_focal import TokenFocalLoss
 from glipkit.models.necks.fpn import DropBlockFPN
 from glipkit.text.structures import TextFeatures

@@ -68,8 +68,9 @@ def test_predictions_do_not_depend_on_the_schedule(tiny_detector, monkeypatch, t
 
 @pytest.fixture
 def tiny_detector():
-    from glipkit import load
     from mmdet.structures import DetDataSample
+
+    from glipkit import load
     model = load('glip-mini')
     torch.manual_seed(0)
     images = torch.randn(2, 3, 64, 96)

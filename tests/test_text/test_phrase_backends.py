@@ -8,9 +8,8 @@ import pytest
 import spacy
 
 from glipkit.errors import UserError
-from glipkit.text.phrase_pipelines import pipeline_extractor
 from glipkit.text.phrases import clean_spans, extract_phrases
-
+from glipkit.text.phrases.pipelines import pipeline_extractor
 from tests.test_text.test_phrases import CAPTIONS
 
 TABLE = Path(__file__).with_name('data') / 'captions.txt'

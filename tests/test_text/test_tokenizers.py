@@ -9,8 +9,7 @@ import torch
 from transformers import BertTokenizerFast
 
 from glipkit.errors import UserError
-from glipkit.text import tokenizers
-from glipkit.text.tokenizers import UNCASED_VOCABULARY, BertTokenizer
+from glipkit.text.tokenizers import UNCASED_VOCABULARY, BertTokenizer, wordpiece
 
 COCO = (
     'person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, '
@@ -32,7 +31,7 @@ def tokenizer() -> BertTokenizer:
 @pytest.fixture
 def warnings(monkeypatch) -> list[str]:
     said: list[str] = []
-    monkeypatch.setattr(tokenizers, 'print_log', lambda message, *_: said.append(message))
+    monkeypatch.setattr(wordpiece, 'print_log', lambda message, *_: said.append(message))
     return said
 
 

@@ -15,8 +15,8 @@ import venv
 from importlib.metadata import version
 from pathlib import Path
 
-from glipkit.files import make_folder
 from glipkit.errors import UserError
+from glipkit.files import make_folder
 
 STAMP = 'glipkit-peer.json'
 

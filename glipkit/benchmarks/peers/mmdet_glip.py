@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from glipkit.apis.build import find_config, model_name
 from glipkit.benchmarks.peers import PEERS, own
 from glipkit.benchmarks.workload import THREE, GroundedText, Workload, count_tokens
+from glipkit.checkpoints import Checkpoint, to_layout
 from glipkit.compat import operator_source
-from glipkit.models.checkpoints import Checkpoint, to_layout
 from glipkit.text.tokenizers import UNCASED_VOCABULARY
 
 CONFIGS = Path(mmdet.__file__).parent / '.mim' / 'configs' / 'glip'

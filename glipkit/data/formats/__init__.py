@@ -2,7 +2,7 @@
 
 Nothing is imported here but what is asked for: preparing and indexing files needs no PyTorch.
 """
-from glipkit.compat.lazy import lazy_names
+from glipkit.common.lazy import lazy_names
 
 _FORMATS = 'glipkit.data.formats'
 _PLACES = {

@@ -14,16 +14,15 @@ from mmengine.logging import print_log
 from tqdm import tqdm
 
 from glipkit.data import sample_keys as keys
+from glipkit.data.formats.grounding_line import parse_grounding
+from glipkit.data.formats.reading import as_size, read_json
+from glipkit.data.formats.records import RecordDataset
+from glipkit.data.formats.tar_shards import TarShard
 from glipkit.data.grounding_dataset import DamagedRecordError
 from glipkit.data.line_index import JsonLines
 from glipkit.data.transforms.caption_packing import CaptionPacker
 from glipkit.errors import UserError
 from glipkit.registry import DATASETS
-
-from glipkit.data.formats.grounding_line import parse_grounding
-from glipkit.data.formats.reading import as_size, read_json
-from glipkit.data.formats.records import RecordDataset
-from glipkit.data.formats.tar_shards import TarShard
 
 MANIFEST = 'manifest.json'
 

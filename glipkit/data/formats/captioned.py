@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glipkit.common.image_files import is_image_file
 from glipkit.data.formats.tar_shards import FileSlice, TarShard
 from glipkit.data.line_index import JsonLines
 from glipkit.errors import UserError
 
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 _LINE = 'an image with a caption'
 
 
@@ -55,7 +55,7 @@ class CaptionedShard(Sequence):
             self._records = TarShard(path, _LINE)
         else:
             self._records = sorted(p.name for p in self.path.iterdir()
-                                   if p.suffix.lower() in SUFFIXES)
+                                   if is_image_file(p))
 
     def __len__(self) -> int:
         return len(self._records)
@@ -114,7 +114,7 @@ def _parts(path: Path) -> list[Path]:
 
 def _kind(path: Path) -> str:
     if path.is_dir():
-        if any(p.suffix.lower() in SUFFIXES for p in path.iterdir()):
+        if any(is_image_file(p) for p in path.iterdir()):
             return 'folder'
     elif path.is_file() and path.suffix in ('.jsonl', '.tar'):
         return path.suffix[1:]

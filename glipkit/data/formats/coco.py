@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from mmengine.logging import print_log
 
 from glipkit.data import sample_keys as keys
+from glipkit.data.formats.coco_json import CocoJson, check_names, read_coco_json
+from glipkit.data.formats.reading import clip_box, summary
 from glipkit.data.grounding_dataset import GroundingDataset
 from glipkit.errors import UserError
 from glipkit.registry import DATASETS
-
-from glipkit.data.formats.coco_json import CocoJson, check_names, read_coco_json
-from glipkit.data.formats.reading import clip_box, summary
 
 
 @DATASETS.register_module()

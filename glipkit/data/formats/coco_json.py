@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glipkit.data.formats.reading import as_box, as_crowd, as_size, read_json
 from glipkit.errors import UserError
 from glipkit.text.prompts import class_prompt
-
-from glipkit.data.formats.reading import as_box, as_crowd, as_size, read_json
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from glipkit.data import sample_keys as keys
-from glipkit.errors import UserError
-
 from glipkit.data.formats.phrase_spans import checked_spans, find_phrase
 from glipkit.data.formats.reading import as_box, clip_box
+from glipkit.errors import UserError
 
 Spans = Sequence[tuple[int, int]]
 

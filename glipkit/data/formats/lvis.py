@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from glipkit.data import sample_keys as keys
+from glipkit.data.formats.coco import CocoDetection
 from glipkit.errors import UserError
 from glipkit.registry import DATASETS
-
-from glipkit.data.formats.coco import CocoDetection
 
 _NEGATIVE, _PARTIAL = 'neg_category_ids', 'not_exhaustive_category_ids'
 

@@ -9,14 +9,13 @@ from typing import Any
 from mmengine.logging import print_log
 
 from glipkit.data import sample_keys as keys
-from glipkit.data.grounding_dataset import GroundingDataset
-from glipkit.errors import UserError
-from glipkit.registry import DATASETS
-
 from glipkit.data.formats.coco_json import read_images, whole_number
 from glipkit.data.formats.grounding_line import group_regions
 from glipkit.data.formats.phrase_spans import checked_spans
 from glipkit.data.formats.reading import as_box, as_crowd, read_json, summary
+from glipkit.data.grounding_dataset import GroundingDataset
+from glipkit.errors import UserError
+from glipkit.registry import DATASETS
 
 Region = tuple[list[tuple[int, int]], list[list[float]]]
 

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from glipkit.data import sample_keys as keys
-from glipkit.data.line_index import JsonLines
-from glipkit.errors import UserError
-from glipkit.registry import DATASETS
-
 from glipkit.data.formats.coco_json import check_names
 from glipkit.data.formats.grounding_line import append_box, objects, parse_grounding
 from glipkit.data.formats.reading import as_box, as_size, read_json
 from glipkit.data.formats.records import RecordDataset
+from glipkit.data.line_index import JsonLines
+from glipkit.errors import UserError
+from glipkit.registry import DATASETS
 
 _WHAT = 'an ODVG jsonl file'
 

@@ -10,10 +10,9 @@ from mmengine.dataset.base_dataset import force_full_init
 from mmengine.logging import print_log
 
 from glipkit.data import sample_keys as keys
+from glipkit.data.formats.reading import summary
 from glipkit.data.grounding_dataset import DamagedRecordError, GroundingDataset
 from glipkit.errors import UserError
-
-from glipkit.data.formats.reading import summary
 
 CHECK_BYTES = 20 << 20
 """Size of annotations up to which every record is read on opening."""

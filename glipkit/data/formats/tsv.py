@@ -12,15 +12,14 @@ import numpy as np
 import yaml
 
 from glipkit.data import sample_keys as keys
-from glipkit.errors import UserError
-from glipkit.registry import DATASETS
-from glipkit.text.negatives import BACKGROUND
-
 from glipkit.data.formats.coco_json import check_names
 from glipkit.data.formats.grounding_line import append_box
 from glipkit.data.formats.reading import as_box, as_size, open_text, read_json
 from glipkit.data.formats.records import RecordDataset
 from glipkit.data.formats.tsv_table import TsvImage, TsvTable, check_key
+from glipkit.errors import UserError
+from glipkit.registry import DATASETS
+from glipkit.text.negatives import BACKGROUND
 
 _WHAT = 'a detection tsv'
 # What the official yaml calls the files, and the arguments here.

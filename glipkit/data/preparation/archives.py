@@ -1,7 +1,6 @@
 """Zip files unpacked so that nothing lands outside the target, and a cut run goes on."""
 from __future__ import annotations
 
-import hashlib
 import shutil
 import stat
 import zipfile
@@ -59,15 +58,6 @@ def unpack(archive: Path, target: Path, below: str) -> Iterator[Unpacked]:
     except OSError as error:
         raise UserError('a zip file that can be read', f'{archive} ({error.strerror or error})',
                         'check the path and the disk') from error
-
-
-def sha256(path: Path) -> str:
-    """Of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _members(archive: Path, file: zipfile.ZipFile,

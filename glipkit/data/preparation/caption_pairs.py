@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glipkit.common.image_files import is_image_file
 from glipkit.data.line_index import parse_object
 from glipkit.data.preparation.json_stream import stream_lines
 from glipkit.errors import UserError
-
-_ENDINGS = {'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'}
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def read_file_pairs(path: Path) -> Iterator[Pair]:
 def read_folder_pairs(folder: Path) -> Iterator[Pair]:
     """Images with a .txt of the same name, at any depth; without one the caption is empty."""
     for path in sorted(folder.rglob('*')):
-        if path.suffix.lower() not in _ENDINGS:
+        if not is_image_file(path):
             continue
         text = path.with_suffix('.txt')
         # Not UTF-8 is kept as signs that say so, not a reason to stop after a day of reading.

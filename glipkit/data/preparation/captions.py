@@ -5,7 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from glipkit.data.preparation.boxes import Box, overlap
+from glipkit.common.boxes import box_iou
+from glipkit.data.preparation.boxes import Box
 from glipkit.text.structures import Span
 
 _WORD = re.compile(r'\w+')
@@ -78,7 +79,7 @@ def _conflicts(sentences: Sequence[Sentence], iou: float) -> list[set[int]]:
     conflicts: list[set[int]] = [set() for _ in sentences]
     for i, one in enumerate(sentences):
         for j, other in enumerate(sentences[:i]):
-            if any(overlap(a, b) > iou for _, a in one.regions for _, b in other.regions):
+            if any(box_iou(a, b)[0, 0] > iou for _, a in one.regions for _, b in other.regions):
                 conflicts[i].add(j)
                 conflicts[j].add(i)
     return conflicts

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from glipkit.errors import UserError
-
 from glipkit.data.preparation.steps import Preparation
+from glipkit.errors import UserError
 
 
 class _Parser(argparse.ArgumentParser):

@@ -9,9 +9,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from glipkit.errors import UserError
-
 from glipkit.data.formats.reading import open_text
+from glipkit.errors import UserError
 
 _CHUNK = 1 << 20  # characters
 _LONGEST = 1 << 28  # characters of one element; beyond it, the file is taken to be damaged

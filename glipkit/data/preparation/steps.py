@@ -12,10 +12,9 @@ from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
+from glipkit.data.preparation.json_stream import stream_json, stream_lines
 from glipkit.errors import UserError
 from glipkit.version import __version__
-
-from glipkit.data.preparation.json_stream import stream_json, stream_lines
 
 MANIFEST = 'manifest.json'
 _EXAMPLES = 3  # per reason; enough to look one up, few enough to read

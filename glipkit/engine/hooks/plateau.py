@@ -11,8 +11,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from glipkit.checkpoints.files import write_safetensors
 from glipkit.engine.transfer.strategies import build_strategy
-from glipkit.models.checkpoints.files import write_safetensors
 from glipkit.registry import HOOKS
 
 #: Under the run's folder: the best weights so far, and what a run goes on from.

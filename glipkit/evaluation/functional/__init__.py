@@ -1,7 +1,10 @@
 """Pure arithmetic of evaluation; imports no framework."""
 from glipkit.evaluation.functional.coco_ap import CocoAP, coco_ap
-from glipkit.evaluation.functional.false_positives import (FalsePositives, count_above,
-                                                           false_positives)
+from glipkit.evaluation.functional.false_positives import (
+                                                           FalsePositives,
+                                                           count_above,
+                                                           false_positives,
+)
 from glipkit.evaluation.functional.federated import FederatedTruth
 from glipkit.evaluation.functional.lvis_ap import LvisAP, lvis_ap, make_spool
 from glipkit.evaluation.functional.phrase_recall import PhraseRecall, first_hit, phrase_recall

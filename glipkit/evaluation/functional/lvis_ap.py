@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from glipkit.common.boxes import paired_iou_xywh
 from glipkit.evaluation.functional.federated import FREQUENCIES, FederatedTruth
 from glipkit.evaluation.functional.spool import DetectionSpool, Rows
 
@@ -162,7 +163,7 @@ def _overlapping_pairs(found_image: np.ndarray, found_boxes: np.ndarray, image: 
     count = np.searchsorted(image, found_image, side='right') - begin
     place = np.repeat(np.arange(len(found_image)), count)
     box = np.arange(count.sum()) + np.repeat(begin - (np.cumsum(count) - count), count)
-    iou = _iou(found_boxes[place], boxes[box])
+    iou = paired_iou_xywh(found_boxes[place], boxes[box])
     kept = iou >= IOU_THRESHOLDS[0]
     return place[kept], box[kept], iou[kept]
 
@@ -221,14 +222,6 @@ def _rank_within(group: np.ndarray) -> np.ndarray:
     rank = np.empty(len(group), dtype=np.int64)
     rank[order] = np.arange(len(group)) - np.searchsorted(ordered, ordered)
     return rank
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU of xywh boxes, pair by pair: (pairs, 4) twice -> (pairs,)."""
-    corner = np.maximum(a[:, :2], b[:, :2])
-    sides = np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:]) - corner
-    common = sides.clip(min=0).prod(1)
-    return common / (a[:, 2:].prod(1) + b[:, 2:].prod(1) - common)
 
 
 def _outside(areas: np.ndarray) -> np.ndarray:

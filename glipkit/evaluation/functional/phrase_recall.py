@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from glipkit.common.boxes import box_iou
+
 #: Rank of a phrase that no box hits.
 NEVER = np.iinfo(np.int32).max
 MIN_IOU = 0.5
@@ -50,7 +52,7 @@ def first_hit(boxes: np.ndarray, scores: np.ndarray, targets: np.ndarray,
     if merged:
         targets = np.concatenate([targets[:, :2].min(0), targets[:, 2:].max(0)])[None]
     order = np.argsort(-np.asarray(scores), kind='stable')
-    right = (_iou(np.asarray(boxes, np.float64).reshape(-1, 4)[order],
+    right = (box_iou(np.asarray(boxes, np.float64).reshape(-1, 4)[order],
                   np.asarray(targets, np.float64)) >= MIN_IOU).any(1)
     return int(right.argmax()) if right.any() else NEVER
 
@@ -81,12 +83,3 @@ def phrase_recall(ranks: np.ndarray, types: Sequence[Sequence[str]] = (),
 def _recalls(ranks: np.ndarray, topk: Sequence[int]) -> dict[str, float]:
     bounds = {**{f'R@{k}': k for k in topk}, 'R@all': NEVER}
     return {name: float((ranks < k).mean()) if len(ranks) else -1. for name, k in bounds.items()}
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU of xyxy boxes: (N, 4), (G, 4) -> (N, G); 0 where neither has an area."""
-    corner = np.maximum(a[:, None, :2], b[None, :, :2])
-    common = (np.minimum(a[:, None, 2:], b[None, :, 2:]) - corner).clip(min=0).prod(-1)
-    areas_a, areas_b = ((x[:, 2:] - x[:, :2]).clip(min=0).prod(-1) for x in (a, b))
-    union = areas_a[:, None] + areas_b[None] - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)

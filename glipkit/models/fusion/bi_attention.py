@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from glipkit.models.fusion.attention_maps import attend_at_once
-from glipkit.models.fusion.chunked_attention import attend_both_ways
+from glipkit.models.kernels.chunked_attention import attend_both_ways
 from glipkit.registry import MODELS
 from glipkit.text.structures import TextFeatures
 

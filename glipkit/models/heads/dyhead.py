@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from glipkit.models.heads.deform_conv import TAPS, Geometry, deform_conv2d, level_table
+from glipkit.models.kernels.deform_conv import TAPS, Geometry, deform_conv2d, level_table
 from glipkit.registry import MODELS
 
 

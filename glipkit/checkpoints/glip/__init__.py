@@ -1,0 +1,1 @@
+"""The three layouts of a GLIP checkpoint."""

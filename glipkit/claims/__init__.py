@@ -1,0 +1,1 @@
+"""What the papers say, repeated in miniature; in hours."""

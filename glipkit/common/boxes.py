@@ -1,0 +1,46 @@
+"""Overlap of boxes: xyxy pixels, exclusive right and bottom edge, N and M boxes."""
+from __future__ import annotations
+
+import numpy as np
+
+
+def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of every pair: (N, 4), (M, 4) -> (N, M) float.
+
+    It is 0 where neither box of a pair has an area.
+
+    >>> box_iou(np.array([[0, 0, 2, 2]]), np.array([[0, 0, 2, 1]]))
+    array([[0.5]])
+    """
+    a, b = (np.asarray(boxes, dtype=np.float64).reshape(-1, 4) for boxes in (a, b))
+    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    common = sides.clip(min=0).prod(-1)
+    union = box_area(a)[:, None] + box_area(b)[None] - common
+    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+
+
+def paired_iou_xywh(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of the boxes at equal places: (N, 4), (N, 4) -> (N,).
+
+    Boxes are left, top, width, height, and the arithmetic is that of pycocotools, so that an
+    overlap of exactly a threshold is on the same side of it.
+    """
+    sides = (np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
+             - np.maximum(a[:, :2], b[:, :2]))
+    common = sides.clip(min=0).prod(1)
+    return common / (a[:, 2:].prod(1) + b[:, 2:].prod(1) - common)
+
+
+def box_area(boxes: np.ndarray) -> np.ndarray:
+    """Areas: (..., 4) -> (...); 0 for boxes whose edges are in the wrong order."""
+    return (boxes[..., 2:] - boxes[..., :2]).clip(min=0).prod(-1)
+
+
+def to_xywh(boxes: np.ndarray) -> np.ndarray:
+    """(..., 4) boxes as COCO files hold them: left, top, width, height."""
+    return np.concatenate([boxes[..., :2], boxes[..., 2:] - boxes[..., :2]], axis=-1)
+
+
+def to_xyxy(boxes: np.ndarray) -> np.ndarray:
+    """(..., 4) boxes of COCO files as left, top, right, bottom."""
+    return np.concatenate([boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], axis=-1)

@@ -1,0 +1,1 @@
+"""Class lists and splits of public data sets, as tables."""

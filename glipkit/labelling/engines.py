@@ -1,0 +1,121 @@
+"""Where the parts of a run are worked on: in this process, or by Ray Data's actors.
+
+Both do the same with a part and write the same files, so that a run may be begun with one and
+finished with the other.
+"""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glipkit.apis.predictor import Predictor
+from glipkit.errors import UserError
+from glipkit.labelling.grounder import CaptionGrounder
+from glipkit.labelling.parts import Part, write_part
+from glipkit.labelling.settings import LabelSettings
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """How a process gets the teacher: arguments of `glipkit.load`."""
+
+    config: str
+    checkpoint: str
+    device: str = 'cpu'
+
+
+class PartLabeller:
+    """Labels parts and writes their results; loads the teacher once.
+
+    Args:
+        teacher: What to load.
+        settings: Of labelling.
+        parts: All parts of the run.
+        out: Folder of the results.
+    """
+
+    def __init__(self, teacher: Teacher, settings: LabelSettings, parts: Sequence[Part],
+                 out: Path) -> None:
+        predictor = Predictor(teacher.config, teacher.checkpoint, teacher.device)
+        self._grounder = CaptionGrounder(predictor, settings)
+        self._parts, self._out = parts, out
+
+    def do(self, index: int) -> dict[str, Any]:
+        """Labels part ``index``; returns its record."""
+        part = self._parts[index]
+        return write_part(self._out, part, self._grounder.label(part.shard, part.rows))
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The same for Ray Data: a batch of one index gives its record, as JSON."""
+        records = [json.dumps(self.do(int(index))) for index in batch['part']]
+        return {'record': records}
+
+
+def run_local(todo: Sequence[int], labeller: tuple) -> Iterator[dict[str, Any]]:
+    """Records of parts, done one after another in this process."""
+    if todo:
+        worker = PartLabeller(*labeller)
+        for index in todo:
+            yield worker.do(index)
+
+
+def run_ray(todo: Sequence[int], labeller: tuple, workers: int,
+            address: str | None = None) -> Iterator[dict[str, Any]]:
+    """Records of parts, done by actors of Ray Data, in any order.
+
+    Every actor loads the teacher once. Ray holds parts back until an actor is free, and gives
+    those of a lost worker to a new one; a part that was half done leaves nothing behind.
+
+    Args:
+        todo: Indices of parts.
+        labeller: Arguments of `PartLabeller`.
+        workers: Number of actors.
+        address: Of a cluster (``'auto'``, ``'ray://host:10001'``), where the paths of data,
+            results and checkpoint mean the same as here. None starts Ray on this machine for the
+            time of the run.
+
+    Raises:
+        UserError: Ray is not installed, or there is no cluster at the address.
+    """
+    if not todo:
+        return
+    # Ray Data writes progress of its own, and asks home for usage statistics, unless told.
+    os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise UserError('the package ray', 'it is not installed',
+                        "pip install 'glipkit[ray]', or use --engine local") from error
+    own = not ray.is_initialized()
+    if own:
+        _start(ray, address)
+    try:
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.execution_options.verbose_progress = False
+        context.print_on_execution_start = False
+        on_gpu = labeller[0].device.startswith('cuda')
+        rows = ray.data.from_items([{'part': index} for index in todo],
+                                   override_num_blocks=len(todo))
+        done = rows.map_batches(
+            PartLabeller, fn_constructor_args=labeller, batch_size=1, num_cpus=1,
+            num_gpus=1 if on_gpu else None, compute=ray.data.ActorPoolStrategy(size=workers))
+        for row in done.iter_rows():
+            yield json.loads(row['record'])
+    finally:
+        if own:
+            ray.shutdown()
+
+
+def _start(ray: Any, address: str | None) -> None:
+    try:
+        ray.init(address=address, include_dashboard=False if address is None else None,
+                 logging_level='ERROR', log_to_driver=False)
+    except (ConnectionError, ValueError) as error:
+        raise UserError('a Ray cluster', f'none at {address}: {str(error).splitlines()[0]}',
+                        'start one (ray start --head), or leave --address out') from error

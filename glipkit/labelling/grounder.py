@@ -1,0 +1,213 @@
+"""A teacher that turns image-caption pairs into grounding data, in batches."""
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from glipkit.apis.detections import Detections
+from glipkit.apis.images import Source, unreadable
+from glipkit.apis.predictor import Predictor, Prepared, caption_text
+from glipkit.data.formats.captioned import Captioned, CaptionedShard
+from glipkit.errors import UserError
+from glipkit.labelling.screening import screen
+from glipkit.labelling.settings import LabelSettings
+from glipkit.text.phrases import extract_phrases
+from glipkit.text.prompts import phrase_prompt
+from glipkit.text.tokenizers import BertTokenizer
+
+#: Batches that are decoded ahead of the teacher.
+_AHEAD = 2
+
+
+@dataclass
+class Labels:
+    """What became of some image-caption pairs.
+
+    Args:
+        lines: Pseudo-labels, each (position in the shard, record of one line).
+        counts: images, captions, phrases, boxes, ..., and reasons of losses.
+        problems: (name of the pair, why it gave nothing): bad images, empty captions.
+    """
+
+    lines: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    counts: Counter = field(default_factory=Counter)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Query:
+    """One prompt for one image."""
+
+    position: int
+    item: Captioned
+    caption: str
+    spans: tuple[tuple[int, int], ...]
+    prepared: Prepared
+
+
+class CaptionGrounder:
+    """Grounds the noun phrases of captions in their images.
+
+    Images are read and resized in a thread while the teacher works on those before. Images of one
+    size share a batch; which ones do depends on the given range of pairs alone, so that a range
+    that is labelled again gives the same lines.
+
+    Args:
+        predictor: The teacher.
+        settings: Thresholds and back end.
+    """
+
+    def __init__(self, predictor: Predictor, settings: LabelSettings) -> None:
+        # The thread counts what it reads, the caller what the teacher finds: other keys.
+        self.predictor, self.settings = predictor, settings
+        self._tokenizer = BertTokenizer()
+
+    def label(self, shard: CaptionedShard, rows: range) -> Labels:
+        """Pseudo-labels of some pairs of a shard, in their order."""
+        labels = Labels()
+        with ThreadPoolExecutor(1) as reader:
+            for batch in _prefetched(reader, self._batches(shard, rows, labels)):
+                found = self.predictor.detect([query.prepared for query in batch], 0.)
+                for query, detections in zip(batch, found):
+                    self._keep(query, detections, labels)
+        labels.lines.sort(key=lambda line: line[0])
+        return labels
+
+    def _batches(self, shard: CaptionedShard, rows: range,
+                 labels: Labels) -> Iterator[list[_Query]]:
+        """Queries of one image size each, in full batches first."""
+        waiting: dict[tuple[int, ...], list[_Query]] = {}
+        for row in rows:
+            for query in self._queries(shard, row, labels):
+                same = waiting.setdefault(tuple(query.prepared.packed['inputs'].shape), [])
+                same.append(query)
+                if len(same) == self.settings.batch_size:
+                    yield list(same)
+                    same.clear()
+        yield from (batch for batch in waiting.values() if batch)
+
+    def _queries(self, shard: CaptionedShard, row: int, labels: Labels) -> Iterator[_Query]:
+        labels.counts['pairs'] += 1
+        try:
+            item = shard[row]
+        except UserError as error:
+            self._lose(labels, f'{shard.path}, pair {row + 1}', 'damaged records', error.got)
+            return
+        prompts = self._prompts(item, labels)
+        if not prompts:
+            return
+        try:
+            source = _source(item, row)
+            for caption, spans in prompts:
+                prompt = phrase_prompt(caption, spans)
+                text = caption_text(prompt)
+                # What lies beyond the budget carries no phrase, and need not be encoded.
+                text['text'] = caption[:self._budget_end(caption)]
+                yield _Query(row, item, caption, spans,
+                             self.predictor.prepare(source, text, prompt.names))
+        except UserError as error:
+            self._lose(labels, item.key, 'bad images', error.got)
+
+    def _prompts(self, item: Captioned,
+                 labels: Labels) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
+        """Captions with the phrases to ground; several short captions make one."""
+        captions = [caption for caption in item.captions if caption.strip()]
+        if not captions:
+            self._lose(labels, item.key, 'empty captions', 'no caption')
+            return []
+        prompts = []
+        for caption in self._pack(captions):
+            labels.counts['captions'] += 1
+            spans = extract_phrases(caption, self.settings.backend, self.settings.picture_words)
+            end = self._budget_end(caption)
+            fitting = tuple(span for span in spans if span[1] <= end)
+            labels.counts['phrases beyond the token limit'] += len(spans) - len(fitting)
+            labels.counts['phrases'] += len(fitting)
+            if fitting:
+                prompts.append((caption, fitting))
+            else:
+                self._lose(labels, item.key, 'captions without a phrase', 'no phrase')
+        return prompts
+
+    def _pack(self, captions: Sequence[str]) -> Iterator[str]:
+        """Joins captions of one image, as far as the token budget allows."""
+        packed = ''
+        for caption in captions:
+            if not packed:
+                packed = caption
+                continue
+            stop = '' if packed.rstrip().endswith(('.', '!', '?')) else '.'
+            longer = f'{packed}{stop} {caption}'
+            if self._tokenizer.count(longer) + 2 <= self.settings.max_tokens:
+                packed = longer
+            else:
+                yield packed
+                packed = caption
+        yield packed
+
+    def _budget_end(self, caption: str) -> int:
+        """Character after the last one that the token budget reaches."""
+        offsets = self._tokenizer([caption]).offsets[0]
+        # One of the budget's tokens is [SEP].
+        return max((end for _, end in offsets[:self.settings.max_tokens - 1]), default=0)
+
+    def _keep(self, query: _Query, found: Detections, labels: Labels) -> None:
+        chosen = screen(found.boxes, found.scores, found.labels, self.settings)
+        if not len(chosen):
+            labels.counts['captions without a box'] += 1
+            return
+        regions = []
+        grounded = set(found.labels[chosen].tolist())
+        for label in sorted(grounded):
+            members = chosen[found.labels[chosen] == label]
+            begin, end = query.spans[label]
+            regions.append(dict(
+                bbox=_rounded(found.boxes[members]), score=_rounded(found.scores[members], 4),
+                phrase=query.caption[begin:end], tokens_positive=[[begin, end]]))
+        height, width = found.size
+        labels.counts.update({'labelled captions': 1, 'grounded phrases': len(regions),
+                              'boxes': len(chosen)})
+        ungrounded = [list(span) for label, span in enumerate(query.spans)
+                      if label not in grounded]
+        labels.lines.append((query.position, dict(
+            filename=query.item.filename, height=height, width=width,
+            grounding=dict(caption=query.caption, regions=regions, ungrounded=ungrounded))))
+
+    @staticmethod
+    def _lose(labels: Labels, key: str, reason: str, detail: str) -> None:
+        labels.counts[reason] += 1
+        labels.problems.append((key, f'{reason}: {detail}'))
+
+
+def _source(item: Captioned, row: int) -> Source:
+    if isinstance(item.image, Path):
+        if not item.image.is_file():
+            raise UserError('an image file', f'no file {item.image}', 'restore it')
+        return Source(item.image, None, row)
+    try:
+        image = Image.open(io.BytesIO(item.image.read()))
+        image.load()
+    except Exception as error:  # every decoder has errors of its own
+        raise unreadable(item.key, error) from error
+    return Source(None, image, row)
+
+
+def _prefetched(reader: ThreadPoolExecutor, batches: Iterable[Any]) -> Iterator[Any]:
+    """Items of an iterator, read ahead in a thread."""
+    iterator, end = iter(batches), object()
+    ahead = [reader.submit(next, iterator, end) for _ in range(_AHEAD)]
+    while (batch := ahead.pop(0).result()) is not end:
+        ahead.append(reader.submit(next, iterator, end))
+        yield batch
+
+
+def _rounded(values: np.ndarray, digits: int = 2) -> list:
+    return np.round(values.astype(np.float64), digits).tolist()

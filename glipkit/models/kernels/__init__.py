@@ -1,0 +1,1 @@
+"""Fast forms of operations that several parts share: attention in chunks, gathered products."""

@@ -1,0 +1,1 @@
+"""ODinW, "object detection in the wild": the benchmark over its data sets and its scoreboard."""

@@ -1,0 +1,146 @@
+"""The ODinW benchmark: every data set that is there, as it is or tuned, and one scoreboard."""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from torch import nn
+
+from glipkit.apis.build import load
+from glipkit.data.formats.coco_json import read_coco_json
+from glipkit.data.splits.odinw import OdinwDataset, find_dataset, odinw_datasets, published_scores
+from glipkit.errors import UserError
+from glipkit.files import write_text
+from glipkit.odinw.scoreboard import Scoreboard, odinw_scoreboard
+from glipkit.odinw.scoreboard_files import write_scoreboard
+from glipkit.odinw.world_tasks import WORLD, is_world, world_datasets
+from glipkit.text.prompts import Affixes
+from glipkit.tuning.report import write_report
+from glipkit.tuning.run import remembered, tune
+from glipkit.tuning.settings import Part, TuneSettings, read_recipe
+from glipkit.tuning.training import evaluate
+
+ZERO_SHOT = 'zero-shot'
+#: What the paper calls our strategies.
+_PUBLISHED = {ZERO_SHOT: ZERO_SHOT, 'head': 'linear', 'prompt': 'prompt', 'full': 'full'}
+
+
+@dataclass(frozen=True)
+class OdinwSettings:
+    """What to run on which data sets.
+
+    Args:
+        root: Folder of the release, which holds 'Aquarium', 'pothole' and so on; or of a world,
+            whose kinds of things are then the data sets.
+        out: Folder of results, one below it per data set.
+        profile: '13-paper', '13-yaml', '35' or 'world'; None: 'world' where ``root`` is one, else
+            '13-paper'.
+        strategy: 'zero-shot', or as `TuneSettings` takes it.
+        model: Model name or config.
+        checkpoint: Its weights.
+        shots: Examples per class; None takes all.
+        seeds: One result each.
+        only: Names or titles; empty for all.
+        options: Overrides of the recipe.
+        device: Where to run.
+        workers: Processes that read images.
+    """
+    root: Path
+    out: Path
+    profile: str | None = None
+    strategy: str = ZERO_SHOT
+    model: str = 'glip-mini'
+    checkpoint: str | None = None
+    shots: int | None = None
+    seeds: tuple[int, ...] = (3, )
+    only: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    device: str = 'cpu'
+    workers: int = 0
+
+
+def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
+    """Scores all data sets that can be scored; the same call goes on where it was stopped.
+
+    Returns:
+        The scoreboard, and title -> reason of the data sets that were left out.
+
+    Raises:
+        UserError: Wrong settings, or not one data set that can be scored.
+    """
+    root = Path(settings.root)
+    if not root.is_dir() or not any(root.iterdir()):
+        raise UserError('the folder that holds the data sets of ODinW',
+                        f'{root}, {"which is empty" if root.is_dir() else "no folder"}',
+                        'check the path, or unpack the release there with data_prep/odinw.py')
+    if settings.strategy != ZERO_SHOT:
+        read_recipe(settings.strategy, settings.options)
+    profile = settings.profile or (WORLD if is_world(root) else '13-paper')
+    every = _datasets(profile, settings)
+    datasets = [find_dataset(every, name) for name in settings.only] or every
+    base = None
+    if settings.strategy == ZERO_SHOT:
+        base = load(settings.model, settings.checkpoint, settings.device)
+    scores, skipped = {}, {}
+    for dataset in datasets:
+        try:
+            scores[dataset.name] = _score(dataset, settings, base)
+        except UserError as error:  # one broken data set must not cost the other 34
+            skipped[dataset.title] = str(error)
+    if not scores:
+        raise UserError(f'a data set of ODinW in {settings.root}',
+                        '; '.join(f'{k}: {v}' for k, v in list(skipped.items())[:1]),
+                        'unpack the release there')
+    shots = 0 if settings.strategy == ZERO_SHOT else settings.shots
+    published = None
+    if profile != WORLD:
+        published = published_scores(settings.model, _PUBLISHED.get(settings.strategy, ''), shots)
+    board = odinw_scoreboard(profile, scores, published, every)
+    if is_main_process():
+        write_scoreboard(board, settings.out, skipped)
+    return board, skipped
+
+
+def _datasets(profile: str, settings: OdinwSettings) -> Sequence[OdinwDataset]:
+    if profile == WORLD:
+        return world_datasets(settings.root, settings.out / 'data')
+    # Sentences are for models that have seen captions (GLIP section 5.2).
+    return odinw_datasets(profile, settings.model not in ('glip-t-a', 'glip-t-b'))
+
+
+def _score(dataset: OdinwDataset, settings: OdinwSettings, base: nn.Module | None) -> float:
+    """AP of one data set; for several seeds their mean."""
+    judged = Part(*dataset.find(settings.root, dataset.eval_split))
+    classes = list(read_coco_json(judged.ann_file).classes.values())
+    dataset.check_classes(classes, judged.ann_file)
+    words = {name: dict(way) for name, way in dataset.caption_prompt.items() if name in classes}
+    folder = settings.out / dataset.name
+    if base is None:
+        return _tune(dataset, settings, judged, words)
+    return remembered(folder / 'zero_shot.json', lambda: evaluate(
+        base, judged, dataset.title, words or None, predictions=folder / dataset.eval_split,
+        workers=settings.workers))['AP']
+
+
+def _tune(dataset: OdinwDataset, settings: OdinwSettings, judged: Part, words: Affixes) -> float:
+    prompts = None
+    if words:
+        prompts = settings.out / 'prompts' / f'{dataset.name}.yaml'
+        if is_main_process():
+            write_text(prompts, json.dumps(words, ensure_ascii=False, indent=1) + '\n')
+    # The official configs choose on the smaller validation set where there is one.
+    split = 'minival' if 'minival' in dataset.splits else 'val'
+    val = Part(*dataset.find(settings.root, split))
+    result = tune(TuneSettings(
+        data=Part(*dataset.find(settings.root, 'train')), out=settings.out / dataset.name,
+        strategy=settings.strategy, model=settings.model, checkpoint=settings.checkpoint, val=val,
+        test=None if dataset.eval_split == split else judged, shots=settings.shots,
+        seeds=settings.seeds, prompts=prompts, options=settings.options, device=settings.device,
+        workers=settings.workers))
+    if is_main_process():
+        write_report(result)
+    return result.mean(result.scored_on)[0]

@@ -1,0 +1,121 @@
+"""Scores of many data sets as one: the ODinW benchmarks.
+
+The benchmark's score is the plain mean of the COCO AP of its data sets (arXiv 2112.03857, appendix
+D). A mean over a part of them is a number of its own, and is marked as such.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from glipkit.data.splits.odinw import OdinwDataset, PublishedScores, odinw_datasets
+from glipkit.errors import UserError
+from glipkit.odinw.world_tasks import WORLD
+
+_SPLITS = {
+    '13-paper': 'test splits, manual prompts',
+    '13-yaml': 'validation splits, bare class names',
+    '35': 'test splits, manual prompts',
+    WORLD: 'its validation pictures, bare class names',
+}
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One data set; AP from 0 to 1, None where there is none.
+
+    Args:
+        name: Of the official config file.
+        title: For tables.
+        ap: Ours.
+        published: For the same model.
+    """
+    name: str
+    title: str
+    ap: float | None
+    published: float | None
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """Data sets of a profile in the official order, and what they make together.
+
+    Args:
+        protocol: What was computed, in one line.
+        profile: '13-paper', '13-yaml', '35' or 'world'.
+        rows: All data sets of the profile, those without score included.
+        average: Mean over the data sets with a score; None without any.
+        median: Likewise.
+        published_source: Where the published figures are from; None without any.
+        shared: Means of ours and of the published figures over the data sets that have both;
+            None where there is none.
+    """
+    protocol: str
+    profile: str
+    rows: tuple[ScoreRow, ...]
+    average: float | None
+    median: float | None
+    published_source: str | None
+    shared: tuple[float, float] | None
+
+    @property
+    def title(self) -> str:
+        """What it is a scoreboard of."""
+        return _title(self.profile)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Titles of the data sets without score."""
+        return tuple(row.title for row in self.rows if row.ap is None)
+
+    @property
+    def partial(self) -> bool:
+        """Whether the means are over a part of the benchmark, and so not comparable to it."""
+        return bool(self.missing)
+
+
+def odinw_scoreboard(profile: str, scores: Mapping[str, float],
+                     published: PublishedScores | None = None,
+                     datasets: Sequence[OdinwDataset] | None = None) -> Scoreboard:
+    """Puts the scores of a profile together.
+
+    Args:
+        profile: '13-paper', '13-yaml', '35'; or 'world', with its data sets.
+        scores: Name or title of a data set -> COCO AP from 0 to 1. -1, which stands for "no ground
+            truth", counts as missing.
+        published: Figures to show beside.
+        datasets: The profile's; None looks them up, which a world's cannot be.
+
+    Raises:
+        UserError: An unknown profile, a data set that it lacks or that comes twice, or a score
+            that is none, e.g. a percentage.
+    """
+    datasets = odinw_datasets(profile) if datasets is None else datasets
+    name_of = {key: dataset.name for dataset in datasets for key in (dataset.name, dataset.title)}
+    ap: dict[str, float] = {}
+    for key, score in scores.items():
+        if key not in name_of or name_of[key] in ap:
+            raise UserError(f'data sets of the profile {profile}, each once', repr(key),
+                            f'use {", ".join(dataset.title for dataset in datasets)}')
+        if score != -1 and not 0 <= score <= 1:
+            raise UserError('AP from 0 to 1', f'{score} of {key}', 'divide percentages by 100')
+        if score != -1:
+            ap[name_of[key]] = float(score)
+    theirs = {} if published is None else published.scores
+    rows = tuple(
+        ScoreRow(d.name, d.title, ap.get(d.name),
+                 theirs[d.name] / 100 if d.name in theirs else None) for d in datasets)
+    both = [row for row in rows if row.ap is not None and row.published is not None]
+    scope = f'{len(ap)} of {len(rows)} data sets'
+    return Scoreboard(
+        protocol=f'{_title(profile)}: unweighted mean of COCO box AP, {_SPLITS[profile]}, {scope}',
+        profile=profile, rows=rows, average=fmean(ap.values()) if ap else None,
+        median=median(ap.values()) if ap else None,
+        published_source=published and f'{published.model}, {published.tuning}, '
+        f'{"all data" if published.shots is None else f"{published.shots} shots"}',
+        shared=(fmean(r.ap for r in both), fmean(r.published for r in both)) if both else None)
+
+
+def _title(profile: str) -> str:
+    return 'Kinds of things of a world' if profile == WORLD else f'ODinW {profile}'

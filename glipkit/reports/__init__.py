@@ -1,0 +1,1 @@
+"""Pictures, curves and pages that people look at."""

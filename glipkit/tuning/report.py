@@ -1,0 +1,220 @@
+"""A tuning run as a report: numbers with their spread, curves, hits and misses."""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from glipkit.apis.detections import Detections
+from glipkit.common.boxes import box_iou
+from glipkit.common.markdown import markdown_table
+from glipkit.data.formats.coco_json import CocoJson, read_coco_json
+from glipkit.data.formats.reading import read_json
+from glipkit.evaluation.functional.coco_ap import coco_ap
+from glipkit.files import write_text
+from glipkit.reports.pictures import plot_grid, read_scalars
+from glipkit.tuning.run import TuneResult
+from glipkit.tuning.settings import Part
+
+#: Pictures in a grid, and what counts as found in them.
+PICTURES, THRESHOLD, OVERLAP = 4, 0.3, 0.5
+
+
+def write_report(result: TuneResult) -> Path:
+    """Writes ``report.md``, ``report.json`` and pictures to the run's folder.
+
+    Returns:
+        The markdown file.
+    """
+    out = result.settings.out
+    part = result.data.test or result.data.val
+    best = max(result.seeds, key=lambda one: one['scores']['val']['AP'])
+    coco = read_coco_json(part.ann_file)
+    name = f'{result.scored_on}.bbox.json'
+    before = read_json(out / 'zero_shot' / name, 'COCO results')
+    after = read_json(out / f'seed_{best["seed"]}' / name, 'COCO results')
+    pictures = _draw_pictures(coco, part, after, out)
+    if any(seed['history'] for seed in result.seeds):
+        _plot_curves(result, out / 'curves.png')
+        pictures['Validation AP and training loss'] = 'curves.png'
+    sections = [
+        '# Tuning report', _facts(result, best), '## Scores', _scores(result),
+        '## Per class', _classes(coco, before, after, best['seed'])]
+    if result.tried:
+        sections += ['## Prompts that were tried', _tried(result)]
+    for title, file in pictures.items():
+        sections += [f'## {title}', f'![{title}]({file})']
+    write_text(out / 'report.json', json.dumps(summary(result), indent=1) + '\n')
+    write_text(out / 'report.md', '\n\n'.join(sections) + '\n')
+    return out / 'report.md'
+
+
+def summary(result: TuneResult) -> dict[str, Any]:
+    """All numbers of a run, for programs."""
+    parts = result.zero_shot
+    return dict(
+        strategy=result.settings.recipe.strategy, shots=result.settings.shots,
+        seeds=list(result.settings.seeds), scored_on=result.scored_on,
+        zero_shot=result.zero_shot,
+        tuned={part: {metric: dict(zip(('mean', 'std'), result.mean(part, metric)))
+                      for metric in result.zero_shot[part]} for part in parts},
+        runs=result.seeds, notes=list(result.data.notes), task=str(result.task))
+
+
+def score_lines(result: TuneResult) -> list[str]:
+    """The result in a few lines, for the terminal."""
+    lines = []
+    for part, before in result.zero_shot.items():
+        mean, std = result.mean(part)
+        spread = f' +- {std:.3f} over {len(result.seeds)} seeds' if len(result.seeds) > 1 else ''
+        meaning = ' (what is forgotten)' if part == 'held_out' else ''
+        lines.append(f'{part:9} AP {before["AP"]:.3f} zero-shot -> {mean:.3f}{spread}, '
+                     f'{mean - before["AP"]:+.3f}{meaning}')
+    return lines
+
+
+def _facts(result: TuneResult, best: Mapping[str, Any]) -> str:
+    settings = result.settings
+    rows = {
+        'model': f'{settings.model}, {settings.checkpoint or "the weights that come with glipkit"}',
+        'strategy': ', '.join(f'{k} {v}' for k, v in settings.recipe.strategy.items()),
+        'data': settings.data.ann_file,
+        'shots': settings.shots or 'all images',
+        'classes': f'{len(result.data.classes)}: ' + ', '.join(result.data.classes.values()),
+        'seeds': ', '.join(map(str, settings.seeds)) if best['history'] else 'none, nothing trains',
+        'minutes': ', '.join(f'{seed["minutes"]:.1f}' for seed in result.seeds),
+        'task file': f'`{result.task.name}`, {result.task.stat().st_size / 1e6:.2f} MB, '
+                     f'seed {best["seed"]}',
+    }
+    if settings.interpolate < 1:
+        rows['weights'] = f'{settings.interpolate:g} of the way from the base model to the tuned'
+    table = markdown_table(('', ''), [(key, value) for key, value in rows.items()])
+    notes = [f'* {note}' for note in result.data.notes]
+    if result.mean('val')[0] <= result.zero_shot['val']['AP']:
+        notes.append('* Tuning did not help on the validation images: use the base model.')
+    use = (f"```python\npredict = glipkit.Predictor('{settings.model}', "
+           f"task='{result.task}')\n```")
+    return '\n\n'.join(filter(None, [table, '\n'.join(notes), use]))
+
+
+def _scores(result: TuneResult) -> str:
+    rows = []
+    for part, before in result.zero_shot.items():
+        for metric in ('AP', 'AP50'):
+            mean, std = result.mean(part, metric)
+            rows.append((part.replace('_', '-'), metric, f'{before[metric]:.3f}',
+                         f'{mean:.3f} ± {std:.3f}', f'{mean - before[metric]:+.3f}'))
+    text = markdown_table(('set', 'metric', 'zero-shot', 'tuned', 'change'), rows)
+    if 'held_out' in result.zero_shot:
+        text += '\n\nThe change on the held-out set is what the model has forgotten.'
+    seeds = [(s['seed'], s['train_images'], *(f'{s["scores"][p]["AP"]:.3f}'
+                                              for p in result.zero_shot)) for s in result.seeds]
+    parts = [part.replace('_', '-') for part in result.zero_shot]
+    return text + '\n\n' + markdown_table(('seed', 'training images', *(f'AP {p}' for p in parts)), seeds)
+
+
+def _classes(coco: CocoJson, before: list, after: list, seed: int) -> str:
+    """AP of each class, of the base model and of the best seed."""
+    scored = [coco_ap(list(coco.images), list(coco.classes), coco.annotations, found).per_class
+              for found in (before, after)]
+    rows = []
+    for category, name in coco.classes.items():
+        values = [one[category]['AP'] for one in scored]
+        cells = ['no box to find' if v < 0 else f'{v:.3f}' for v in values]
+        rows.append((name, category, *cells))
+    return markdown_table(('class', 'category id', 'zero-shot AP', f'AP of seed {seed}'), rows)
+
+
+def _tried(result: TuneResult) -> str:
+    rows = [('; '.join(f'{name}: {_written(way)}' for name, way in one.prompts.items())
+             or 'the class names', f'{one.score:.3f}') for one in result.tried]
+    return markdown_table(('prompts', 'AP on val'), rows)
+
+
+def _written(way: Mapping[str, str]) -> str:
+    return f"'{way.get('prefix', '')}**{way.get('name', 'its name')}**{way.get('suffix', '')}'"
+
+
+def _plot_curves(result: TuneResult, path: Path) -> None:
+    figure = Figure(figsize=(9, 3.4), dpi=110)
+    left, right = figure.subplots(1, 2)
+    left.axhline(result.zero_shot['val']['AP'], color='grey', linestyle=':', label='zero-shot')
+    for seed in result.seeds:
+        steps, scores, _ = zip(*seed['history'])
+        left.plot(steps, scores, marker='o', markersize=3, label=f'seed {seed["seed"]}')
+        training = read_scalars(result.settings.out / f'seed_{seed["seed"]}').training
+        right.plot([e['step'] for e in training], [e['loss'] for e in training], linewidth=1)
+    for axes, title in ((left, 'AP on the validation images'), (right, 'training loss')):
+        axes.set(title=title, xlabel='iteration')
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    left.legend(fontsize='small')
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def _draw_pictures(coco: CocoJson, part: Part, found: list, out: Path) -> dict[str, str]:
+    """Grids of the images where most and where least was right; caption -> file."""
+    pairs = _pairs(coco, part, found)
+    ranked = sorted(pairs, key=lambda pair: (agreement(*pair), len(pair[0])), reverse=True)
+    hits = [pair for pair in ranked if agreement(*pair) == 1 and len(pair[0])][:PICTURES]
+    misses = [pair for pair in ranked[::-1] if agreement(*pair) < 1][:PICTURES]
+    written = {}
+    for title, file, chosen in (('Hits', 'hits.png', hits), ('Misses', 'misses.png', misses)):
+        if chosen:
+            plot_grid(chosen, out / file)
+            written[f'{title}: ground truth above, predictions below'] = file
+    return written
+
+
+def _pairs(coco: CocoJson, part: Part, found: list) -> list[tuple[Detections, Detections]]:
+    """Per image ground truth and the predictions worth showing."""
+    label = {category: i for i, category in enumerate(coco.classes)}
+    rows: dict[int, tuple[list, list]] = {image_id: ([], []) for image_id in coco.images}
+    for record in coco.annotations:
+        rows[record['image_id']][0].append({**record, 'score': 1.})
+    for record in found:
+        if record['score'] >= THRESHOLD and record['image_id'] in rows:
+            rows[record['image_id']][1].append(record)
+    pairs = []
+    for image_id, sides in rows.items():
+        image = coco.images[image_id]
+        path = part.images / image['file_name']
+        size = (image['height'], image['width'])
+        if None in size:
+            with Image.open(path) as picture:
+                size = picture.size[::-1]
+        pairs.append(tuple(_detections(side, label, tuple(coco.classes.values()), size, path)
+                           for side in sides))
+    return pairs
+
+
+def _detections(rows: Sequence[Mapping[str, Any]], label: Mapping[int, int],
+                classes: tuple[str, ...], size: tuple[int, int], path: Path) -> Detections:
+    boxes = np.array([row['bbox'] for row in rows], np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return Detections(boxes, np.array([row['score'] for row in rows], np.float32),
+                      np.array([label[row['category_id']] for row in rows], np.int64), classes,
+                      size, path, path)
+
+
+def agreement(truth: Detections, found: Detections) -> float:
+    """F1 of the detections of one image: pairs of equal label that overlap by half or more.
+
+    1 where there is nothing to find and nothing was found.
+    """
+    if not len(truth) + len(found):
+        return 1.
+    overlaps = box_iou(truth.boxes, found.boxes)
+    overlaps[truth.labels[:, None] != found.labels[None]] = 0
+    hits = 0
+    for column in overlaps.T:  # best score first, each takes its best partner
+        if column.size and column.max() >= OVERLAP:
+            overlaps[column.argmax()] = 0
+            hits += 1
+    return 2 * hits / (len(truth) + len(found))

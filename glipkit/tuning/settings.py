@@ -1,0 +1,195 @@
+"""What a tuning run was asked for, and the recipe it follows."""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from glipkit.apis.options import check_options
+from glipkit.apis.paths import config_root
+from glipkit.common.digests import file_sha256
+from glipkit.engine.transfer import STRATEGIES, build_strategy
+from glipkit.errors import UserError
+from glipkit.files import make_folder, write_text
+
+
+@dataclass(frozen=True)
+class Part:
+    """A COCO json (for replay also a grounding jsonl) and the folder of its images."""
+    ann_file: Path
+    images: Path
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """A tuning run.
+
+    Args:
+        data: What to learn from.
+        out: Folder of the run.
+        strategy: A strategy's name, or the path of a config like those in ``configs/transfer``.
+        model: Model name or config.
+        checkpoint: Its weights; None takes those that come with glipkit.
+        val: To choose the best weights on; None sets a part of ``data`` aside.
+        test: To score the result on; None takes ``val``.
+        held_out: Another task, to measure what is forgotten.
+        replay: Other data to mix in.
+        replay_share: Of the training images.
+        shots: Examples per class; None takes all.
+        seeds: Of draws, order and initialisation; one result each.
+        prompts: YAML of hand-written prompts.
+        interpolate: Between the base model (0) and the tuned one (1).
+        sample_classes: Train with random parts of the class list, in random order.
+        options: Overrides of the recipe, e.g. ``{'strategy.lr': 0.01}``.
+        device: Where to run.
+        workers: Processes that read images.
+    """
+    data: Part
+    out: Path
+    strategy: str = 'prompt'
+    model: str = 'glip-mini'
+    checkpoint: str | None = None
+    val: Part | None = None
+    test: Part | None = None
+    held_out: Part | None = None
+    replay: Part | None = None
+    replay_share: float = 0.5
+    shots: int | None = None
+    seeds: tuple[int, ...] = (3, )
+    prompts: Path | None = None
+    interpolate: float = 1.
+    sample_classes: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    device: str = 'cpu'
+    workers: int = 0
+
+    def check(self) -> None:
+        """Refuses what cannot be done.
+
+        Raises:
+            UserError: A number outside its range, or settings that exclude each other.
+        """
+        closed = STRATEGIES[self.recipe.strategy['name']].closed
+        nothing_trains = self.recipe.strategy['name'] == 'manual'
+        rules = [
+            (self.workers >= 0, 'at least 0 --workers', self.workers,
+             'leave it out, or pass e.g. 2'),
+            (0 <= self.interpolate <= 1, 'a number from 0 to 1 for --interpolate',
+             self.interpolate, 'pass e.g. 0.5'),
+            (0 < self.replay_share < 1, 'a share between 0 and 1 for --replay-share',
+             self.replay_share, 'pass e.g. 0.5'),
+            (self.shots is None or self.shots > 0, 'at least 1 shot', self.shots,
+             'pass e.g. --shots 5, or leave it out to use all images'),
+            (len(self.seeds) > 0 and len(set(self.seeds)) == len(self.seeds)
+             and min(self.seeds, default=-1) >= 0, 'different seeds of at least 0', self.seeds,
+             'pass e.g. --seeds 3,30,300'),
+            (not (self.replay and (closed or nothing_trains)),
+             'a strategy that changes the model, for --replay', self.strategy,
+             'leave --replay out: this one forgets nothing'),
+            (not (self.sample_classes and closed), 'another strategy for --sample-classes',
+             self.strategy, 'leave it out: a learned prompt has one order'),
+            (not (self.sample_classes and self.prompts), '--sample-classes or --prompts', 'both',
+             'leave one of them out'),
+            (not nothing_trains or self.prompts is not None, 'a file of prompts (--prompts) for '
+             'the strategy manual', 'none', 'write one; docs/transfer.md shows how'),
+        ]
+        for holds, expected, got, fix in rules:
+            if not holds:
+                raise UserError(expected, str(got), fix)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """Strategy and schedule, with the overrides."""
+        return read_recipe(self.strategy, self.options)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a strategy is trained.
+
+    Args:
+        strategy: As `build_strategy` takes it.
+        schedule: max_epochs, batch_size (of all processes), clip_norm, copies, and the patience
+            of few-shot and of all-data runs.
+    """
+    strategy: dict[str, Any]
+    schedule: dict[str, Any]
+
+    def copies(self, shots: int | None) -> int:
+        """How often an image stands in one pass."""
+        fitting = [copies for least, copies in self.schedule['copies'] if (shots or 1e9) <= least]
+        return fitting[0] if fitting else 1
+
+    def patience(self, shots: int | None) -> dict[str, int]:
+        """step_patience and stop_patience."""
+        return dict(self.schedule['few_shot' if shots else 'all_data'])
+
+
+def read_recipe(name_or_path: str, options: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of a strategy's name or config file.
+
+    Raises:
+        UserError: No such strategy or file, or a setting that there is not.
+    """
+    path = Path(name_or_path)
+    if path.suffix != '.py':
+        path = config_root() / 'transfer' / f'{name_or_path}.py'
+    if not path.is_file():
+        raise UserError(f'a strategy ({", ".join(sorted(STRATEGIES))}) or a config file',
+                        repr(str(name_or_path)), 'choose one of these, or check the path')
+    cfg = Config.fromfile(path)
+    if set(cfg.keys()) != {'strategy', 'schedule'}:
+        raise UserError('a config with strategy and schedule', f'{path}: {sorted(cfg.keys())}',
+                        'write it like configs/transfer/prompt.py')
+    for key in options or ():
+        group, _, leaf = key.partition('.')
+        if group not in ('strategy', 'schedule') or (group == 'schedule'
+                                                     and leaf.split('.')[0] not in cfg.schedule):
+            raise UserError('settings such as strategy.lr or schedule.max_epochs', repr(key),
+                            'check its spelling')
+    check_options(cfg.to_dict(), options or {})
+    cfg.merge_from_dict(dict(options or {}))
+    recipe = Recipe(cfg.strategy.to_dict(), cfg.schedule.to_dict())
+    build_strategy(recipe.strategy)
+    return recipe
+
+
+def claim_folder(settings: TuneSettings, base: str) -> bool:
+    """Marks a folder as this run's, or finds that it is.
+
+    Args:
+        settings: Of the run.
+        base: Fingerprint of the model.
+
+    Returns:
+        Whether an earlier start of the same run left something to go on from.
+
+    Raises:
+        UserError: The folder holds another run, or other things.
+    """
+    known = dict(asdict(settings), recipe=asdict(settings.recipe), base=base)
+    for key in ('out', 'device', 'workers'):  # a run may go on elsewhere
+        del known[key]
+    parts = [getattr(settings, key) for key in ('data', 'val', 'test', 'held_out', 'replay')]
+    files = [part.ann_file for part in parts if part] + ([settings.prompts] if settings.prompts
+                                                         else [])
+    known['files'] = {str(path): file_sha256(path) for path in files}
+    content = json.dumps(known, indent=1, default=str, sort_keys=True)
+    path = settings.out / 'settings.json'
+    if path.is_file():
+        if path.read_text(encoding='utf-8') != content:
+            raise UserError('the folder of the same run, or a new one',
+                            f'{settings.out}, which holds a run with other settings or data',
+                            'pass another --out')
+        return True
+    if settings.out.is_dir() and any(settings.out.iterdir()):
+        raise UserError('a new or empty folder for --out', f'{settings.out} with other files',
+                        'pass another --out')
+    make_folder(settings.out)
+    write_text(path, content)
+    return False

@@ -1,0 +1,298 @@
+"""Self-training's first half: captions become grounding data, whatever happens on the way."""
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glipkit.apis.build import shipped_weights
+from glipkit.apis.predictor import Predictor
+from glipkit.claims.pseudo_labels import hits
+from glipkit.cli.main import main
+from glipkit.data.formats.caption_shards import CaptionShards
+from glipkit.data.formats.captioned import CaptionedShard, open_captioned
+from glipkit.errors import UserError
+from glipkit.labelling import LabelSettings, Teacher, pseudo_label
+from glipkit.labelling.grounder import CaptionGrounder
+from glipkit.labelling.screening import screen
+from glipkit.reports.browse import browse, mark_phrases
+from glipkit.text.phrases import extract_phrases
+from glipkit.worlds import shapes
+
+TEACHER = Teacher('glip-mini', str(shipped_weights('glip-mini')))
+PAIRS = 12
+
+
+@pytest.fixture(scope='module')
+def predictor():
+    return Predictor(TEACHER.config, TEACHER.checkpoint)
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory):
+    """Captioned pictures, the captions in a jsonl and the boxes' truth aside."""
+    folder = tmp_path_factory.mktemp('world')
+    shapes.build(folder, seed=5, num_train_det=1, num_train_grd=PAIRS, num_val=1, workers=1)
+    lines = (folder / 'annotations/grd_train.jsonl').read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    with (folder / 'web.jsonl').open('w') as file:
+        for record in records:
+            file.write(json.dumps({'filename': record['filename'],
+                                   'caption': record['grounding']['caption']}) + '\n')
+    return folder, records
+
+
+def label(world, out, **kwargs):
+    return pseudo_label([world[0] / 'web.jsonl'], out, TEACHER, kwargs.pop('settings', None),
+                        world[0] / 'images/train_grd', kwargs.pop('part_size', 2), **kwargs)
+
+
+@pytest.fixture(scope='module')
+def labelled(world, tmp_path_factory):
+    out = tmp_path_factory.mktemp('labelled') / 'out'
+    return out, label(world, out)
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
+
+
+def test_boxes_agree_with_the_hidden_truth(labelled, world):
+    """At least 0.8 of the boxes overlap an object of their phrase at IoU 0.5."""
+    truth = {record['filename']: record['grounding'] for record in world[1]}
+    lines = [json.loads(line) for shard in sorted(labelled[0].glob('*.jsonl'))
+             for line in shard.read_text().splitlines()]
+    for line in lines:
+        assert line['grounding']['caption'] == truth[line['filename']]['caption']
+    found = [hit for line in lines for hit in hits(line, truth)]
+    assert len(found) > 2 * PAIRS and np.mean(found) >= 0.8
+
+
+def test_the_student_reads_what_was_written(labelled):
+    out, manifest = labelled
+    dataset = CaptionShards(str(out), pipeline=[], data_prefix=dict(img='/'), score_thr=None)
+    assert len(dataset) == manifest['counts']['labelled captions'] == sum(
+        shard['count'] for shard in manifest['shards'])
+    boxes = sum(len(dataset.get_data_info(i)['instances']) for i in range(len(dataset)))
+    assert boxes == manifest['counts']['boxes']
+    assert manifest['teacher']['fingerprint'] and manifest['settings']['score'] == 0.5
+
+
+def test_nothing_is_done_twice(labelled, world):
+    before = {p: p.stat().st_mtime_ns for p in labelled[0].glob('*.jsonl')}
+    steps = []
+    label(world, labelled[0], progress=lambda done, total: steps.append((done, total)))
+    assert steps == [(PAIRS, PAIRS)]
+    assert {p: p.stat().st_mtime_ns for p in labelled[0].glob('*.jsonl')} == before
+
+
+def test_other_settings_need_another_folder(labelled, world):
+    with pytest.raises(UserError, match='settings'):
+        label(world, labelled[0], settings=LabelSettings(score=0.6))
+
+
+def test_a_damaged_result_is_made_again(labelled, world, tmp_path):
+    out = tmp_path / 'out'
+    label(world, out)
+    whole = contents(out)
+    (out / 'web-00002.jsonl').write_text('{}')
+    (out / '.parts/web-00003.json').write_text('{"rows"')
+    label(world, out)
+    assert contents(out) == whole == contents(labelled[0])
+
+
+def test_killed_and_run_again(labelled, world, tmp_path):
+    """SIGKILL in the middle; the rest is done, and every byte is that of an uninterrupted run."""
+    out = tmp_path / 'out'
+    command = [sys.executable, '-m', 'glipkit.cli.main', 'pseudo-label', world[0] / 'web.jsonl',
+               '--images', world[0] / 'images/train_grd', '--out', out, '--part-size', '2']
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.time() + 120
+    while not list(out.glob('.parts/web-*.json')):
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(list(out.glob('.parts/web-*.json')))
+    assert done < PAIRS // 2 and not (out / 'manifest.json').exists()
+    label(world, out)
+    assert contents(out) == contents(labelled[0])
+
+
+def ray_workers():
+    """Process ids of Ray's actors that run our code (their title names the class)."""
+    found = []
+    for folder in Path('/proc').iterdir():
+        if folder.name.isdigit():
+            try:
+                title = (folder / 'cmdline').read_bytes()
+            except OSError:
+                continue
+            if title.startswith(b'ray::') and b'PartLabeller' in title:
+                found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != 'linux', reason='finds the workers in /proc')
+def test_ray_with_a_worker_killed(labelled, world, tmp_path):
+    """Ray Data on this machine, two actors, one of them killed at work: nothing lost or doubled."""
+    out = tmp_path / 'out'
+    killed = []
+
+    def kill_one(done, total):
+        if done and not killed:
+            killed.append(ray_workers()[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    label(world, out, engine='ray', workers=2, progress=kill_one)
+    assert killed
+    assert contents(out) == contents(labelled[0])
+
+
+def pairs_of(folder, captions, image=None):
+    """A shard of the same picture with these captions."""
+    (image or Image.new('RGB', (64, 48), 'white')).save(folder / 'a.jpg')
+    path = folder / 'some.jsonl'
+    path.write_text(''.join(json.dumps({'filename': 'a.jpg', 'caption': c}) + '\n'
+                            for c in captions), encoding='utf-8')
+    return CaptionedShard(path)
+
+
+def test_hostile_captions(predictor, tmp_path):
+    from tests.test_text.test_phrase_backends import hostile_captions
+    captions = hostile_captions(40)
+    shard = pairs_of(tmp_path, captions)
+    found = CaptionGrounder(predictor, LabelSettings(score=0.0, cross_nms=1.0)).label(
+        shard, range(len(captions)))
+    assert found.counts['pairs'] == len(captions)
+    for row, record in found.lines:
+        assert record['grounding']['caption'] == captions[row]
+        for region in record['grounding']['regions']:
+            (begin, end), = region['tokens_positive']
+            assert captions[row][begin:end] == region['phrase']
+        grounded = {tuple(region['tokens_positive'][0]) for region in record['grounding']['regions']}
+        left = {tuple(span) for span in record['grounding']['ungrounded']}
+        assert not grounded & left
+        assert grounded | left <= set(extract_phrases(captions[row], picture_words=False))
+    lost = found.counts['empty captions'] + found.counts['captions without a phrase']
+    assert lost + len(found.lines) + found.counts['captions without a box'] == len(captions)
+
+
+def test_bad_images_and_empty_captions_are_listed(predictor, tmp_path):
+    shard = pairs_of(tmp_path, ['a red circle', '  ', 'a dog'])
+    (tmp_path / 'cut.jpg').write_bytes((tmp_path / 'a.jpg').read_bytes()[:200])
+    with shard.path.open('a') as file:
+        file.write('{"filename": "cut.jpg", "caption": "a cat"}\n')
+        file.write('{"filename": "gone.jpg", "caption": "a cat"}\n')
+        file.write('{"filename": 3, "caption": "a cat"}\nno json\n')
+    shard = CaptionedShard(shard.path)
+    found = CaptionGrounder(predictor, LabelSettings()).label(shard, range(len(shard)))
+    counts = found.counts
+    assert (counts['pairs'], counts['bad images'], counts['empty captions'],
+            counts['damaged records']) == (7, 2, 1, 2)
+    assert len(found.problems) == 5 and all('some.jsonl' in pair for pair, _ in found.problems)
+
+
+def test_several_captions_of_one_image_share_a_prompt(predictor, world, tmp_path):
+    picture = sorted((world[0] / 'images/train_grd').iterdir())[0]
+    shard = pairs_of(tmp_path, [], Image.open(picture))
+    shard.path.write_text(json.dumps(
+        {'filename': 'a.jpg', 'captions': ['a red circle', 'two blue stars!', 'a dog']}) + '\n')
+    settings = LabelSettings(score=0.0, cross_nms=1.0, phrase_nms=0.01)
+    found = CaptionGrounder(predictor, settings).label(CaptionedShard(shard.path), range(1))
+    assert found.counts['captions'] == 1 and found.counts['phrases'] == 3
+    assert found.lines[0][1]['grounding']['caption'] == 'a red circle. two blue stars! a dog'
+
+
+def test_a_long_caption_is_grounded_as_far_as_the_budget(predictor, tmp_path):
+    caption = 'a red circle and ' * 300
+    shard = pairs_of(tmp_path, [caption])
+    found = CaptionGrounder(predictor, LabelSettings(score=0.0, max_tokens=32)).label(
+        shard, range(1))
+    assert found.counts['phrases'] == 7  # 4 word pieces each, 30 besides [CLS] and [SEP]
+    assert found.counts['phrases beyond the token limit'] == 293
+
+
+def test_tars_give_tars(world, tmp_path):
+    shard = tmp_path / 'web.tar'
+    with tarfile.open(shard, 'w') as tar:
+        for record in world[1][:5]:
+            image = (world[0] / 'images/train_grd' / record['filename']).read_bytes()
+            stem = record['filename'].split('.')[0]
+            caption = json.dumps({'caption': record['grounding']['caption']}).encode()
+            for name, data in ((f'{stem}.jpg', image), (f'{stem}.json', caption)):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    out = tmp_path / 'out'
+    manifest = pseudo_label([shard], out, TEACHER, part_size=3)
+    assert [s['name'] for s in manifest['shards']] == ['web-00000.tar', 'web-00001.tar']
+    dataset = CaptionShards(str(out), pipeline=[dict(type='glipkit.LoadImage')])
+    assert dataset[0]['img'].shape == (192, 192, 3)
+    assert browse(out, tmp_path / 'page.html') == len(dataset)
+
+
+def test_folders_of_images_with_captions(tmp_path):
+    Image.new('RGB', (8, 8)).save(tmp_path / 'b.png')
+    Image.new('RGB', (8, 8)).save(tmp_path / 'a.jpg')
+    (tmp_path / 'a.txt').write_text('a dog\n')
+    shard, = open_captioned([tmp_path])
+    assert [(pair.filename, pair.captions) for pair in shard] == [
+        ('a.jpg', ('a dog',)), ('b.png', ('',))]
+
+
+def test_screening_by_hand():
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 10, 10], [20, 0, 30, 10]], float)
+    scores = np.array([0.9, 0.8, 0.7, 0.5])
+    labels = np.array([0, 0, 1, 1])
+    # 1 repeats 0's phrase at IoU 0.9; 2 has another phrase, at IoU 1; 3 does not score above 0.5.
+    assert screen(boxes, scores, labels, LabelSettings()).tolist() == [0]
+    assert screen(boxes, scores, labels, LabelSettings(cross_nms=1)).tolist() == [0, 2]
+    assert screen(boxes, scores, labels, LabelSettings(cross_nms=1, phrase_nms=1)).tolist() == [
+        0, 1, 2]
+    assert screen(boxes, scores, labels, LabelSettings(score=0.4)).tolist() == [0, 3]
+    assert screen(boxes, scores, labels, LabelSettings(min_boxes=2)).size == 0
+    assert screen(boxes, scores, labels, LabelSettings(cross_nms=1, min_strong=2)).size == 0
+    assert screen(boxes[:0], scores[:0], labels[:0], LabelSettings(min_boxes=0)).size == 0
+
+
+def test_phrases_are_marked_in_html():
+    assert mark_phrases('a <b> & a', [[(3, 4)], [(8, 9)]]) == (
+        'a &lt;<b style="color:#e6194b">b</b>&gt; &amp; <b style="color:#3cb44b">a</b>')
+
+
+def test_commands(world, tmp_path, capsys):
+    images = str(world[0] / 'images/train_grd')
+    assert main(['pseudo-label', str(world[0] / 'web.jsonl'), '--images', images, '--out',
+                 str(tmp_path / 'out'), '--part-size', '6', '--max-tokens', '64']) == 0
+    assert 'labelled captions' in capsys.readouterr().out
+    page = tmp_path / 'page.html'
+    assert main(['browse', str(tmp_path / 'out/web-00000.jsonl'), '--images', images, '--out',
+                 str(page), '--count', '3']) == 0
+    text = page.read_text()
+    assert text.count('<figure>') == 3 and 'data:image/jpeg;base64' in text
+
+
+@pytest.mark.parametrize('change, words', [
+    (['nowhere.jsonl'], 'nothing there'),
+    (['--threshold', '2'], 'score from 0 to 1'),
+    (['--phrases', 'magic'], 'back end'),
+    (['--teacher', 'glip-t-c'], 'checkpoint'),
+    (['--part-size', '0'], 'part_size'),
+])
+def test_bad_input(world, tmp_path, capsys, change, words):
+    source = [] if change[0] == 'nowhere.jsonl' else [str(world[0] / 'web.jsonl')]
+    out = tmp_path / 'out'
+    assert main(['pseudo-label', *source, '--out', str(out), *change]) == 2
+    assert words in capsys.readouterr().err and not out.exists()
