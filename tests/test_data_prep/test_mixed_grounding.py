@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import glipkit  # noqa: F401
+from glipkit.common.boxes import box_iou
 from glipkit.data.formats.mdetr import MdetrGrounding
-from glipkit.data.preparation.boxes import overlap
 from glipkit.data.preparation.captions import Sentence, merge_sentences, whole_words
 
 main = runpy.run_path(str(Path(__file__).parents[2] / 'data_prep/mixed_grounding.py'))['main']
@@ -105,7 +105,7 @@ def test_merge_loses_nothing(sentences):
     assert sorted(found) == sorted((s.text, box) for s in sentences for _, box in s.regions)
     for caption in captions:
         boxes = [box for _, box in caption.regions]
-        assert all(overlap(a, b) <= .5 for i, a in enumerate(boxes) for b in boxes[:i])
+        assert all(box_iou(a, b).item() <= .5 for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 # --- from the sources -----------------------------------------------------------------------------
