@@ -4,8 +4,16 @@
 mmdet config; ``type='mmdet.X'`` finds mmdet's from ours. The module of a node is imported on its
 first use. Nodes without parts of ours are there so that mmengine finds its own through them.
 """
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from mmengine import registry as root
-from mmengine.registry import Registry
+from mmengine.registry import DefaultScope, Registry
+
+_BUILDING = threading.RLock()
 
 
 def _node(parent: Registry, location: str) -> Registry:
@@ -34,3 +42,14 @@ PARAM_SCHEDULERS = _node(root.PARAM_SCHEDULERS, 'glipkit.engine')
 RUNNERS = _node(root.RUNNERS, 'glipkit.engine')
 VISBACKENDS = _node(root.VISBACKENDS, 'glipkit.engine')
 VISUALIZERS = _node(root.VISUALIZERS, 'glipkit.engine')
+
+
+@contextmanager
+def building_in(scope: str = 'glipkit') -> Iterator[None]:
+    """Looks up unprefixed types in a scope first, inside the block.
+
+    mmengine's default scope belongs to the whole process. Only building needs it, so only building
+    sets it, one thread after the other, and it is as before afterwards.
+    """
+    with _BUILDING, DefaultScope.overwrite_default_scope(scope):
+        yield

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from torch import nn
 
 from glipkit.apis.paths import PACKAGE, config_root
 from glipkit.checkpoints import load_checkpoint
 from glipkit.errors import UserError
-from glipkit.registry import MODELS
+from glipkit.registry import MODELS, building_in
 
 
 def known_models() -> dict[str, Path]:
@@ -124,7 +123,7 @@ def build_model(cfg: Config) -> nn.Module:
         UserError: For an unknown or missing key, or an unknown class.
     """
     scope = cfg.get('default_scope', 'glipkit')
-    with config_errors(), DefaultScope.overwrite_default_scope(scope):
+    with config_errors(), building_in(scope):
         model = MODELS.build(cfg.model)
     model.cfg = cfg
     return model

@@ -15,6 +15,8 @@ from glipkit.data.checking import Looks, PromptSettings, Report, Source, check, 
 from glipkit.data.formats.detect import READERS
 from glipkit.errors import UserError
 from glipkit.files import atomic, make_folder
+from glipkit.text.encoders.contract import encoder_tokenizer
+from glipkit.text.tokenizers import build_tokenizer
 
 #: Before a training, files of formats that are read whole are checked up to this size. Reading
 #: them takes as long as the training's own reading does.
@@ -41,7 +43,10 @@ def prompt_settings(config: str | Path | Config) -> PromptSettings:
     test = (cfg.model.get('test_cfg') or {}).get('max_tokens') or max_tokens
     training = cfg.get('train_dataloader')
     samples = any(_name(part) == 'SampleClassPrompt' for part in _parts(training))
-    return PromptSettings(test, max_tokens, max_tokens if training and not samples else None)
+    encoder = cfg.model.get('text_encoder') or {}
+    tokenizer = encoder_tokenizer(encoder) if 'type' in encoder else build_tokenizer()
+    return PromptSettings(test, max_tokens, max_tokens if training and not samples else None,
+                          tokenizer)
 
 
 def find_label_map(path: Path) -> Path | None:

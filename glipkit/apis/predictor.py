@@ -11,19 +11,22 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import nn
 
 from glipkit.apis.build import check_device, load
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import Images, Source, list_images, to_bgr, unreadable
-from glipkit.apis.tasks import TaskServer
+from glipkit.apis.tasks import TaskViews
+from glipkit.common import reporter
+from glipkit.common.reporter import Bar
 from glipkit.errors import UserError
-from glipkit.registry import TRANSFORMS
+from glipkit.models.contract import GroundingDetector
+from glipkit.registry import TRANSFORMS, building_in
 from glipkit.text.phrases import extract_phrases
-from glipkit.text.prompts import Affixes, class_prompt, phrase_prompt
-from glipkit.text.structures import Prompt, Span
+from glipkit.text.prompts import class_prompt, phrase_prompt
+from glipkit.text.query import Query
+from glipkit.text.structures import CaptionPrompt, Span
 
 Phrases = Sequence[Union[Span, Sequence[Span]]]
 
@@ -42,7 +45,8 @@ class Predictor:
     """Finds what words name, in images.
 
     Runs the model's own test pipeline and ``predict``, as evaluation does. The text of a class
-    list is encoded once for all images.
+    list is split, tokenised and encoded once for all images. Several threads may share one
+    predictor, with different tasks and class lists at once; each answer is that of the call alone.
 
     Args:
         model: A model name, the path of a config, or a detector that :func:`glipkit.load` made.
@@ -84,8 +88,10 @@ class Predictor:
                             "pass e.g. glipkit.load('glip-mini')")
         self.model = model.to(check_device(device)).eval()
         self._load, self._prepare = _pipelines(model.cfg)
-        self._tasks = TaskServer(self.model)
+        self._tasks = TaskViews(self.model)
+        self._query: Query | None = None
         self._task = None if task is None else self.load_task(task)
+        self.model.warm_up()
 
     def load_task(self, path: str | Path, name: str | None = None) -> str:
         """Gets one more task ready; any number of them share the model.
@@ -102,18 +108,38 @@ class Predictor:
         """
         return self._tasks.load(path, name)
 
+    def set_classes(self, classes: Iterable[str] | None,
+                    caption_prompt: CaptionPrompt | None = None) -> None:
+        """Sets what calls look for that name neither classes nor a caption nor a task.
+
+        The prompts are built here, once.
+
+        Args:
+            classes: Names, any number; None for nothing, as before.
+            caption_prompt: Hand-written prompts, as in a call.
+
+        Raises:
+            UserError: For a class name that cannot be asked for.
+        """
+        query = None
+        if classes is not None:
+            query = Query.for_classes(classes, caption_prompt)
+            self.model.prompts(query)
+        self._query = query
+
     def __call__(self,
                  images: Images,
-                 classes: Sequence[str] | None = None,
+                 classes: Iterable[str] | None = None,
                  caption: str | None = None,
                  phrases: Phrases | str | None = None,
                  *,
-                 caption_prompt: Affixes | None = None,
+                 caption_prompt: CaptionPrompt | None = None,
                  task: str | Path | None = None,
                  score_threshold: float | None = None,
-                 channel_order: str = 'bgr',
-                 progress: Callable[[int], Any] | None = None) -> list[Detections]:
+                 channel_order: str = 'bgr') -> list[Detections]:
         """Detections of every image.
+
+        Tells the current reporter how many images are done.
 
         Args:
             images: A path, a folder, a PIL image, a numpy array, or a list of any of these.
@@ -129,7 +155,6 @@ class Predictor:
             score_threshold: For this call, instead of the predictor's.
             channel_order: What the channels of numpy arrays mean: ``'bgr'``, mmdet's and OpenCV's
                 habit, or ``'rgb'``. Files and PIL images leave no doubt.
-            progress: Called with the number of images that have just been done.
 
         Returns:
             One per image, in the order of the images; best detections first.
@@ -137,40 +162,45 @@ class Predictor:
         Raises:
             UserError: For an image, class name, span or argument that cannot be used.
         """
+        asked = None if task is not None else self._query
         task = self._task if task is None else str(task) or None
-        if task is not None and caption is None:
-            classes, caption_prompt = self._tasks.ask(task, classes, caption_prompt)
-        prompt = make_prompt(classes, caption, phrases, caption_prompt)
+        if classes is None and caption is None and phrases is None and (task or asked):
+            query = asked
+            if caption_prompt is not None:
+                raise UserError('caption_prompt only with classes', 'none', 'pass the classes too')
+        else:
+            query = make_query(classes, caption, phrases, caption_prompt)
+        if task is not None:
+            query = self._tasks.query(task, query)
+        model = self._tasks.view(task)
+        names = tuple(name for prompt in model.prompts(query) for name in prompt.names)
         if channel_order not in ('bgr', 'rgb'):
             raise UserError("'bgr' or 'rgb' as channel_order", repr(channel_order), 'pass one')
         threshold = self.score_threshold if score_threshold is None else \
             _check_threshold(score_threshold)
-        text = caption_text(prompt)
-        if classes is not None:
-            text = {'text': prompt.names, 'caption_prompt': caption_prompt}
         sources = list_images(images)
         found: list[Detections] = []
-        for begin in range(0, len(sources), self.batch_size):
-            chunk = sources[begin:begin + self.batch_size]
-            prepared = [self.prepare(source, text, prompt.names, channel_order)
-                        for source in chunk]
-            with self._tasks.using(task):
-                found += self.detect(prepared, threshold)
-            if progress is not None:
-                progress(len(chunk))
+        several = len(sources) > 1
+        with reporter.bar('predicting', len(sources), 'image') if several else Bar() as bar:
+            for begin in range(0, len(sources), self.batch_size):
+                chunk = sources[begin:begin + self.batch_size]
+                prepared = [self.prepare(source, query, names, channel_order)
+                            for source in chunk]
+                found += self.detect(prepared, threshold, model)
+                bar.update(len(chunk))
         return found
 
     predict = __call__
 
-    def prepare(self, source: Source, text: dict[str, Any], names: tuple[str, ...],
+    def prepare(self, source: Source, query: Query, names: tuple[str, ...],
                 channel_order: str = 'bgr') -> Prepared:
         """Decodes and resizes one image; safe to call in a thread beside :meth:`detect`.
 
         Args:
             source: From `list_images`.
-            text: What the sample is asked for: of a caption, `caption_text`.
+            query: What the image is asked.
             names: The strings that labels stand for.
-            channel_order: Of arrays.
+            channel_order: What the channels of arrays mean.
 
         Raises:
             UserError: The image cannot be read.
@@ -185,45 +215,48 @@ class Predictor:
             image = to_bgr(source, channel_order)
             results = {'img': image, 'img_path': str(source), 'img_id': source.position,
                        'img_shape': image.shape[:2], 'ori_shape': image.shape[:2]}
-        with DefaultScope.overwrite_default_scope('glipkit'):
-            packed = self._prepare({**results, **text})
-        packed['data_samples'].set_metainfo(text)
+        fields = query.as_fields()
+        packed = self._prepare({**results, **fields})
+        packed['data_samples'].set_metainfo(fields)
         return Prepared(source, names, channel_order, packed)
 
-    def detect(self, prepared: Sequence[Prepared],
-               score_threshold: float | None = None) -> list[Detections]:
-        """Detections of prepared images, each with a text of its own; one per image."""
+    def detect(self, prepared: Sequence[Prepared], score_threshold: float | None = None,
+               model: GroundingDetector | None = None) -> list[Detections]:
+        """Detections of prepared images, each with a query of its own; one per image.
+
+        Args:
+            prepared: From `prepare`.
+            score_threshold: Instead of the predictor's.
+            model: The detector that answers; None takes the base model.
+        """
         threshold = self.score_threshold if score_threshold is None else score_threshold
-        return [_collect(sample, item, threshold)
-                for item, sample in zip(prepared, self._run([item.packed for item in prepared]))]
-
-    def _run(self, packed: list[dict[str, Any]]) -> list[Any]:
-        """Images of one size together, the others apart: padding never meets an image."""
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for i, sample in enumerate(packed):
-            groups.setdefault(tuple(sample['inputs'].shape), []).append(i)
-        results: list[Any] = [None] * len(packed)
-        for members in groups.values():
-            batch = {'inputs': [packed[i]['inputs'] for i in members],
-                     'data_samples': [packed[i]['data_samples'] for i in members]}
-            with torch.no_grad():
-                for i, sample in zip(members, self.model.test_step(batch)):
-                    results[i] = sample
-        return results
+        samples = _run(model or self.model, [item.packed for item in prepared])
+        return [_collect(sample, item, threshold) for item, sample in zip(prepared, samples)]
 
 
-def caption_text(prompt: Prompt) -> dict[str, Any]:
-    """What a sample carries that is asked for the phrases of a caption."""
-    return {'text': prompt.caption, 'phrases': [list(entity) for entity in prompt.spans]}
+def _run(model: GroundingDetector, packed: list[dict[str, Any]]) -> list[Any]:
+    """Images of one size together, the others apart: padding never meets an image."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, sample in enumerate(packed):
+        groups.setdefault(tuple(sample['inputs'].shape), []).append(i)
+    results: list[Any] = [None] * len(packed)
+    for members in groups.values():
+        batch = {'inputs': [packed[i]['inputs'] for i in members],
+                 'data_samples': [packed[i]['data_samples'] for i in members]}
+        with torch.no_grad():
+            for i, sample in zip(members, model.test_step(batch)):
+                results[i] = sample
+    return results
 
 
-def make_prompt(classes: Sequence[str] | None, caption: str | None,
-                phrases: Phrases | str | None, caption_prompt: Affixes | None = None) -> Prompt:
-    """The checked prompt of a call: the caption, its spans and the exact strings of the caller.
+def make_query(classes: Iterable[str] | None, caption: str | None,
+               phrases: Phrases | str | None,
+               caption_prompt: CaptionPrompt | None = None) -> Query:
+    """The query of a call.
 
     Raises:
-        UserError: For both or neither of classes and caption, and for anything in them that cannot
-            be asked for.
+        UserError: For both or neither of classes and caption, and for a caption or phrases that
+            cannot be asked for. Class names are checked where their prompts are built.
     """
     if (classes is None) == (caption is None):
         raise UserError('either classes or a caption',
@@ -233,9 +266,7 @@ def make_prompt(classes: Sequence[str] | None, caption: str | None,
         if phrases is not None:
             raise UserError('phrases only with a caption', 'classes and phrases',
                             'drop the phrases, or pass the caption they belong to')
-        if not isinstance(classes, str) and isinstance(classes, Iterable):
-            classes = list(classes)
-        return class_prompt(classes, affixes=caption_prompt)
+        return Query.for_classes(classes, caption_prompt)
     if caption_prompt is not None:
         raise UserError('caption_prompt only with classes', 'a caption', 'leave it out')
     if phrases is None or isinstance(phrases, str):
@@ -246,7 +277,17 @@ def make_prompt(classes: Sequence[str] | None, caption: str | None,
         if not phrases:
             raise UserError('a caption with a noun phrase in it', repr(caption),
                             'pass phrases=[(start, end), ...] yourself')
-    return phrase_prompt(caption, phrases)
+    return Query.for_caption(caption, phrase_prompt(caption, phrases).spans)
+
+
+def check_query(query: Query) -> None:
+    """Refuses what no model can be asked, before there is one.
+
+    Raises:
+        UserError: For a class name that cannot stand in a prompt.
+    """
+    if not query.is_caption:
+        class_prompt(query.classes, caption_prompt=query.caption_prompt)
 
 
 def _pipelines(cfg: Config) -> tuple[Callable[[dict], dict], Callable[[dict], dict]]:
@@ -257,7 +298,7 @@ def _pipelines(cfg: Config) -> tuple[Callable[[dict], dict], Callable[[dict], di
                         str(steps[0].get('type')) if steps else 'none', 'pass another config')
     # There are no annotations here.
     steps = [step for step in steps if 'LoadAnnotations' not in str(step['type'])]
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'glipkit')):
+    with building_in(cfg.get('default_scope', 'glipkit')):
         built = [TRANSFORMS.build(step) for step in steps]
     return built[0], Compose(built[1:])
 

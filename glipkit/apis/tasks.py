@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from glipkit.checkpoints.files import write_safetensors
-from glipkit.engine.transfer import Overrides, build_strategy
+from glipkit.engine.transfer import build_strategy, task_view
 from glipkit.errors import UserError
-from glipkit.text.cache import TextFeatureCache
-from glipkit.text.prompts import Affixes
+from glipkit.models.contract import GroundingDetector
+from glipkit.text.query import Query
+from glipkit.text.structures import CaptionPrompt
 
 FORMAT = 'glipkit-task-1'
 
@@ -47,13 +48,18 @@ class Task:
     base: str
     model: str
     state: Mapping[str, Tensor] = field(repr=False)
-    caption_prompt: Affixes | None = None
+    caption_prompt: CaptionPrompt | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def query(self) -> Query:
+        """The task's own question: its classes in their order, in its own words."""
+        return Query.for_classes(self.classes, self.caption_prompt)
 
-def make_task(model: nn.Module, strategy: Mapping[str, Any], state: Mapping[str, Tensor],
+
+def make_task(model: GroundingDetector, strategy: Mapping[str, Any], state: Mapping[str, Tensor],
               classes: Mapping[int, str], base: str, name: str,
-              caption_prompt: Affixes | None = None,
+              caption_prompt: CaptionPrompt | None = None,
               facts: Mapping[str, Any] | None = None) -> Task:
     """A task of a base model.
 
@@ -67,7 +73,7 @@ def make_task(model: nn.Module, strategy: Mapping[str, Any], state: Mapping[str,
         caption_prompt: As in :class:`Task`.
         facts: As in :class:`Task`.
     """
-    prompts = model.class_prompts(list(classes.values()), caption_prompt)
+    prompts = model.prompts(Query.for_classes(classes.values(), caption_prompt))
     return Task(dict(strategy), tuple(classes.values()), tuple(classes),
                 tuple(prompt.caption for prompt in prompts),
                 tuple(prompt.spans for prompt in prompts), base, name, dict(state),
@@ -128,34 +134,34 @@ def fingerprint(model: nn.Module) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Loaded:
+class _Ready:
     task: Task
-    overrides: Overrides
-    cache: TextFeatureCache
+    model: GroundingDetector
 
 
-class TaskServer:
-    """One detector that does many tasks, taking turns; its own weights are never changed.
+class TaskViews:
+    """The tasks of one detector, each as a view that shares its weights; see `task_view`.
 
-    While a task is in use, tensors and modules of the model are exchanged for the task's, and put
-    back afterwards. It is not for several threads at once.
+    Safe for several threads: neither the detector nor a view changes when another is used.
 
     Args:
         model: The base detector, on its device.
         base: Its :func:`fingerprint`, where it is known; otherwise computed on the first use.
     """
 
-    def __init__(self, model: nn.Module, base: str | None = None) -> None:
+    def __init__(self, model: GroundingDetector, base: str | None = None) -> None:
         self.model = model
         self._base = base
-        self._loaded: dict[str, _Loaded] = {}
+        self._ready: dict[str, _Ready] = {}
+        self._lock = threading.RLock()
 
     @property
     def base(self) -> str:
         """Fingerprint of the detector."""
-        if self._base is None:
-            self._base = fingerprint(self.model)
-        return self._base
+        with self._lock:
+            if self._base is None:
+                self._base = fingerprint(self.model)
+            return self._base
 
     def load(self, source: str | Path | Task, name: str | None = None) -> str:
         """Gets a task ready.
@@ -177,64 +183,43 @@ class TaskServer:
                             f'{name}, a task of {task.model} with other weights '
                             f'({task.base[:12]})',
                             'load the model and checkpoint that it was tuned on')
-        prompts = self.model.class_prompts(task.classes, task.caption_prompt)
+        prompts = self.model.prompts(task.query)
         if tuple(prompt.caption for prompt in prompts) != task.captions:
             raise UserError('a model that asks the prompts of the task',
                             f'{name}: other prompts, {[p.caption for p in prompts][:2]}',
                             "give the model's test_cfg the max_tokens it was tuned with")
         overrides = build_strategy(task.strategy).overrides(self.model, task.state, prompts)
-        tensors = {key: nn.Parameter(value, requires_grad=False)
-                   for key, value in overrides.tensors.items()}
-        self._loaded[name] = _Loaded(task, Overrides(tensors, overrides.modules),
-                                     TextFeatureCache())
+        ready = _Ready(task, task_view(self.model, overrides))
+        with self._lock:
+            self._ready[name] = ready
         return name
 
     def task(self, name: str) -> Task:
         """A task that is loaded, or whose file ``name`` is."""
-        if name not in self._loaded:
-            self.load(name)
-        return self._loaded[name].task
+        return self._get(name).task
 
-    def ask(self, name: str, classes: Sequence[str] | None, caption_prompt: Affixes | None
-            ) -> tuple[Sequence[str], Affixes | None]:
-        """The classes and hand-written prompts of a call: the task's, where it names none.
+    def view(self, name: str | None) -> GroundingDetector:
+        """The detector that does a task; None gives the base detector."""
+        return self.model if name is None else self._get(name).model
+
+    def query(self, name: str, query: Query | None) -> Query:
+        """What a call asks of a task: the task's own classes where it names none.
 
         Raises:
             UserError: Other classes, of a task that can answer its own alone.
         """
         task = self.task(name)
-        if classes is None:
-            return task.classes, task.caption_prompt
-        if not isinstance(classes, str):
-            classes = list(classes)
-        if build_strategy(task.strategy).closed and tuple(classes) != task.classes:
+        if query is None:
+            return task.query
+        if build_strategy(task.strategy).closed and not query.is_caption \
+                and query.classes != task.classes:
             raise UserError(f'the classes of the task ({", ".join(task.classes)}), or none',
-                            f'{list(classes)!r}',
+                            f'{list(query.classes)!r}',
                             "leave the classes out, or pass task='' to ask the base model")
-        return classes, caption_prompt
+        return query
 
-    @contextmanager
-    def using(self, name: str | None) -> Iterator[None]:
-        """The model does the task inside the block; None leaves it as it is."""
-        if name is None:
-            yield
-            return
-        self.task(name)
-        loaded = self._loaded[name]
-        model, put_back = self.model, []
-        try:
-            for key, value in loaded.overrides.tensors.items():
-                owner, _, leaf = key.rpartition('.')
-                slots = model.get_submodule(owner)._parameters
-                put_back.append((slots, leaf, slots[leaf]))
-                slots[leaf] = value
-            for key, module in loaded.overrides.modules.items():
-                put_back.append((model._modules, key, model._modules[key]))
-                model._modules[key] = module
-            # Features that the base model's encoder gave are not this task's, and will be wanted.
-            put_back.append((model.__dict__, 'text_cache', model.text_cache))
-            model.text_cache = loaded.cache
-            yield
-        finally:
-            for slots, key, value in reversed(put_back):
-                slots[key] = value
+    def _get(self, name: str) -> _Ready:
+        with self._lock:
+            if name not in self._ready:
+                self.load(name)
+            return self._ready[name]

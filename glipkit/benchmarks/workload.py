@@ -149,4 +149,4 @@ def read_size(text: str) -> tuple[int, int]:
 
 def count_tokens(classes: tuple[str, ...]) -> int:
     """Word pieces of a class list as one prompt, [CLS] and [SEP] included."""
-    return BertTokenizer().count(class_prompt(classes).caption) + 2
+    return BertTokenizer().length(class_prompt(classes).caption)

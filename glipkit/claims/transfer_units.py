@@ -17,6 +17,7 @@ from glipkit.claims.transfer_tasks import FEW_SHOT, HELD_OUT, LEARNT, Downstream
 from glipkit.engine.transfer import build_strategy
 from glipkit.files import write_text
 from glipkit.runs.units import Job, read_results, run_jobs
+from glipkit.text.query import Query
 from glipkit.tuning.run import TASK, tune
 from glipkit.tuning.settings import TuneSettings, read_recipe
 from glipkit.worlds import shapes
@@ -221,7 +222,7 @@ def trained_parameters(setup: Setup, unit: Unit) -> int:
     """Numbers that the unit's strategy trains."""
     strategy = build_strategy(read_recipe(unit.strategy).strategy)
     model = load(MODELS[unit.model], setup.weights(unit.model))
-    strategy.add(model, model.class_prompts(list(setup.tasks[unit.task].classes), None))
+    strategy.add(model, model.prompts(Query.for_classes(setup.tasks[unit.task].classes)))
     return sum(p.numel() for group in strategy.trained(model) for _, p in group.parameters())
 
 

@@ -61,23 +61,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    from tqdm import tqdm
-
     from glipkit.apis.images import list_images
-    from glipkit.apis.predictor import Predictor, make_prompt
+    from glipkit.apis.predictor import Predictor, check_query, make_query
 
     # Everything that can be wrong with the words and the paths is said before the model is built.
     classes, phrases = _classes(args.classes), _phrases(args.phrases)
     if args.task is None:
-        make_prompt(classes, args.caption, phrases)
+        check_query(make_query(classes, args.caption, phrases))
     paths = [source.path for source in list_images(args.images)]
     out = _check_out(args)
     checkpoint = _weights(args.config, args.checkpoint)
     predictor = Predictor(args.config, checkpoint, args.device, args.batch_size, args.threshold,
                           args.task)
-    # disable=None: no bar where nobody watches.
-    with tqdm(total=len(paths), unit='image', disable=None if len(paths) > 1 else True) as bar:
-        found = predictor(paths, classes, args.caption, phrases, progress=bar.update)
+    found = predictor(paths, classes, args.caption, phrases)
     if out is not None:
         _save(found, out, args)
     _summarise(found, out)

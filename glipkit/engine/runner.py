@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from mmengine.dist import master_only
 from mmengine.model import MMDistributedDataParallel
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from glipkit.checkpoints.loading import read_training_checkpoint
+from glipkit.engine.token_budgets import share_tokenizer
+from glipkit.models.contract import GroundingDetector
 from glipkit.registry import RUNNERS
 
 
@@ -31,6 +33,14 @@ class GroundingRunner(Runner):
             if not torch.distributed.is_initialized():
                 torch.distributed.init_process_group('gloo')
         super().setup_env(env_cfg)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop, and let model and training set agree on tokens."""
+        built = super().build_train_loop(loop)
+        model = getattr(self.model, 'module', self.model)
+        if isinstance(model, GroundingDetector):
+            share_tokenizer(model, built.dataloader.dataset)
+        return built
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap for distributed training."""

@@ -14,14 +14,15 @@ from PIL import Image
 
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import Source, unreadable
-from glipkit.apis.predictor import Predictor, Prepared, caption_text
+from glipkit.apis.predictor import Predictor, Prepared
 from glipkit.data.formats.captioned import Captioned, CaptionedShard
 from glipkit.errors import UserError
 from glipkit.labelling.screening import screen
 from glipkit.labelling.settings import LabelSettings
+from glipkit.models.contract import GroundingDetector
 from glipkit.text.phrases import extract_phrases
 from glipkit.text.prompts import phrase_prompt
-from glipkit.text.tokenizers import BertTokenizer
+from glipkit.text.query import Query
 
 #: Batches that are decoded ahead of the teacher.
 _AHEAD = 2
@@ -43,7 +44,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class _Query:
+class _Asked:
     """One prompt for one image."""
 
     position: int
@@ -68,7 +69,8 @@ class CaptionGrounder:
     def __init__(self, predictor: Predictor, settings: LabelSettings) -> None:
         # The thread counts what it reads, the caller what the teacher finds: other keys.
         self.predictor, self.settings = predictor, settings
-        self._tokenizer = BertTokenizer()
+        self._tokenizer = predictor.model.text_encoder.tokenizer
+        self._max_tokens = _budget(settings, predictor.model)
 
     def label(self, shard: CaptionedShard, rows: range) -> Labels:
         """Pseudo-labels of some pairs of a shard, in their order."""
@@ -82,9 +84,9 @@ class CaptionGrounder:
         return labels
 
     def _batches(self, shard: CaptionedShard, rows: range,
-                 labels: Labels) -> Iterator[list[_Query]]:
+                 labels: Labels) -> Iterator[list[_Asked]]:
         """Queries of one image size each, in full batches first."""
-        waiting: dict[tuple[int, ...], list[_Query]] = {}
+        waiting: dict[tuple[int, ...], list[_Asked]] = {}
         for row in rows:
             for query in self._queries(shard, row, labels):
                 same = waiting.setdefault(tuple(query.prepared.packed['inputs'].shape), [])
@@ -94,7 +96,7 @@ class CaptionGrounder:
                     same.clear()
         yield from (batch for batch in waiting.values() if batch)
 
-    def _queries(self, shard: CaptionedShard, row: int, labels: Labels) -> Iterator[_Query]:
+    def _queries(self, shard: CaptionedShard, row: int, labels: Labels) -> Iterator[_Asked]:
         labels.counts['pairs'] += 1
         try:
             item = shard[row]
@@ -108,11 +110,10 @@ class CaptionGrounder:
             source = _source(item, row)
             for caption, spans in prompts:
                 prompt = phrase_prompt(caption, spans)
-                text = caption_text(prompt)
                 # What lies beyond the budget carries no phrase, and need not be encoded.
-                text['text'] = caption[:self._budget_end(caption)]
-                yield _Query(row, item, caption, spans,
-                             self.predictor.prepare(source, text, prompt.names))
+                query = Query.for_caption(caption[:self._budget_end(caption)], prompt.spans)
+                yield _Asked(row, item, caption, spans,
+                             self.predictor.prepare(source, query, prompt.names))
         except UserError as error:
             self._lose(labels, item.key, 'bad images', error.got)
 
@@ -146,7 +147,7 @@ class CaptionGrounder:
                 continue
             stop = '' if packed.rstrip().endswith(('.', '!', '?')) else '.'
             longer = f'{packed}{stop} {caption}'
-            if self._tokenizer.count(longer) + 2 <= self.settings.max_tokens:
+            if self._tokenizer.length(longer) <= self._max_tokens:
                 packed = longer
             else:
                 yield packed
@@ -157,9 +158,9 @@ class CaptionGrounder:
         """Character after the last one that the token budget reaches."""
         offsets = self._tokenizer([caption]).offsets[0]
         # One of the budget's tokens is [SEP].
-        return max((end for _, end in offsets[:self.settings.max_tokens - 1]), default=0)
+        return max((end for _, end in offsets[:self._max_tokens - 1]), default=0)
 
-    def _keep(self, query: _Query, found: Detections, labels: Labels) -> None:
+    def _keep(self, query: _Asked, found: Detections, labels: Labels) -> None:
         chosen = screen(found.boxes, found.scores, found.labels, self.settings)
         if not len(chosen):
             labels.counts['captions without a box'] += 1
@@ -185,6 +186,19 @@ class CaptionGrounder:
     def _lose(labels: Labels, key: str, reason: str, detail: str) -> None:
         labels.counts[reason] += 1
         labels.problems.append((key, f'{reason}: {detail}'))
+
+
+def _budget(settings: LabelSettings, model: GroundingDetector) -> int:
+    """Tokens of one prompt, once the text encoder is known to read as many.
+
+    Raises:
+        UserError: It reads fewer.
+    """
+    limit = model.text_encoder.max_positions
+    if settings.max_tokens > limit:
+        raise UserError(f'max_tokens of at most {limit}, which the text encoder can read',
+                        str(settings.max_tokens), 'lower --max-tokens')
+    return settings.max_tokens
 
 
 def _source(item: Captioned, row: int) -> Source:

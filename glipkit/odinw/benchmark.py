@@ -18,7 +18,7 @@ from glipkit.files import write_text
 from glipkit.odinw.scoreboard import Scoreboard, odinw_scoreboard
 from glipkit.odinw.scoreboard_files import write_scoreboard
 from glipkit.odinw.world_tasks import WORLD, is_world, world_datasets
-from glipkit.text.prompts import Affixes
+from glipkit.text.structures import CaptionPrompt
 from glipkit.tuning.report import write_report
 from glipkit.tuning.run import remembered, tune
 from glipkit.tuning.settings import Part, TuneSettings, read_recipe
@@ -126,7 +126,7 @@ def _score(dataset: OdinwDataset, settings: OdinwSettings, base: nn.Module | Non
         workers=settings.workers))['AP']
 
 
-def _tune(dataset: OdinwDataset, settings: OdinwSettings, judged: Part, words: Affixes) -> float:
+def _tune(dataset: OdinwDataset, settings: OdinwSettings, judged: Part, words: CaptionPrompt) -> float:
     prompts = None
     if words:
         prompts = settings.out / 'prompts' / f'{dataset.name}.yaml'

@@ -83,9 +83,9 @@ class TextFeatureCache:
             rows.update(zip(missing, _run(encoder, tokens, list(missing.values()))))
         self._store(rows)
 
+        mask = _places([rows[key] for key in keys], tokens)
         first = rows[keys[0]]
-        hidden = first.new_zeros(*tokens.ids.shape, first.shape[-1])
-        mask = tokens.mask.to(first.device)
+        hidden = first.new_zeros(*mask.shape, first.shape[-1])
         for b, key in enumerate(keys):
             hidden[b, mask[b]] = rows[key]
         return TextFeatures(hidden, mask)
@@ -104,6 +104,19 @@ class TextFeatureCache:
         if self._encoder is None or self._encoder() is not encoder or self._weights != weights:
             self.clear()
             self._encoder, self._weights = weakref.ref(encoder), weights
+
+
+def _places(rows: list[Tensor], tokens: TextTokens) -> Tensor:
+    """(B, T) bool: where the rows of each caption go.
+
+    An encoder of tokens gives a row for each real token, which stays in its place. One of
+    sentences gives fewer, which begin at the left.
+    """
+    mask = tokens.mask.to(rows[0].device)
+    counts = torch.tensor([len(row) for row in rows], device=mask.device)
+    if torch.equal(counts, mask.sum(1)):
+        return mask
+    return torch.arange(int(counts.max()), device=mask.device)[None] < counts[:, None]
 
 
 def _run(encoder: nn.Module, tokens: TextTokens, which: list[int]) -> list[Tensor]:

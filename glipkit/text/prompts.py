@@ -5,17 +5,14 @@ import re
 import reprlib
 import string
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import index
 
 from glipkit.errors import UserError
-from glipkit.text.structures import Prompt, Span
-
-Affixes = Mapping[str, Mapping[str, str]]
-"""Per class name the hand-written prompt: any of 'prefix', 'name' and 'suffix'."""
+from glipkit.text.structures import CaptionPrompt, Prompt, Span
+from glipkit.text.tokenizers.contract import Tokenizer
 
 _AFFIX_KEYS = {'prefix', 'name', 'suffix'}
-_SPECIAL_TOKENS = 2  # [CLS] and [SEP]
 _PARTING = string.whitespace + string.punctuation  # a tokenizer joins no words across these
 
 
@@ -31,14 +28,14 @@ def clean_name(name: str) -> str:
     return ' '.join(re.sub(r'\(.*\)', '', name, flags=re.DOTALL).replace('_', ' ').split())
 
 
-def class_prompt(names: Sequence[str], separator: str = '. ', affixes: Affixes | None = None,
+def class_prompt(names: Sequence[str], separator: str = '. ', caption_prompt: CaptionPrompt | None = None,
                  start: int = 0) -> Prompt:
     """Joins class names to one caption, one entity per class, in the given order.
 
     Args:
         names: Class names, all different.
         separator: Between two classes; none follows the last.
-        affixes: Hand-written prompts (official ``caption_prompt``) for some or all classes:
+        caption_prompt: Hand-written prompts (the official option) for some or all classes:
             prefix + name + suffix stands in the caption as written, and the span covers ``name``
             only. What is left out is '' for prefix and suffix, the cleaned class name for name.
             Entries for classes that are not in ``names`` are ignored.
@@ -55,23 +52,23 @@ def class_prompt(names: Sequence[str], separator: str = '. ', affixes: Affixes |
     _check_separator(separator)
     caption, spans = '', []
     for i, name in enumerate(names):
-        prefix, written, suffix = _parts(name, affixes)
+        prefix, written, suffix = _parts(name, caption_prompt)
         begin = len(caption) + len(prefix)
         spans.append((_trimmed(begin, written), ))
         caption += prefix + written + suffix + (separator if i + 1 < len(names) else '')
     return Prompt(caption, tuple(spans), tuple(names), start)
 
 
-def split_class_prompt(names: Sequence[str], count: Callable[[str], int], max_tokens: int = 256,
-                       separator: str = '. ', affixes: Affixes | None = None) -> list[Prompt]:
+def split_class_prompt(names: Sequence[str], tokenizer: Tokenizer, max_tokens: int = 256,
+                       separator: str = '. ', caption_prompt: CaptionPrompt | None = None) -> list[Prompt]:
     """As few consecutive class prompts as a token budget allows.
 
     Args:
         names: Class names, all different; any number.
-        count: Word pieces of a text without special tokens, as ``BertTokenizer.count``.
-        max_tokens: Budget of one prompt, with [CLS], [SEP] and separators.
+        tokenizer: The text encoder's own; it counts.
+        max_tokens: Budget of one prompt, with special tokens and separators.
         separator: As in ``class_prompt``.
-        affixes: As in ``class_prompt``.
+        caption_prompt: As in ``class_prompt``.
 
     Returns:
         Prompts that cover the list in order; ``start`` tells where each begins.
@@ -81,20 +78,21 @@ def split_class_prompt(names: Sequence[str], count: Callable[[str], int], max_to
     """
     _check_names(names)
     _check_separator(separator)
-    separator_length = count(separator)
-    bounds, length = [0], _SPECIAL_TOKENS
+    special = tokenizer.special_tokens
+    separator_length = tokenizer.count(separator)
+    bounds, length = [0], special
     for i, name in enumerate(names):
-        entry = count(''.join(_parts(name, affixes)))
-        if entry + _SPECIAL_TOKENS > max_tokens:
-            raise UserError(f'classes of at most {max_tokens - _SPECIAL_TOKENS} word pieces',
+        entry = tokenizer.count(''.join(_parts(name, caption_prompt)))
+        if entry + special > max_tokens:
+            raise UserError(f'classes of at most {max_tokens - special} tokens',
                             f'{entry} in {reprlib.repr(name)}',
                             'shorten the name or raise max_tokens')
         needed = entry + (separator_length if i > bounds[-1] else 0)
         if length + needed > max_tokens:
             bounds.append(i)
-            length, needed = _SPECIAL_TOKENS, entry
+            length, needed = special, entry
         length += needed
-    return [class_prompt(names[begin:end], separator, affixes, begin)
+    return [class_prompt(names[begin:end], separator, caption_prompt, begin)
             for begin, end in zip(bounds, [*bounds[1:], len(names)])]
 
 
@@ -156,16 +154,16 @@ def _check_separator(separator: str) -> None:
                         "begin and end it with a blank or punctuation, as '. '")
 
 
-def _parts(name: str, affixes: Affixes | None) -> tuple[str, str, str]:
+def _parts(name: str, caption_prompt: CaptionPrompt | None) -> tuple[str, str, str]:
     """Prefix, name and suffix as written in the caption."""
-    entry = (affixes or {}).get(name, {})
+    entry = (caption_prompt or {}).get(name, {})
     if not isinstance(entry, Mapping) or not entry.keys() <= _AFFIX_KEYS:
-        raise UserError("affixes with 'prefix', 'name' and 'suffix'", f'{entry!r} for {name!r}',
+        raise UserError("hand-written prompts with 'prefix', 'name' and 'suffix'", f'{entry!r} for {name!r}',
                         "write e.g. dict(name='holes', suffix=' on the road')")
     written = entry.get('name', clean_name(name))
     if not _is_word(written):
         raise UserError('class names with a letter or a digit outside parentheses', repr(name),
-                        'rename the class, or give it a name through affixes')
+                        'rename the class, or give it a name through caption_prompt')
     return entry.get('prefix', ''), written, entry.get('suffix', '')
 
 

@@ -4,6 +4,7 @@ Letters in shapes: B captions of a batch, T token slots, C channels.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor
 
 Span = tuple[int, int]
 """Half-open character range [start, end) of a caption."""
+
+CaptionPrompt = Mapping[str, Mapping[str, str]]
+"""Hand-written prompts: class name -> dict with any of 'prefix', 'name' and 'suffix'."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import yaml
 
 from glipkit.data.formats.reading import open_text
 from glipkit.errors import UserError
-from glipkit.text.prompts import Affixes, class_prompt
+from glipkit.text.prompts import class_prompt
+from glipkit.text.structures import CaptionPrompt
 
 Choices = Mapping[str, Sequence[Mapping[str, str]]]
 """Per class the ways to write it, any number."""
@@ -58,11 +59,11 @@ def _choices(candidate: Mapping[Any, Any], classes: Sequence[str], path: str | P
             if not isinstance(way, dict) or not all(isinstance(p, str) for p in way.values()):
                 raise UserError('words, or prefix, name and suffix as text',
                                 f'{path}: {name}: {way}', 'quote them')
-            class_prompt([name], affixes={name: way})  # refuses what is none
+            class_prompt([name], caption_prompt={name: way})  # refuses what is none
     return choices
 
 
-def one_prompt(candidates: Sequence[Choices], path: str | Path) -> Affixes:
+def one_prompt(candidates: Sequence[Choices], path: str | Path) -> CaptionPrompt:
     """The prompts of a file that leaves no choice.
 
     Raises:
@@ -77,12 +78,12 @@ def one_prompt(candidates: Sequence[Choices], path: str | Path) -> Affixes:
 @dataclass(frozen=True)
 class Scored:
     """Prompts and what they scored."""
-    prompts: Affixes
+    prompts: CaptionPrompt
     score: float
 
 
 def search_prompts(candidates: Sequence[Choices],
-                   score: Callable[[Affixes], float]) -> list[Scored]:
+                   score: Callable[[CaptionPrompt], float]) -> list[Scored]:
     """Scores the plain names and every candidate, and in the best one each class's other ways.
 
     Where classes have several ways, they are tried class by class, in order, with the best found

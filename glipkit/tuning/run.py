@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,14 @@ from mmengine.logging import MMLogger
 from torch import nn
 
 from glipkit.apis.build import check_device, find_config, load, model_name, read_config
-from glipkit.apis.tasks import Task, TaskServer, fingerprint, make_task, read_task, save_task
+from glipkit.apis.tasks import Task, TaskViews, fingerprint, make_task, read_task, save_task
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.engine.hooks.plateau import BEST, LAST
 from glipkit.engine.transfer import build_strategy
 from glipkit.files import make_folder, write_text
-from glipkit.text.prompts import Affixes
+from glipkit.models.contract import GroundingDetector
+from glipkit.text.query import Query
+from glipkit.text.structures import CaptionPrompt
 from glipkit.tuning.data import TuneData, check_data, prepare_data, training_part
 from glipkit.tuning.prompts import (
     Choices,
@@ -124,7 +125,7 @@ class _Run:
                  digest: str) -> None:
         self.settings, self.data, self.base, self.digest = settings, data, base, digest
         self.classes = list(data.classes.values())
-        self.server = TaskServer(base, digest)
+        self.server = TaskViews(base, digest)
         self.candidates, self.affixes = _hand_written(settings, self.classes)
 
     def parts(self) -> dict[str, Part]:
@@ -132,11 +133,12 @@ class _Run:
         found = dict(val=self.data.val, test=self.data.test, held_out=self.settings.held_out)
         return {name: part for name, part in found.items() if part is not None}
 
-    def score(self, part: str, what: str, affixes: Affixes | None,
-              predictions: Path | None = None) -> dict[str, float]:
-        """Scores of the model as it is now; a held-out set is asked for its own classes."""
+    def score(self, part: str, what: str, affixes: CaptionPrompt | None,
+              predictions: Path | None = None, model: GroundingDetector | None = None
+              ) -> dict[str, float]:
+        """Scores of a model, by default the base; a held-out set is asked for its own classes."""
         own = part != 'held_out'
-        return evaluate(self.base, self.parts()[part], f'{what}, {part}',
+        return evaluate(model or self.base, self.parts()[part], f'{what}, {part}',
                         affixes if own else None, self.classes if own else None, predictions,
                         self.settings.workers)
 
@@ -155,7 +157,7 @@ class _Run:
         settings, start = self.settings, time.monotonic()
         part = training_part(self.data, settings.shots, seed, settings.out / 'data')
         strategy = build_strategy(settings.recipe.strategy)
-        prompts = self.base.class_prompts(self.classes, self.affixes)
+        prompts = self.base.prompts(Query.for_classes(self.classes, self.affixes))
         before, after, history = train(
             self.base, settings, prompts, part, self.data.val, folder, seed, self.affixes)
         if settings.interpolate < 1:
@@ -173,7 +175,7 @@ class _Run:
                 (folder / name).unlink(missing_ok=True)
         return result
 
-    def _task(self, state: Mapping[str, torch.Tensor], affixes: Affixes | None,
+    def _task(self, state: Mapping[str, torch.Tensor], affixes: CaptionPrompt | None,
               facts: Mapping[str, Any]) -> Task:
         return make_task(self.base, self.settings.recipe.strategy, state, self.data.classes,
                          self.digest, model_name(self.settings.model), affixes, facts)
@@ -188,9 +190,9 @@ class _Run:
         for part in self.parts():
             # A learned prompt has no other words; those are asked of the model without it.
             inside = part != 'held_out' or not closed
-            with self.server.using(name) if inside else nullcontext():
-                scores[part] = self.score(part, folder.name, task.caption_prompt,
-                                          folder / part if part != 'held_out' else None)
+            model = self.server.view(name if inside else None)
+            scores[part] = self.score(part, folder.name, task.caption_prompt,
+                                      folder / part if part != 'held_out' else None, model)
         return scores
 
     def choose_prompts(self, zero_shot: Mapping[str, Mapping[str, float]]
@@ -214,7 +216,7 @@ class _Run:
 
 
 def _hand_written(settings: TuneSettings, classes: Iterable[str]
-                  ) -> tuple[list[Choices], Affixes | None]:
+                  ) -> tuple[list[Choices], CaptionPrompt | None]:
     """Prompts to choose from, and those to train with where no choice is left."""
     if settings.prompts is None:
         return [], None

@@ -13,7 +13,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, get_world_size, is_main_process
 from mmengine.evaluator import Evaluator
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -24,13 +23,12 @@ from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.engine.hooks.plateau import BEST, LAST
 from glipkit.engine.transfer import apply, build_strategy, describe
 from glipkit.errors import UserError
-from glipkit.registry import METRICS
-from glipkit.text.prompts import Affixes
-from glipkit.text.structures import Prompt
+from glipkit.registry import METRICS, building_in
+from glipkit.text.structures import CaptionPrompt, Prompt
 from glipkit.tuning.settings import Part, TuneSettings
 
 
-def evaluate(model: nn.Module, part: Part, what: str, caption_prompt: Affixes | None = None,
+def evaluate(model: nn.Module, part: Part, what: str, caption_prompt: CaptionPrompt | None = None,
              classes: Sequence[str] | None = None, predictions: Path | None = None,
              workers: int = 0) -> dict[str, float]:
     """COCO AP of a model as it is now.
@@ -48,7 +46,7 @@ def evaluate(model: nn.Module, part: Part, what: str, caption_prompt: Affixes | 
         AP, AP50, AP75, APs, APm, APl from 0 to 1; -1 where there is nothing to find.
     """
     loader_cfg = eval_loader(model.cfg, part, caption_prompt, classes, workers)
-    with DefaultScope.overwrite_default_scope('glipkit'):
+    with building_in():
         loader = Runner.build_dataloader(loader_cfg, seed=0)
         metric = METRICS.build(dict(type='GroundingCocoMetric', ann_file=str(part.ann_file),
                                     outfile_prefix=predictions and str(predictions)))
@@ -66,7 +64,7 @@ def evaluate(model: nn.Module, part: Part, what: str, caption_prompt: Affixes | 
 
 
 def train(base: nn.Module, settings: TuneSettings, prompts: Sequence[Prompt], data: Part,
-          val: Part, work_dir: Path, seed: int, caption_prompt: Affixes | None = None
+          val: Part, work_dir: Path, seed: int, caption_prompt: CaptionPrompt | None = None
           ) -> tuple[dict[str, Tensor], dict[str, Tensor], list[list[float]]]:
     """Trains a copy of a model; goes on from ``work_dir/last.pth`` where there is one.
 
@@ -161,7 +159,7 @@ def train_loader(cfg: Config, settings: TuneSettings, data: Part,
     return loader, max(1, math.ceil(draws / (batch * get_world_size())))
 
 
-def eval_loader(cfg: Config, part: Part, caption_prompt: Affixes | None,
+def eval_loader(cfg: Config, part: Part, caption_prompt: CaptionPrompt | None,
                 classes: Sequence[str] | None, workers: int) -> dict:
     """Config of images to score, one by one: padding changes what a model finds."""
     steps = _with_words(_plain(cfg.test_pipeline, ('LoadAnnotations', )),
@@ -181,7 +179,7 @@ def _dataset(part: Part, pipeline: list, classes: Sequence[str] | None, workers:
                 data_prefix=dict(img=str(part.images.resolve())), **metainfo, **more)
 
 
-def _train_words(prompts: Sequence[Prompt], caption_prompt: Affixes | None, whole: bool,
+def _train_words(prompts: Sequence[Prompt], caption_prompt: CaptionPrompt | None, whole: bool,
                  closed: bool, budget: int) -> dict[str, Any]:
     """The transform that says what a training image is asked.
 

@@ -12,9 +12,11 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from glipkit.apis.images import Source, list_images, to_bgr
-from glipkit.apis.predictor import Predictor, make_prompt
+from glipkit.apis.predictor import Predictor, make_query
 from glipkit.checkpoints import save_checkpoint
+from glipkit.common.reporter import Bar, Reporter, reporting
 from glipkit.errors import UserError
+from glipkit.models.detectors import glip
 from glipkit.registry import TRANSFORMS
 from glipkit.testing.tiny_glip import picture
 
@@ -128,10 +130,29 @@ def test_images_of_one_size_go_through_the_model_together(predictor, folder, mon
     step = predictor.model.test_step
     monkeypatch.setattr(predictor.model, 'test_step',
                         lambda batch: sizes.append(len(batch['inputs'])) or step(batch))
-    done = []
-    Predictor(predictor.model, batch_size=3)(folder, classes=['dog'], progress=done.append)
+    Predictor(predictor.model, batch_size=3)(folder, classes=['dog'])
     assert sorted(sizes) == [1, 2]
-    assert done == [3]
+
+
+def test_progress_is_told_batch_by_batch(predictor, folder):
+    with reporting(Recorder()) as heard:
+        Predictor(predictor.model, batch_size=3)(folder, classes=['dog'])
+        predictor(folder / 'a.png', classes=['dog'])  # one image needs no bar
+    assert heard.bars == [('predicting', 3, [3])]
+
+
+class Recorder(Reporter):
+    """Keeps (title, total, steps) of every bar."""
+
+    def __init__(self):
+        self.bars = []
+
+    def bar(self, title, total=None, unit='item', done=0, scale=False):
+        steps = []
+        self.bars.append((title, total, steps))
+        bar = Bar(done)
+        bar.update = steps.append
+        return bar
 
 
 def test_a_vocabulary_is_encoded_once_for_all_images(predictor, folder, monkeypatch):
@@ -271,9 +292,40 @@ def test_a_config_that_cannot_read_files(predictor):
 
 
 def test_the_prompt_keeps_the_callers_strings():
-    assert make_prompt(CLASSES, None, None).names == tuple(CLASSES)
-    assert make_prompt(np.array(CLASSES), None, None).names == tuple(CLASSES)
-    assert make_prompt(dict.fromkeys(CLASSES), None, None).names == tuple(CLASSES)
+    for classes in (CLASSES, np.array(CLASSES), dict.fromkeys(CLASSES), iter(CLASSES)):
+        assert make_query(classes, None, None).classes == tuple(CLASSES)
+
+
+def test_a_class_list_is_split_once(predictor, monkeypatch):
+    splits = []
+    split = glip.split_class_prompt
+    monkeypatch.setattr(glip, 'split_class_prompt',
+                        lambda names, *rest, **more: splits.append(names) or split(
+                            names, *rest, **more))
+    names = [f'new thing {i}' for i in range(30)]  # more than one prompt
+    first = predictor([picture(seed) for seed in range(5)], classes=names)
+    for seed in range(5):
+        again, = predictor(picture(seed), classes=list(names))
+        assert same(again, first[seed])
+    assert splits == [tuple(names)]
+    predictor(picture(), classes=names, caption_prompt={names[0]: dict(name='another')})
+    assert len(splits) == 2  # other words are other prompts
+
+
+def test_classes_that_were_set_are_looked_for(predictor):
+    predict = Predictor(predictor.model, score_threshold=0.)
+    predict.set_classes(iter(CLASSES))
+    assert same(predict(picture())[0], predictor(picture(), classes=CLASSES)[0])
+    assert predict(picture())[0].classes == tuple(CLASSES)
+    assert set(predict(picture(), classes=['dog'])[0].names) == {'dog'}
+    assert same(predict(picture(), caption='a dog')[0], predictor(picture(), caption='a dog')[0])
+    with pytest.raises(UserError, match='again at index 1'):
+        predict.set_classes(['dog', 'dog'])
+    with pytest.raises(UserError, match='phrases only with a caption|neither'):
+        predict(picture(), phrases=[(0, 1)])
+    predict.set_classes(None)
+    with pytest.raises(UserError, match='neither'):
+        predict(picture())
 
 
 def test_a_mask_of_scores_selects(predictor):
@@ -301,6 +353,6 @@ def test_a_module_that_is_no_detector():
 
 def test_words_that_are_no_list():
     with pytest.raises(UserError, match='int 5'):
-        make_prompt(5, None, None)
+        make_query(5, None, None)
     with pytest.raises(UserError, match='int 5'):
-        make_prompt(None, 'a dog', 5)
+        make_query(None, 'a dog', 5)

@@ -3,18 +3,22 @@ from __future__ import annotations
 
 import copy
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from glipkit.apis.build import load
 from glipkit.apis.predictor import Predictor
-from glipkit.apis.tasks import TaskServer, fingerprint, make_task, read_task, save_task
-from glipkit.engine.transfer import STRATEGIES, apply, build_strategy
+from glipkit.apis.tasks import TaskViews, fingerprint, make_task, read_task, save_task
+from glipkit.engine.transfer import STRATEGIES, Overrides, apply, build_strategy, task_view
 from glipkit.errors import UserError
 from glipkit.testing.tiny_glip import picture
+from glipkit.text.query import Query
 
 CLASSES = {7: 'red "circle"', 90: 'cats/dogs', 1000: 'naïve'}
 NAMES = list(CLASSES.values())
@@ -36,7 +40,7 @@ def tuned_model(base, name, seed=0):
     """A copy of the base model whose trained parts moved, its strategy and its state."""
     model = copy.deepcopy(base)
     strategy = build_strategy(dict(name=name))
-    strategy.add(model, model.class_prompts(NAMES))
+    strategy.add(model, model.prompts(Query.for_classes(NAMES)))
     apply(model, strategy)
     torch.manual_seed(seed)
     with torch.no_grad():
@@ -92,13 +96,60 @@ def test_tasks_take_turns_on_one_model(base, digest, write):
     assert fingerprint(base) == digest
 
 
-def test_a_failed_call_leaves_the_base_model(base, digest, write):
-    _, path = write('head')
-    server = TaskServer(base, digest)
-    with pytest.raises(ZeroDivisionError), server.using(str(path)):
-        assert fingerprint(base) != digest
-        raise ZeroDivisionError
+@pytest.mark.parametrize('name', sorted(STRATEGIES))
+def test_a_view_shares_what_its_task_does_not_change(base, digest, write, name):
+    _, path = write(name)
+    views = TaskViews(base, digest)
+    view = views.view(views.load(path, 'task'))
+    ours = {key: value.data_ptr() for key, value in base.state_dict().items() if value.numel()}
+    theirs = {key: value.data_ptr() for key, value in view.state_dict().items() if value.numel()}
+    changed = {key for key, place in ours.items() if theirs.get(key) != place}
+    overrides = build_strategy(dict(name=name)).overrides(
+        base, read_task(path).state, base.prompts(read_task(path).query))
+    replaced = {key for key in ours if key.split('.')[0] in overrides.modules}
+    assert changed == set(overrides.tensors) | replaced
+    assert fingerprint(base) == digest and views.view(None) is base
+    assert view.text_cache is not base.text_cache and view.cfg is base.cfg
+
+
+def test_tied_weights_change_together(base):
+    model = copy.deepcopy(base)
+    model.bbox_head.bbox_pred.bias = nn.Parameter(torch.zeros(4))
+    model.tied = nn.Module()
+    model.tied.bias = model.bbox_head.bbox_pred.bias
+    view = task_view(model, Overrides({'bbox_head.bbox_pred.bias': torch.ones(4)}))
+    assert view.tied.bias is view.bbox_head.bbox_pred.bias and view.tied.bias.sum() == 4
+    assert model.tied.bias.sum() == 0
+
+
+def test_base_and_tasks_answer_from_threads_what_they_answer_alone(base, digest, write):
+    """Eight threads, the base model and two tasks of each strategy, three class lists."""
+    predict = Predictor(base, score_threshold=0.)
+    for name in sorted(STRATEGIES):
+        for seed in (0, 1) if name != 'manual' else (0, ):
+            predict.load_task(write(name, seed)[1], f'{name}{seed}')
+    lists = [NAMES, ['one', 'two'], [f'thing {i}' for i in range(40)]]  # the last: several prompts
+    jobs = [(task, None) for task in predict._tasks._ready]
+    jobs += [('', names) for names in lists] + [('head0', lists[2]), ('lora1', lists[1])]
+    images = [picture(seed) for seed in range(3)]
+    scope = DefaultScope.get_current_instance()
+    alone = {(task, str(names), i): predict(image, names, task=task)
+             for task, names in jobs for i, image in enumerate(images)}
+    calls = [(*job, i) for job in jobs for i in range(len(images))] * 8
+    calls = [calls[i] for i in np.random.RandomState(0).permutation(len(calls))][:400]
+    assert len(calls) >= 300
+
+    def answer(call):
+        task, names, i = call
+        return predict(images[i], names, task=task)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(answer, calls))
+    wrong = [call for call, found in zip(calls, answers)
+             if not same(found, alone[(call[0], str(call[1]), call[2])])]
+    assert not wrong
     assert fingerprint(base) == digest
+    assert DefaultScope.get_current_instance() is scope
 
 
 def test_open_tasks_answer_other_classes_and_learned_prompts_do_not(base, write):

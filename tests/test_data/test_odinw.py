@@ -121,7 +121,7 @@ def test_profiles_differ_in_split_and_prompts():
 ])
 def test_manual_prompts(title, caption, spanned):
     dataset = odinw_dataset(title, '13-paper')
-    prompt = class_prompt(dataset.classes, affixes=dataset.caption_prompt)
+    prompt = class_prompt(dataset.classes, caption_prompt=dataset.caption_prompt)
     assert prompt.caption == caption
     assert [caption[slice(*span)] for entity in prompt.spans for span in entity] == spanned
 

@@ -199,14 +199,14 @@ def test_public_names():
 
 def test_caption_prompts_change_the_words_and_keep_the_label(model):
     image = torch.randn(1, 3, 64, 64)
-    affixes = {'pothole': dict(prefix='there are some ', name='holes', suffix=' on the road')}
+    written = {'pothole': dict(prefix='there are some ', name='holes', suffix=' on the road')}
     with torch.no_grad():
         by_affix, by_text = (
             model(image, [s], mode='tensor')['token_logits'][0]
-            for s in (sample(('car', 'pothole'), caption_prompt=affixes),
+            for s in (sample(('car', 'pothole'), caption_prompt=written),
                       sample('car. there are some holes on the road')))
     torch.testing.assert_close(by_affix, by_text)
-    found, = model(image, [sample(('car', 'pothole'), caption_prompt=affixes)], mode='predict')
+    found, = model(image, [sample(('car', 'pothole'), caption_prompt=written)], mode='predict')
     asked, = model(image, [sample('car. there are some holes on the road',
                                   phrases=[[(0, 3)], [(20, 25)]])], mode='predict')
     assert torch.equal(found.pred_instances.labels, asked.pred_instances.labels)

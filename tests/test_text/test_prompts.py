@@ -56,30 +56,30 @@ def test_separator_and_start():
     assert (prompt.caption, prompt.start) == ('a . b', 7)
 
 
-def test_affixes_are_written_as_given_and_not_covered():
-    affixes = {'pothole': dict(prefix='there are some ', name='holes', suffix=' on the road'),
+def test_caption_prompt_are_written_as_given_and_not_covered():
+    caption_prompt = {'pothole': dict(prefix='there are some ', name='holes', suffix=' on the road'),
                'dog': dict(suffix=', barking'), 'unused': dict(name='x')}
-    prompt = class_prompt(['pothole', 'cat', 'dog'], affixes=affixes)
+    prompt = class_prompt(['pothole', 'cat', 'dog'], caption_prompt=caption_prompt)
     assert prompt.caption == 'there are some holes on the road. cat. dog, barking'
     assert texts(prompt) == ['holes', 'cat', 'dog']
     assert prompt.names == ('pothole', 'cat', 'dog')
 
 
-def test_affixes_can_name_a_class_without_letters():
-    assert texts(class_prompt(['?!', 'b'], affixes={'?!': dict(name='unknown')})) == [
+def test_caption_prompt_can_name_a_class_without_letters():
+    assert texts(class_prompt(['?!', 'b'], caption_prompt={'?!': dict(name='unknown')})) == [
         'unknown', 'b']
 
 
-@pytest.mark.parametrize('names, affixes', [
+@pytest.mark.parametrize('names, caption_prompt', [
     ([], None), ('person, dog', None), (['a', 'b', 'a'], None), (['a', ''], None),
     (['a', '  '], None), (['a', '...'], None), (['🚗'], None), (['(dog)'], None),
     (['a', 3], None), ([None], None), (['a'], {'a': dict(name='!')}),
     (['a'], {'a': dict(text='x')}), (['a'], {'a': 'x'})])
-def test_bad_class_lists(names, affixes):
+def test_bad_class_lists(names, caption_prompt):
     with pytest.raises(UserError):
-        class_prompt(names, affixes=affixes)
+        class_prompt(names, caption_prompt=caption_prompt)
     with pytest.raises(UserError):
-        split_class_prompt(names, TOKENIZER.count, affixes=affixes)
+        split_class_prompt(names, TOKENIZER, caption_prompt=caption_prompt)
 
 
 @pytest.mark.parametrize('separator', ['', 'and', ' x', '🚗'])
@@ -118,7 +118,7 @@ def made_up_names(count: int) -> list[str]:
 @pytest.mark.parametrize('max_tokens', [256, 48])
 def test_1203_names(max_tokens):
     names = made_up_names(1203)
-    prompts = split_class_prompt(names, TOKENIZER.count, max_tokens)
+    prompts = split_class_prompt(names, TOKENIZER, max_tokens)
     assert [name for prompt in prompts for name in prompt.names] == names
     assert [prompt.start for prompt in prompts] == [
         sum(len(p) for p in prompts[:i]) for i in range(len(prompts))]
@@ -128,34 +128,34 @@ def test_1203_names(max_tokens):
     # no prompt could have taken the next one's first class too
     for prompt, following in zip(prompts, prompts[1:]):
         longer = class_prompt([*prompt.names, following.names[0]])
-        assert TOKENIZER.count(longer.caption) + 2 > max_tokens
+        assert TOKENIZER.length(longer.caption) > max_tokens
 
 
 def test_short_list_stays_whole():
-    assert split_class_prompt(['a', 'b'], TOKENIZER.count) == [class_prompt(['a', 'b'])]
+    assert split_class_prompt(['a', 'b'], TOKENIZER) == [class_prompt(['a', 'b'])]
 
 
 def test_exact_budget():
     names = ['one', 'two', 'three']  # 3 words, 2 separators, 2 special tokens
-    assert len(split_class_prompt(names, TOKENIZER.count, max_tokens=7)) == 1
-    assert [p.names for p in split_class_prompt(names, TOKENIZER.count, max_tokens=6)] == [
+    assert len(split_class_prompt(names, TOKENIZER, max_tokens=7)) == 1
+    assert [p.names for p in split_class_prompt(names, TOKENIZER, max_tokens=6)] == [
         ('one', 'two'), ('three', )]
-    assert len(split_class_prompt(names, TOKENIZER.count, max_tokens=3)) == 3
-    with pytest.raises(UserError, match="at most 0 word pieces.*'one'"):
-        split_class_prompt(names, TOKENIZER.count, max_tokens=2)
+    assert len(split_class_prompt(names, TOKENIZER, max_tokens=3)) == 3
+    with pytest.raises(UserError, match="at most 0 tokens.*'one'"):
+        split_class_prompt(names, TOKENIZER, max_tokens=2)
 
 
 def test_a_name_over_budget_is_refused_by_name():
-    with pytest.raises(UserError, match='word pieces.*9 in'):
-        split_class_prompt(['ok', 'a b c d e f g h i'], TOKENIZER.count, max_tokens=10)
+    with pytest.raises(UserError, match='tokens.*9 in'):
+        split_class_prompt(['ok', 'a b c d e f g h i'], TOKENIZER, max_tokens=10)
 
 
-def test_affixes_count_for_the_budget():
-    affixes = {'b': dict(prefix='one two three ', suffix=' four five')}
-    prompts = split_class_prompt(['a', 'b', 'c'], TOKENIZER.count, 10, affixes=affixes)
+def test_caption_prompt_count_for_the_budget():
+    caption_prompt = {'b': dict(prefix='one two three ', suffix=' four five')}
+    prompts = split_class_prompt(['a', 'b', 'c'], TOKENIZER, 10, caption_prompt=caption_prompt)
     assert [p.names for p in prompts] == [('a', 'b'), ('c', )]  # 2 + 1 + 1 + 6 tokens
-    assert [len(p) for p in split_class_prompt(['a', 'b', 'c'], TOKENIZER.count, 9,
-                                               affixes=affixes)] == [1, 1, 1]
+    assert [len(p) for p in split_class_prompt(['a', 'b', 'c'], TOKENIZER, 9,
+                                               caption_prompt=caption_prompt)] == [1, 1, 1]
 
 
 NAMES = st.lists(
@@ -170,9 +170,9 @@ def test_any_valid_list_keeps_every_class(names, max_tokens, separator):
     if not names:
         return
     try:
-        prompts = split_class_prompt(names, TOKENIZER.count, max_tokens, separator)
+        prompts = split_class_prompt(names, TOKENIZER, max_tokens, separator)
     except UserError:
-        assert any(TOKENIZER.count(clean_name(n)) + 2 > max_tokens for n in names)
+        assert any(TOKENIZER.length(clean_name(n)) > max_tokens for n in names)
         return
     assert [name for prompt in prompts for name in prompt.names] == names
     for prompt in prompts:

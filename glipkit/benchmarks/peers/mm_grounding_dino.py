@@ -45,7 +45,7 @@ class Model:
         if not self._work.classes:
             return []
         # One token for the end that our prompts do without.
-        return split_class_prompt(self._work.classes, self._tokenizer.count, MAX_TOKENS - 1)
+        return split_class_prompt(self._work.classes, self._tokenizer, MAX_TOKENS - 1)
 
     def _tokens(self, captions: list[str]) -> dict[str, Tensor]:
         tokens = self._tokenizer(captions, MAX_TOKENS)

@@ -81,12 +81,13 @@ class CaptionChecker:
             self.findings.add('span_beyond_limit', where, text)
 
     def _length(self, caption: str) -> int:
-        """Tokens with [CLS] and [SEP]; never less than the true number where that fits anyway."""
-        # A word piece takes at least a byte. Most captions need not be tokenized for this.
-        at_most = len(caption.encode('utf-8')) + 2
+        """Tokens with special ones; never less than the true number where that fits anyway."""
+        # A token takes at least a byte. Most captions need not be tokenized for this.
+        special = self.settings.tokenizer.special_tokens
+        at_most = len(caption.encode('utf-8')) + special
         if at_most <= self.settings.caption_tokens and at_most <= self.longest:
             return at_most
-        return self.settings.tokenizer.count(caption) + 2
+        return self.settings.tokenizer.length(caption)
 
     def _limit(self, caption: str) -> int:
         """The first character that a cut caption has lost; its length where nothing is cut."""
@@ -94,7 +95,8 @@ class CaptionChecker:
             budget = self.settings.caption_tokens
             limit = len(caption)
             if self._length(caption) > budget:
-                # Token 0 is [CLS], and the last one kept is [SEP].
-                limit = self.settings.tokenizer([caption]).offsets[0][budget - 2][1]
+                # Special tokens stand for no character.
+                kept = self.settings.tokenizer([caption], budget, truncate=True).offsets[0]
+                limit = max(end for _, end in kept)
             self._limits = caption, limit
         return self._limits[1]

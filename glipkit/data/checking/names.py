@@ -9,7 +9,7 @@ from typing import Any
 from glipkit.data.checking.findings import Findings
 from glipkit.errors import UserError
 from glipkit.text.prompts import class_prompt, clean_name, split_class_prompt
-from glipkit.text.tokenizers import BertTokenizer
+from glipkit.text.tokenizers import Tokenizer, build_tokenizer
 
 
 @dataclass
@@ -41,12 +41,12 @@ class PromptSettings:
         caption_tokens: Of one caption in training, likewise.
         training_tokens: Of the whole class list, where training does not sample from it; None
             where it does.
-        tokenizer: The model's.
+        tokenizer: The text encoder's.
     """
     max_tokens: int = 256
     caption_tokens: int = 256
     training_tokens: int | None = None
-    tokenizer: BertTokenizer = field(default_factory=BertTokenizer)
+    tokenizer: Tokenizer = field(default_factory=build_tokenizer)
 
 
 class ClassTable:
@@ -106,9 +106,9 @@ class ClassTable:
         names = list(dict.fromkeys(row.name for row in self.rows.values() if row.tokens))
         if not names:
             return []
-        count, budget = self.settings.tokenizer.count, self.settings.max_tokens
+        tokenizer, budget = self.settings.tokenizer, self.settings.max_tokens
         try:
-            return [p.caption for p in split_class_prompt(names, count, budget)]
+            return [p.caption for p in split_class_prompt(names, tokenizer, budget)]
         except UserError:  # one class alone exceeds the budget; reported in _measure
             return [class_prompt(names).caption]
 
@@ -162,14 +162,15 @@ class ClassTable:
 
     def _measure(self, rows: list[ClassRow], where: str) -> None:
         for row in rows:
-            if len(row.tokens) + 2 > self.settings.max_tokens:
+            special = self.settings.tokenizer.special_tokens
+            if len(row.tokens) + special > self.settings.max_tokens:
                 self.findings.add('class_too_long', f'class {row.category_id}',
                                   f'{len(row.tokens)} tokens in {row.name!r}')
         budget = self.settings.training_tokens
         if budget is None or not rows:
             return
         names = list(dict.fromkeys(row.name for row in rows))
-        length = self.settings.tokenizer.count(class_prompt(names).caption) + 2
+        length = self.settings.tokenizer.length(class_prompt(names).caption)
         if length > budget:
             self.findings.add('prompt_too_long', where,
                               f'{length} tokens of {len(names)} classes, where {budget} fit')

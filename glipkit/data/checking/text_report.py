@@ -57,7 +57,7 @@ def _prompt_lines(report: Report, settings: PromptSettings) -> Iterator[str]:
     else:
         yield 'first caption:'
     for prompt in report.prompts:
-        tokens = settings.tokenizer.count(prompt) + 2
+        tokens = settings.tokenizer.length(prompt)
         budget = settings.max_tokens if report.classes else settings.caption_tokens
         yield f'  [{tokens} of {budget} tokens] {shorten(prompt, 10**6)}'
 

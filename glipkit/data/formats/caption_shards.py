@@ -72,7 +72,7 @@ class CaptionShards(RecordDataset):
                  packing: Mapping[str, Any] | None = None,
                  **kwargs: Any) -> None:
         self.score_thr, self.min_boxes = score_thr, min_boxes
-        self._packer = None if packing is None else CaptionPacker(**packing)
+        self.packer = None if packing is None else CaptionPacker(**packing)
         super().__init__(ann_file, **kwargs)
 
     def open_records(self) -> ShardList:
@@ -103,9 +103,9 @@ class CaptionShards(RecordDataset):
     def draw_sample(self, idx: int) -> dict | None:
         """Sample ``idx``, packed with others' captions in training."""
         sample = super().draw_sample(idx)
-        if sample is None or self.test_mode or self._packer is None:
+        if sample is None or self.test_mode or self.packer is None:
             return sample
-        sample[keys.TEXT], (*phrases, ungrounded) = self._packer(
+        sample[keys.TEXT], (*phrases, ungrounded) = self.packer(
             sample[keys.TEXT], [*sample[keys.PHRASES], sample.get(keys.UNGROUNDED, [])],
             self._draw_caption, np.random)
         return sample | {keys.PHRASES: phrases, keys.UNGROUNDED: ungrounded}

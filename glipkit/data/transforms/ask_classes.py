@@ -8,6 +8,7 @@ from mmcv.transforms import BaseTransform
 
 from glipkit.data.transforms.class_prompt import keep_boxes
 from glipkit.registry import TRANSFORMS
+from glipkit.text.query import Query
 
 
 @TRANSFORMS.register_module()
@@ -30,16 +31,18 @@ class AskClasses(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Draws from numpy's global generator where there is a choice."""
-        if isinstance(results['text'], str):
+        query = Query.of_sample(results)
+        if query.is_caption:
             return results
         if self.caption_prompt:
-            results['caption_prompt'] = dict(self.caption_prompt)
+            query = query.with_caption_prompt(self.caption_prompt)
+            results.update(query.as_fields())
         if len(self.prompts) > 1:
-            self._ask_one(results)
+            self._ask_one(results, query)
         return results
 
-    def _ask_one(self, results: dict) -> None:
-        names = results['text']
+    def _ask_one(self, results: dict, query: Query) -> None:
+        names = query.classes
         labels = np.asarray(results.get('gt_bboxes_labels', ()), dtype=np.int64)
         there = {names[label] for label in labels}
         fitting = [p for p in self.prompts if there & set(p)]
@@ -48,7 +51,7 @@ class AskClasses(BaseTransform):
         chosen = choice[np.random.randint(len(choice))]
         new_label = {names.index(name): i for i, name in enumerate(chosen)}
         keep_boxes(results, np.array([label in new_label for label in labels], dtype=bool))
-        results['text'] = chosen
+        results.update(query.with_classes(chosen).as_fields())
         if 'gt_bboxes_labels' in results:
             results['gt_bboxes_labels'] = np.array(
                 [new_label[label] for label in results['gt_bboxes_labels']], dtype=np.int64)

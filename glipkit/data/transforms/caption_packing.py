@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from glipkit.errors import UserError
-from glipkit.text.tokenizers import BertTokenizer
-
-_SPECIAL_TOKENS = 2  # [CLS] and [SEP]
+from glipkit.text.tokenizers import build_tokenizer
 
 
 class CaptionPacker:
@@ -26,8 +24,9 @@ class CaptionPacker:
         num_captions: The most captions that are added.
         none_prob: Probability of adding none.
         full_prob: Probability, otherwise, of drawing all ``num_captions``.
-        max_tokens: Budget of the whole prompt in word pieces, with [CLS] and [SEP].
-        tokenizer: Arguments of `BertTokenizer`, as the model's.
+        max_tokens: Budget of the whole prompt, special tokens included.
+        tokenizer: Config of the text encoder's tokenizer, where it is not the default one. A run
+            hands over the encoder's own.
 
     Raises:
         UserError: A number of captions or a probability that is none.
@@ -46,7 +45,7 @@ class CaptionPacker:
                             'correct them, or leave packing out')
         self.num_captions, self.none_prob, self.full_prob = num_captions, none_prob, full_prob
         self.max_tokens = max_tokens
-        self._tokenizer = BertTokenizer(**(tokenizer or {}))
+        self.tokenizer = build_tokenizer(tokenizer)
 
     def __call__(self, caption: str, phrases: list, draw: Callable[[], str | None],
                  rng: Any = np.random) -> tuple[str, list]:
@@ -62,13 +61,13 @@ class CaptionPacker:
             The packed caption, and the phrases with their spans in it.
         """
         own = _closed(caption)
-        left = self.max_tokens - _SPECIAL_TOKENS - self._tokenizer.count(own)
+        left = self.max_tokens - self.tokenizer.length(own)
         kept = [own]
         for _ in range(self._draws(rng)):
             other = draw()
             if other is None or not other.strip() or other == caption:
                 continue
-            length = self._tokenizer.count(_closed(other))
+            length = self.tokenizer.count(_closed(other))
             if length <= left:
                 kept.append(_closed(other))
                 left -= length
@@ -77,6 +76,11 @@ class CaptionPacker:
         start = sum(len(kept[i]) + 1 for i in before)
         moved = [[(begin + start, end + start) for begin, end in spans] for spans in phrases]
         return ' '.join(kept[i] for i in order), moved
+
+    @property
+    def prompt_budget(self) -> int:
+        """The most tokens of a packed prompt, special ones included."""
+        return self.max_tokens
 
     def _draws(self, rng: Any) -> int:
         """How many captions are drawn."""

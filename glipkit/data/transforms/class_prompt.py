@@ -10,16 +10,18 @@ from glipkit.errors import UserError
 from glipkit.registry import TRANSFORMS
 from glipkit.text.negatives import sample_classes
 from glipkit.text.prompts import class_prompt, clean_name
-from glipkit.text.tokenizers import BertTokenizer
+from glipkit.text.query import Query
+from glipkit.text.tokenizers import build_tokenizer
 
 
 @TRANSFORMS.register_module()
 class SampleClassPrompt(BaseTransform):
     """Replaces all class names by those of the image and some others, in random order.
 
-    GLIP paper appendix C.1; the sampling itself is `glipkit.text.negatives.sample_classes`. Labels
-    index the new names; boxes whose class was left out, by chance or for the token budget, are
-    dropped. Captions pass unchanged. Sets ``text``; filters ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_ignore_flags``.
+    Li et al., CVPR 2022, appendix C.1; the sampling itself is
+    `glipkit.text.negatives.sample_classes`. Labels index the new names; boxes whose class was left
+    out, by chance or for the token budget, are dropped. Captions pass unchanged. Sets the query;
+    filters ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_ignore_flags``.
 
     Where samples carry ``absent_labels`` (federated sets), negatives are drawn from these alone,
     and never from ``not_exhaustive_labels``; a sample with neither boxes nor such negatives is
@@ -28,12 +30,13 @@ class SampleClassPrompt(BaseTransform):
     Args:
         num_negatives: The most classes that are not in the image.
         full_prob: Probability of asking for all ``num_negatives``; otherwise a uniform number.
-        max_tokens: Budget in word pieces, [CLS] and [SEP] not counted.
+        max_tokens: Budget in tokens, special ones not counted.
         leave_out_prob: Probability with which each class of the image is left out, with its
             boxes; 0 is the official sampler. For models that are asked for long lists in short
             prompts.
         separator: Between two class names, as the model joins them.
-        tokenizer: Arguments of `BertTokenizer`, as the model's.
+        tokenizer: Config of the text encoder's tokenizer, where it is not the default one. A run
+            hands over the encoder's own.
 
     Raises:
         UserError: Class names that cannot stand in a prompt, or a ``leave_out_prob`` that is no
@@ -52,14 +55,15 @@ class SampleClassPrompt(BaseTransform):
         self.num_negatives, self.full_prob, self.max_tokens = num_negatives, full_prob, max_tokens
         self.leave_out_prob = leave_out_prob
         self.separator = separator
-        self._tokenizer = BertTokenizer(**(tokenizer or {}))
+        self.tokenizer = build_tokenizer(tokenizer)
         self._lengths: dict[tuple[str, ...], list[int]] = {}
 
     def transform(self, results: dict) -> dict | None:
         """Draws the prompt from numpy's global generator."""
-        names = results['text']
-        if isinstance(names, str):
+        query = Query.of_sample(results)
+        if query.is_caption:
             return results
+        names = query.classes
         labels = np.asarray(results.get('gt_bboxes_labels', ()), dtype=np.int64)
         candidates = _candidates(results, len(names))
         if candidates is not None and not candidates and not len(labels):
@@ -69,7 +73,7 @@ class SampleClassPrompt(BaseTransform):
             positives=set(labels.tolist()), names=names, lengths=self._count(names), rng=rng,
             num_negatives=self.num_negatives, full_prob=self.full_prob, max_tokens=self.max_tokens,
             candidates=candidates, leave_out_prob=self.leave_out_prob)
-        results['text'] = tuple(names[label] for label in chosen)
+        results.update(query.with_classes(names[label] for label in chosen).as_fields())
         if 'gt_bboxes_labels' in results:
             new_label = np.full(len(names), -1, dtype=np.int64)
             new_label[chosen] = np.arange(len(chosen))
@@ -77,13 +81,18 @@ class SampleClassPrompt(BaseTransform):
             results['gt_bboxes_labels'] = new_label[results['gt_bboxes_labels']]
         return results
 
+    @property
+    def prompt_budget(self) -> int:
+        """The most tokens of a prompt, special ones included."""
+        return self.max_tokens + self.tokenizer.special_tokens
+
     def _count(self, names: tuple[str, ...]) -> list[int]:
         """Word pieces per name with its separator, counted once per list of names."""
         names = tuple(names)
         if names not in self._lengths:
             class_prompt(names)  # refuses what could not be asked for
             self._lengths[names] = [
-                self._tokenizer.count(clean_name(name) + self.separator) for name in names
+                self.tokenizer.count(clean_name(name) + self.separator) for name in names
             ]
         return self._lengths[names]
 

@@ -13,9 +13,10 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from glipkit.registry import TRANSFORMS
+from glipkit.text.query import Query
 
-META_KEYS = ('text', 'phrases', 'ungrounded', 'caption_prompt', 'img_id', 'img_path', 'ori_shape', 'img_shape',
-             'scale_factor', 'flip', 'flip_direction')
+META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip',
+             'flip_direction')
 
 
 @TRANSFORMS.register_module()
@@ -50,9 +51,12 @@ class PackGrounding(BaseTransform):
         labels = torch.as_tensor(
             results.get('gt_bboxes_labels', np.zeros(len(boxes))), dtype=torch.int64)
         ignored = np.asarray(results.get('gt_ignore_flags', np.zeros(len(boxes))), dtype=bool)
-        phrases = results.get('phrases') if isinstance(results.get('text'), str) else None
+        asked = 'query' in results or 'text' in results
+        query = Query.of_sample(results) if asked else Query()
+        phrases = query.phrases if query.is_caption else None
 
-        sample = DetDataSample(metainfo={k: results[k] for k in self.meta_keys if k in results})
+        facts = {key: results[key] for key in self.meta_keys if key in results}
+        sample = DetDataSample(metainfo={**facts, **(query.as_fields() if asked else {})})
         sample.gt_instances = _instances(boxes, labels, ~ignored, phrases)
         sample.ignored_instances = _instances(boxes, labels, ignored, phrases)
         return dict(inputs=torch.from_numpy(image), data_samples=sample)
@@ -73,7 +77,7 @@ def _inclusive(boxes: BaseBoxes | np.ndarray | None, pixel: tuple[float, float])
 
 
 def _instances(boxes: Tensor, labels: Tensor, mask: np.ndarray,
-               phrases: list | None) -> InstanceData:
+               phrases: Sequence | None) -> InstanceData:
     chosen = torch.from_numpy(mask)
     instances = InstanceData(bboxes=boxes[chosen], labels=labels[chosen])
     if phrases is not None:

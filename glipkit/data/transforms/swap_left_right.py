@@ -7,6 +7,7 @@ from bisect import bisect_right
 from mmcv.transforms import BaseTransform
 
 from glipkit.registry import TRANSFORMS
+from glipkit.text.query import Query
 
 _SIDES = re.compile(r'(?<![^\W_])(left|right)(?=(?:most|wards?)?(?![^\W_]))', re.IGNORECASE)
 _OTHER = {'left': 'right', 'right': 'left'}
@@ -62,11 +63,13 @@ class SwapLeftRight(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Acts on captions of images with ``flip`` and a horizontal ``flip_direction``."""
         mirrored = results.get('flip') and results['flip_direction'] in ('horizontal', 'diagonal')
-        if mirrored and isinstance(results['text'], str):
-            results['text'], (*results['phrases'], ungrounded) = swap_words(
-                results['text'], [*results.get('phrases', []), results.get('ungrounded', [])])
-            if 'ungrounded' in results:
-                results['ungrounded'] = ungrounded
+        query = Query.of_sample(results)
+        if mirrored and query.is_caption:
+            caption, (*phrases, unknown) = swap_words(
+                query.caption, [*(query.phrases or ()), query.unknown])
+            swapped = Query.for_caption(
+                caption, None if query.phrases is None else phrases, unknown)
+            results.update(swapped.as_fields())
         return results
 
 

@@ -2,8 +2,9 @@
 from glipkit.engine.transfer.constructor import TransferOptimConstructor
 from glipkit.engine.transfer.strategies import STRATEGIES, build_strategy
 from glipkit.engine.transfer.strategy import Overrides, Strategy, TrainedGroup, apply, describe
+from glipkit.engine.transfer.view import task_view
 
 __all__ = [
     'STRATEGIES', 'Overrides', 'Strategy', 'TrainedGroup', 'TransferOptimConstructor', 'apply',
-    'build_strategy', 'describe'
+    'build_strategy', 'describe', 'task_view'
 ]

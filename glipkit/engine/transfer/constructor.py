@@ -8,6 +8,7 @@ from torch import nn
 
 from glipkit.engine.transfer.strategies import build_strategy
 from glipkit.engine.transfer.strategy import apply, describe
+from glipkit.models.contract import GroundingDetector
 from glipkit.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 
@@ -19,7 +20,7 @@ class TransferOptimConstructor(DefaultOptimWrapperConstructor):
     the optimiser's own are never used. The strategy's ``add`` has been called on the model.
     """
 
-    def __call__(self, model: nn.Module) -> OptimWrapper:
+    def __call__(self, model: GroundingDetector) -> OptimWrapper:
         """Build optimiser and wrapper, and log the table of what trains."""
         model = getattr(model, 'module', model)
         rules = dict(self.paramwise_cfg or {})

@@ -4,9 +4,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
-
 from glipkit.engine.transfer.strategy import Strategy, TrainedGroup
+from glipkit.models.contract import GroundingDetector
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class FullStrategy(Strategy):
 
     name: ClassVar[str] = 'full'
 
-    def trained(self, model: nn.Module) -> list[TrainedGroup]:
+    def trained(self, model: GroundingDetector) -> list[TrainedGroup]:
         """All groups; the text encoder at its own rate."""
         groups = model.layer_groups()
         groups['backbone'] = groups['backbone'][self.frozen_stages:]

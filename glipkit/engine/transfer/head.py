@@ -4,9 +4,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
-
 from glipkit.engine.transfer.strategy import Strategy, TrainedGroup
+from glipkit.models.contract import GroundingDetector
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,8 @@ class HeadStrategy(Strategy):
 
     name: ClassVar[str] = 'head'
 
-    def trained(self, model: nn.Module) -> list[TrainedGroup]:
-        """The groups ``alignment`` and ``boxes``."""
+    def trained(self, model: GroundingDetector) -> list[TrainedGroup]:
+        """The detector's ``probe_groups``."""
         groups = model.layer_groups()
         return [TrainedGroup(name, groups[name], self.lr, self.weight_decay)
-                for name in ('alignment', 'boxes')]
+                for name in model.probe_groups]

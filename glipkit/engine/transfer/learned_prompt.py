@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from glipkit.errors import UserError
+from glipkit.text.encoders.contract import TextEncoder
 from glipkit.text.structures import TextFeatures, TextTokens
 
 
@@ -24,14 +25,15 @@ class LearnedPrompt(nn.Module):
         ids: Per prompt its word pieces, [CLS] and [SEP] included.
         hidden: Per prompt (T_p, C) features.
         rows: R; the official table has 1000.
-        max_positions: Most tokens of a caption, as the encoder that it replaces says it.
+        encoder: The text encoder that it replaces, whose tokenizer and limits it keeps.
     """
 
     def __init__(self, ids: Sequence[Sequence[int]], hidden: Sequence[Tensor], rows: int,
-                 max_positions: int) -> None:
+                 encoder: TextEncoder) -> None:
         super().__init__()
-        self.max_positions, self.hidden_size = max_positions, hidden[0].shape[1]
-        self.lengths = [len(piece) for piece in ids]
+        self.tokenizer, self.max_positions = encoder.tokenizer, encoder.max_positions
+        self.token_features, self.hidden_size = encoder.token_features, hidden[0].shape[1]
+        self.lengths = [len(features) for features in hidden]
         self._index = {tuple(piece): i for i, piece in enumerate(ids)}
         self.register_buffer('hidden', torch.cat(list(hidden)))
         self.offset = nn.Parameter(self.hidden.new_zeros(max(rows, sum(self.lengths)),
@@ -49,13 +51,15 @@ class LearnedPrompt(nn.Module):
         """
         features = self.features()
         mask = tokens.mask.to(self.offset.device)
+        if not self.token_features:
+            mask = mask[:, :1]
         rows = []
         for ids, real in zip(tokens.ids.cpu(), tokens.mask.cpu()):
             found = self._index.get(tuple(ids[real].tolist()))
             if found is None:
                 raise UserError('one of the prompts that this task was tuned with', 'other words',
                                 'leave the classes out, or ask them without the task')
-            missing = tokens.ids.shape[1] - self.lengths[found]
+            missing = mask.shape[1] - self.lengths[found]
             rows.append(nn.functional.pad(features[found], (0, 0, 0, missing)))
         return TextFeatures(torch.stack(rows), mask)
 

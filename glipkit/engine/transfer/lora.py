@@ -5,20 +5,17 @@ O outputs and I inputs of a linear layer, r the rank.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from mmdet.models.backbones.swin import WindowMSA
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from glipkit.engine.transfer.strategy import Overrides, Strategy, TrainedGroup
 from glipkit.errors import UserError
-from glipkit.models.alignment.token_logits import TokenAlignment
-from glipkit.models.fusion.bi_attention import BiAttention
-from glipkit.text.encoders.bert import BertLayer
+from glipkit.models.contract import GroundingDetector
 from glipkit.text.structures import Prompt
 
 _SITES = '.parametrizations.weight.0.'
@@ -48,8 +45,8 @@ def add_low_rank(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tens
 class LoraStrategy(Strategy):
     """LoRA (Hu et al., ICLR 2022) on attention and on the projection of the words.
 
-    Weights change as ``W + alpha / rank * up @ down``. It reaches the attention of text encoder,
-    tower and Swin backbone, the cross attention of the fusion, and the alignment's projection.
+    Weights change as ``W + alpha / rank * up @ down``. It reaches what the detector's
+    ``low_rank_layers`` names: attention, fusion and the projection of the text features.
 
     Args:
         rank: r.
@@ -64,31 +61,31 @@ class LoraStrategy(Strategy):
 
     name: ClassVar[str] = 'lora'
 
-    def add(self, model: nn.Module, prompts: Sequence[Prompt]) -> None:
+    def add(self, model: GroundingDetector, prompts: Sequence[Prompt]) -> None:
         """Lays a :class:`LowRank` over the weight of every linear layer it reaches."""
-        for _, _, linear in list(_sites(model)):
+        for _, _, linear in list(model.low_rank_layers()):
             change = LowRank(linear.weight, self.rank, self.alpha / self.rank)
             parametrize.register_parametrization(linear, 'weight', change)
 
-    def trained(self, model: nn.Module) -> list[TrainedGroup]:
+    def trained(self, model: GroundingDetector) -> list[TrainedGroup]:
         """The factors, grouped like the layers they belong to."""
         groups: dict[str, list[nn.Module]] = {}
-        for group, _, linear in _sites(model):
+        for group, _, linear in model.low_rank_layers():
             groups.setdefault(f'{group}, rank {self.rank}', []).append(
                 linear.parametrizations.weight[0])
         return [TrainedGroup(name, parts, self.lr, self.weight_decay, bias_rule=False)
                 for name, parts in groups.items()]
 
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
+    def state(self, model: GroundingDetector) -> dict[str, Tensor]:
         """Both factors of every site, as ``<layer>.down`` and ``<layer>.up``."""
         state = super().state(model)
         return {name.replace(_SITES, '.'): value for name, value in state.items()}
 
-    def overrides(self, model: nn.Module, state: Mapping[str, Tensor],
+    def overrides(self, model: GroundingDetector, state: Mapping[str, Tensor],
                   prompts: Sequence[Prompt]) -> Overrides:
         """The changed weights, whole."""
         tensors, used = {}, 0
-        for _, name, linear in _sites(model):
+        for _, name, linear in model.low_rank_layers():
             down, up = state.get(f'{name}.down'), state.get(f'{name}.up')
             weight = linear.weight
             if down is None or up is None or (up.shape[0], down.shape[1]) != tuple(weight.shape):
@@ -107,23 +104,3 @@ class LoraStrategy(Strategy):
         """The change itself scaled by ``alpha``: one of the two factors is."""
         return {name: value * alpha if name.endswith('.up') else value
                 for name, value in after.items()}
-
-
-def _sites(model: nn.Module) -> Iterator[tuple[str, str, nn.Linear]]:
-    """(layer group, full name, layer) of every linear layer that LoRA changes."""
-    names = {id(module): name for name, module in model.named_modules()}
-    for group, parts in model.layer_groups().items():
-        for part in parts:
-            for module in part.modules():
-                for linear in _linears(module):
-                    yield group, names[id(linear)], linear
-
-
-def _linears(module: nn.Module) -> list[nn.Linear]:
-    if isinstance(module, BertLayer):
-        inside = module.attention.modules()
-    elif isinstance(module, (BiAttention, TokenAlignment, WindowMSA)):
-        inside = module.children()
-    else:
-        return []
-    return [layer for layer in inside if isinstance(layer, nn.Linear)]

@@ -4,9 +4,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
-
 from glipkit.engine.transfer.strategy import Strategy, TrainedGroup
+from glipkit.models.contract import GroundingDetector
 
 
 @dataclass(frozen=True)
@@ -15,6 +14,6 @@ class ManualStrategy(Strategy):
 
     name: ClassVar[str] = 'manual'
 
-    def trained(self, model: nn.Module) -> list[TrainedGroup]:
+    def trained(self, model: GroundingDetector) -> list[TrainedGroup]:
         """Nothing."""
         return []

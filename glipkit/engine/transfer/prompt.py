@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from glipkit.engine.transfer.learned_prompt import LearnedPrompt
 from glipkit.engine.transfer.strategy import Overrides, Strategy, TrainedGroup
 from glipkit.errors import UserError
+from glipkit.models.contract import GroundingDetector
 from glipkit.text.structures import Prompt
 
 
@@ -33,7 +34,7 @@ class PromptStrategy(Strategy):
     name: ClassVar[str] = 'prompt'
     closed: ClassVar[bool] = True
 
-    def add(self, model: nn.Module, prompts: Sequence[Prompt]) -> None:
+    def add(self, model: GroundingDetector, prompts: Sequence[Prompt]) -> None:
         """Puts a :class:`LearnedPrompt` in the text encoder's place."""
         encoder = model.text_encoder
         device = next(encoder.parameters()).device
@@ -42,37 +43,37 @@ class PromptStrategy(Strategy):
         ids, hidden = [], []
         # One by one: a prompt's features must not depend on its neighbours' padding.
         for prompt in prompts:
-            tokens = model.tokenizer([prompt.caption], encoder.max_positions)
+            tokens = model.tokenize([prompt])
             with torch.no_grad():
                 hidden.append(encoder(tokens.to(device)).hidden[0].float())
             ids.append(tokens.ids[0].tolist())
         encoder.train(was_training)
-        model.text_encoder = LearnedPrompt(ids, hidden, self.rows, encoder.max_positions)
+        model.text_encoder = LearnedPrompt(ids, hidden, self.rows, encoder)
         model.text_encoder.to(device)
 
-    def trained(self, model: nn.Module) -> list[TrainedGroup]:
+    def trained(self, model: GroundingDetector) -> list[TrainedGroup]:
         """The table. Its name has no ``bias`` in it, and no rule for biases applies."""
         return [TrainedGroup('prompt', model.layer_groups()['text_encoder'], self.lr,
                              self.weight_decay, bias_rule=False)]
 
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
+    def state(self, model: GroundingDetector) -> dict[str, Tensor]:
         """Per prompt the (T, C) features that the tower sees."""
         return {f'prompt.{i}': rows.detach().clone()
                 for i, rows in enumerate(model.text_encoder.features())}
 
-    def overrides(self, model: nn.Module, state: Mapping[str, Tensor],
+    def overrides(self, model: GroundingDetector, state: Mapping[str, Tensor],
                   prompts: Sequence[Prompt]) -> Overrides:
         """A text encoder that gives the learned features and knows nothing else."""
         encoder = model.text_encoder
-        ids = [model.tokenizer([prompt.caption], encoder.max_positions).ids[0].tolist()
-               for prompt in prompts]
+        ids = [model.tokenize([prompt]).ids[0].tolist() for prompt in prompts]
         hidden = [state.get(f'prompt.{i}') for i in range(len(prompts))]
-        wanted = [(len(piece), encoder.hidden_size) for piece in ids]
+        wanted = [(len(piece) if encoder.token_features else 1, encoder.hidden_size)
+                  for piece in ids]
         if len(state) != len(prompts) or any(
                 h is None or tuple(h.shape) != w for h, w in zip(hidden, wanted)):
             raise UserError(f'prompt features of shapes {wanted}',
                             f'{[tuple(v.shape) for v in state.values()]}',
                             'load the task into the model it was made with')
-        learned = LearnedPrompt(ids, hidden, 0, encoder.max_positions).requires_grad_(False)
+        learned = LearnedPrompt(ids, hidden, 0, encoder).requires_grad_(False)
         return Overrides(modules={
             'text_encoder': learned.to(next(encoder.parameters()).device).eval()})

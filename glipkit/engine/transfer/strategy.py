@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from glipkit.errors import UserError
+from glipkit.models.contract import GroundingDetector
 from glipkit.text.structures import Prompt
 
 
@@ -67,7 +68,7 @@ class Strategy(ABC):
     #: Whether the tuned model answers only the prompts that it was tuned with.
     closed: ClassVar[bool] = False
 
-    def add(self, model: nn.Module, prompts: Sequence[Prompt]) -> None:  # noqa: B027
+    def add(self, model: GroundingDetector, prompts: Sequence[Prompt]) -> None:  # noqa: B027
         """Adds what the strategy needs; nothing where it trains what is there.
 
         Args:
@@ -76,15 +77,15 @@ class Strategy(ABC):
         """
 
     @abstractmethod
-    def trained(self, model: nn.Module) -> list[TrainedGroup]:
+    def trained(self, model: GroundingDetector) -> list[TrainedGroup]:
         """Which parts train, at what rate; ``add`` has been called."""
 
-    def state(self, model: nn.Module) -> dict[str, Tensor]:
+    def state(self, model: GroundingDetector) -> dict[str, Tensor]:
         """Copies of what training changes, by name."""
         ours = {id(p) for group in self.trained(model) for _, p in group.parameters()}
         return {name: p.detach().clone() for name, p in model.named_parameters() if id(p) in ours}
 
-    def overrides(self, model: nn.Module, state: Mapping[str, Tensor],
+    def overrides(self, model: GroundingDetector, state: Mapping[str, Tensor],
                   prompts: Sequence[Prompt]) -> Overrides:
         """What makes the base model ``model`` the tuned one whose ``state`` is given.
 
@@ -112,7 +113,7 @@ class Strategy(ABC):
         return {name: torch.lerp(before[name], after[name], alpha) for name in after}
 
 
-def apply(model: nn.Module, strategy: Strategy) -> list[TrainedGroup]:
+def apply(model: GroundingDetector, strategy: Strategy) -> list[TrainedGroup]:
     """Lets the strategy's groups train and freezes all else, for good.
 
     Frozen parts stay in evaluation mode whatever ``model.train()`` says later. Doing it twice is
@@ -154,7 +155,7 @@ def _frozen(module: nn.Module) -> Iterator[nn.Module]:
         yield from _frozen(child)
 
 
-def describe(model: nn.Module, groups: Sequence[TrainedGroup]) -> str:
+def describe(model: GroundingDetector, groups: Sequence[TrainedGroup]) -> str:
     """A table of what trains, at which rates, and how much of the model it is."""
     rows = [('trains', 'parameters', 'rate', 'decay')]
     total = 0

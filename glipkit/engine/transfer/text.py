@@ -4,9 +4,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
-
 from glipkit.engine.transfer.strategy import Strategy, TrainedGroup
+from glipkit.models.contract import GroundingDetector
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class TextStrategy(Strategy):
 
     name: ClassVar[str] = 'text'
 
-    def trained(self, model: nn.Module) -> list[TrainedGroup]:
+    def trained(self, model: GroundingDetector) -> list[TrainedGroup]:
         """The group ``text_encoder``."""
         parts = model.layer_groups()['text_encoder']
         return [TrainedGroup('text_encoder', parts, self.lr, self.weight_decay)]

@@ -32,6 +32,10 @@ class TokenAlignment(nn.Module):
         self.bias0 = nn.Parameter(torch.tensor([-math.log((1 - prior_prob) / prior_prob)]))
         self.log_scale = nn.Parameter(torch.tensor([float(log_scale)]))
 
+    def low_rank_layers(self) -> list[nn.Linear]:
+        """The projection of the tokens."""
+        return [self.text_projection]
+
     def encode_text(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Token features (B, T, C) -> classifier weights (B, D, T) and biases (B, 1, T)."""
         tokens = F.normalize(tokens, dim=-1)

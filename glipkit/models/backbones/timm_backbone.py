@@ -39,3 +39,15 @@ class TimmBackbone(nn.Module):
         """Images (B, 3, H, W) -> maps (B, C_i, H_i, W_i), finest first."""
         maps = self.model(images.contiguous(memory_format=torch.channels_last))
         return tuple(m.permute(0, 3, 1, 2) if self._channels_last else m for m in maps)
+
+    def layer_groups(self) -> list[nn.Module]:
+        """The stem, then each stage; what comes before the first map of a quarter of the
+        resolution is the stem."""
+        stages = {info['module'].replace('.', '_') for info in self.model.feature_info.info
+                  if info['reduction'] >= 4}
+        groups: list[list[nn.Module]] = [[]]
+        for name, child in self.model.named_children():
+            if name in stages:
+                groups.append([])
+            groups[-1].append(child)
+        return [nn.ModuleList(group) for group in groups]

@@ -7,41 +7,43 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from glipkit.errors import UserError
-from glipkit.models.backbones.layer_groups import backbone_groups
-from glipkit.models.detectors.prompt_jobs import Pair, plan_jobs, rounds_at_once, run_jobs
+from glipkit.models.backbones.towers import layer_groups
+from glipkit.models.contract import GroundingDetector
+from glipkit.models.detectors.prompt_passes import (
+    PromptPass,
+    plan_passes,
+    rounds_at_once,
+    run_passes,
+    start_threads,
+)
 from glipkit.models.heads.postprocess import Candidates, TestSettings, suppress
 from glipkit.registry import MODELS
-from glipkit.text.cache import TextFeatureCache
 from glipkit.text.phrases import extract_phrases
-from glipkit.text.prompts import Affixes, class_prompt, phrase_prompt, split_class_prompt
+from glipkit.text.prompts import class_prompt, phrase_prompt, split_class_prompt
+from glipkit.text.query import Query
 from glipkit.text.spans import token_map
 from glipkit.text.structures import Prompt, TextFeatures, TextTokens
-from glipkit.text.tokenizers import BertTokenizer
 
 
 @MODELS.register_module()
-class GLIP(BaseDetector):
+class GLIP(GroundingDetector):
     """Backbone, pyramid, text encoder and fused head.
 
     Boxes are inclusive pixels (a box is ``x2 - x1 + 1`` wide) on both sides of this class, as in
     the official model; data pipelines and result consumers convert.
-
-    A sample with class names may carry ``caption_prompt``, hand-written prompts of its classes:
-    name -> dict(prefix=, name=, suffix=); the class is scored on the words of ``name``.
 
     Args:
         backbone: Config of the image backbone.
         neck: Config of the pyramid.
         text_encoder: Config of the text encoder.
         bbox_head: Config of :class:`GLIPHead`.
-        max_tokens: Tokens of one prompt, [CLS] and [SEP] included. Longer class lists are split
-            in predict mode; longer captions are cut in training.
+        max_tokens: Tokens of one prompt, special ones included. Longer class lists are split in
+            predict mode; longer captions are cut in training.
         test_cfg: Fields of :class:`TestSettings`.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: Initialisation config of mmengine.
@@ -56,29 +58,23 @@ class GLIP(BaseDetector):
                  test_cfg: dict | None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
-        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        super().__init__(max_tokens, data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
         self.text_encoder = MODELS.build(text_encoder)
         self.bbox_head = MODELS.build(bbox_head)
-        self.max_tokens = max_tokens
         self.test_settings = TestSettings(**(test_cfg or {}))
-        self.tokenizer = BertTokenizer()
-        self.text_cache = TextFeatureCache()
-        self.frozen_parts: list[nn.Module] = []
+        self.check_tokenizer()
 
-    def train(self, mode: bool = True) -> GLIP:
-        """Training mode for all parts but the frozen ones, which stay in evaluation mode."""
-        super().train(mode)
-        for part in self.frozen_parts:
-            part.eval()
-        return self
+    def warm_up(self) -> None:
+        """Starts the threads that prompts pass the head in, on a processor."""
+        start_threads()
 
     def layer_groups(self) -> dict[str, list[nn.Module]]:
         """Every parameter in one part of one group, from the input to the scores; for freezing,
         rates and adapters. The backbone's parts are its stem and its stages."""
         return dict(
-            backbone=backbone_groups(self.backbone),
+            backbone=layer_groups(self.backbone),
             neck=[self.neck],
             text_encoder=self.text_encoder.layer_groups(),
             **self.bbox_head.layer_groups())
@@ -92,8 +88,8 @@ class GLIP(BaseDetector):
         Each sample needs ``text`` only. A class list is one prompt here, however long the text
         encoder's table of positions allows.
         """
-        captions = [_whole_prompt(sample).caption for sample in batch_data_samples]
-        text = self.encode_text(self.tokenizer(captions, self.text_encoder.max_positions))
+        prompts = [_whole_prompt(Query.of_sample(sample)) for sample in batch_data_samples]
+        text = self.encode_text(self.tokenize(prompts))
         outputs = self.bbox_head(self.extract_feat(batch_inputs), text)
         return dict(vars(outputs), token_mask=text.mask)
 
@@ -108,8 +104,10 @@ class GLIP(BaseDetector):
                 sample): per box a list of character spans. G may be 0. Tokens of the spans in
                 a caption's ``ungrounded`` (a metainfo field) are in no loss.
         """
-        prompts = [self._training_prompt(sample) for sample in batch_data_samples]
-        tokens = self.tokenizer([p.caption for p in prompts], self.max_tokens, truncate=True)
+        queries = [Query.of_sample(sample) for sample in batch_data_samples]
+        prompts = [self._training_prompt(query) for query in queries]
+        tokens = self.text_encoder.tokenizer([p.caption for p in prompts], self.max_tokens,
+                                             truncate=True)
         boxes = [_plain_boxes(sample.gt_instances) for sample in batch_data_samples]
         box_tokens = [
             self._token_map(tokens, i, _box_spans(sample, prompt))
@@ -118,8 +116,7 @@ class GLIP(BaseDetector):
         text = self.encode_text(tokens)
         outputs = self.bbox_head(self.extract_feat(batch_inputs), text)
         known = text.mask & ~torch.stack([
-            self._token_map(tokens, i, [sample.get('ungrounded', [])])[0]
-            for i, sample in enumerate(batch_data_samples)])
+            self._token_map(tokens, i, [query.unknown])[0] for i, query in enumerate(queries)])
         return self.bbox_head.loss(outputs, known, boxes, box_tokens)
 
     @torch.no_grad()
@@ -139,7 +136,7 @@ class GLIP(BaseDetector):
             rescale: Return boxes in the original image where the sample has a ``scale_factor``.
         """
         levels = self.extract_feat(batch_inputs)
-        prompts = [self._prompts(sample) for sample in batch_data_samples]
+        prompts = [self.prompts(Query.of_sample(sample)) for sample in batch_data_samples]
         found: list[list[Candidates]] = [[] for _ in prompts]
         for i, candidates in self._ground(levels, prompts):
             found[i].append(candidates)
@@ -158,53 +155,51 @@ class GLIP(BaseDetector):
         """Images (B, 3, H, W) -> pyramid maps (B, C, H_i, W_i), finest first."""
         return self.neck(self.backbone(batch_inputs))
 
-    def encode_text(self, tokens: TextTokens) -> TextFeatures:
-        """Text features (B, T, C), remembered in evaluation."""
-        return self.text_cache.encode(self.text_encoder, tokens)
-
     def _token_map(self, tokens: TextTokens, i: int, spans: Sequence) -> Tensor:
         """Tokens (K, T) of the spans of caption ``i``, on the model's device."""
         width = tokens.ids.size(1)
         return token_map(tokens.offsets[i], spans, width).to(self.bbox_head.alignment.bias0.device)
 
-    def _training_prompt(self, sample: DetDataSample) -> Prompt:
+    def _training_prompt(self, query: Query) -> Prompt:
         """One prompt; a class list that would be cut, and lose boxes by it, is refused."""
-        prompt = _whole_prompt(sample)
-        if not isinstance(sample.text, str) and \
-                self.tokenizer.count(prompt.caption) + 2 > self.max_tokens:
+        prompt = _whole_prompt(query)
+        if not query.is_caption and \
+                self.text_encoder.tokenizer.length(prompt.caption) > self.max_tokens:
             raise UserError(f'a training prompt of at most {self.max_tokens} tokens',
-                            f'{len(sample.text)} classes that take more',
+                            f'{len(prompt)} classes that take more',
                             'sample classes with SampleClassPrompt in the training pipeline')
         return prompt
 
-    def class_prompts(self, names: Sequence[str], affixes: Affixes | None = None) -> list[Prompt]:
-        """The prompts that ``predict`` asks a class list with."""
-        budget = self.test_settings.max_tokens or self.max_tokens
-        return split_class_prompt(names, self.tokenizer.count, budget, affixes=affixes)
+    @property
+    def prompt_budget(self) -> int:
+        """The most tokens of one prompt in prediction: the test settings' number, or else the
+        model's."""
+        return self.test_settings.max_tokens or self.max_tokens
 
-    def _prompts(self, sample: DetDataSample) -> list[Prompt]:
-        """The prompts that one sample is asked with."""
-        if not isinstance(sample.text, str):
-            return self.class_prompts(sample.text, sample.get('caption_prompt'))
-        phrases = _phrases(sample)
+    def build_prompts(self, query: Query) -> list[Prompt]:
+        """Class names as few prompts, a caption as one with its phrases."""
+        if not query.is_caption:
+            return split_class_prompt(query.classes, self.text_encoder.tokenizer,
+                                      self.prompt_budget, caption_prompt=query.caption_prompt)
+        phrases = query.phrases
         if phrases is None:
-            phrases = extract_phrases(sample.text)
+            phrases = extract_phrases(query.caption)
         if not len(phrases):
-            raise UserError('a caption with at least one phrase to ground', repr(sample.text),
+            raise UserError('a caption with at least one phrase to ground', repr(query.caption),
                             'name its character spans in `phrases`')
-        return [phrase_prompt(sample.text, phrases)]
+        return [phrase_prompt(query.caption, phrases)]
 
     def _ground(self, levels: Sequence[Tensor],
                 prompts: Sequence[Sequence[Prompt]]) -> Iterator[tuple[int, Candidates]]:
         """Candidates of every image for each of its prompts, as (image, candidates)."""
         rounds = rounds_at_once(levels)
         on_cpu = levels[0].device.type == 'cpu'
-        jobs = plan_jobs(prompts, 1 if on_cpu else rounds)
-        # Before the threads begin: the cache of text features is not made for several.
-        asked = [(job, *self._read([prompt for _, prompt in job])) for job in jobs]
+        passes = plan_passes(prompts, 1 if on_cpu else rounds)
+        # Before the threads begin, so that equal captions are read once.
+        asked = [(one, *self._read([prompt for _, prompt in one])) for one in passes]
 
-        def pass_head(job: tuple[list[Pair], TextTokens, TextFeatures]) -> list[Candidates]:
-            pairs, tokens, text = job
+        def pass_head(one: tuple[PromptPass, TextTokens, TextFeatures]) -> list[Candidates]:
+            pairs, tokens, text = one
             rows = [i for i, _ in pairs]
             whole = rows == list(range(len(levels[0])))
             maps = levels if whole else [level[rows] for level in levels]
@@ -213,31 +208,22 @@ class GLIP(BaseDetector):
                      for k, (_, prompt) in enumerate(pairs)]
             return self.bbox_head.candidates(outputs, spans, self.test_settings)
 
-        results = run_jobs(pass_head, asked, rounds if on_cpu else 1)
-        for job, candidates_of_job in zip(jobs, results):
-            for (i, prompt), candidates in zip(job, candidates_of_job):
+        results = run_passes(pass_head, asked, rounds) if on_cpu else map(pass_head, asked)
+        for one, candidates_of_pass in zip(passes, results):
+            for (i, prompt), candidates in zip(one, candidates_of_pass):
                 candidates.labels += prompt.start  # labels index the caller's list
                 yield i, candidates
 
     def _read(self, prompts: Sequence[Prompt]) -> tuple[TextTokens, TextFeatures]:
-        tokens = self.tokenizer([p.caption for p in prompts], self.text_encoder.max_positions)
+        tokens = self.tokenize(prompts)
         return tokens, self.encode_text(tokens)
 
 
-def _whole_prompt(sample: DetDataSample) -> Prompt:
+def _whole_prompt(query: Query) -> Prompt:
     """One prompt for a caption (without entities) or a class list."""
-    if isinstance(sample.text, str):
-        return Prompt(sample.text, (), ())
-    return class_prompt(sample.text, affixes=sample.get('caption_prompt'))
-
-
-def _phrases(sample: DetDataSample) -> Sequence | None:
-    """Spans of each phrase that a caption's sample asks for, if it says."""
-    for owner, key in ((sample, 'phrases'), (sample.get('gt_instances', {}), 'tokens_positive'),
-                       (sample, 'tokens_positive')):
-        if key in owner:
-            return owner.get(key)
-    return None
+    if query.is_caption:
+        return Prompt(query.caption, (), ())
+    return class_prompt(query.classes, caption_prompt=query.caption_prompt)
 
 
 def _plain_boxes(instances: InstanceData) -> Tensor:
@@ -248,7 +234,7 @@ def _plain_boxes(instances: InstanceData) -> Tensor:
 
 def _box_spans(sample: DetDataSample, prompt: Prompt) -> list:
     """Character spans of each ground-truth box."""
-    if isinstance(sample.text, str):
-        instances = sample.gt_instances
+    instances = sample.gt_instances
+    if not len(prompt):  # a caption
         return list(instances.get('tokens_positive', sample.get('tokens_positive', ())))
-    return [prompt.spans[label] for label in sample.gt_instances.labels.tolist()]
+    return [prompt.spans[label] for label in instances.labels.tolist()]

@@ -68,6 +68,10 @@ class BiAttention(nn.Module):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
+    def low_rank_layers(self) -> list[nn.Linear]:
+        """All projections."""
+        return [layer for layer in self.children() if isinstance(layer, nn.Linear)]
+
     def forward(self, levels: Sequence[Tensor],
                 text: TextFeatures) -> tuple[list[Tensor], TextFeatures]:
         """Fuse feature maps and tokens.

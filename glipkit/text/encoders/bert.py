@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from glipkit.errors import UserError
 from glipkit.registry import MODELS
 from glipkit.text.structures import TextFeatures, TextTokens
+from glipkit.text.tokenizers import build_tokenizer
 
 
 def _clamp(x: Tensor, bound: float | None) -> Tensor:
@@ -128,6 +129,10 @@ class BertLayer(nn.Module):
         hidden = self.attention['output'](context, hidden)
         return self.output(self.intermediate(hidden), hidden)
 
+    def low_rank_layers(self) -> list[nn.Linear]:
+        """The projections of the attention."""
+        return [layer for layer in self.attention.modules() if isinstance(layer, nn.Linear)]
+
 
 class Embeddings(nn.Module):
     """Word, position and segment embeddings, LayerNorm, dropout. Captions are one segment."""
@@ -166,12 +171,24 @@ class BertEncoder(nn.Module):
         dropout: Rate, everywhere.
         eps: Of the LayerNorms.
         with_cp: Gradient checkpointing of each layer: less memory, one more forward pass.
+        tokenizer: Config of the tokenizer that cuts captions for this encoder; None takes BERT's
+            uncased word pieces.
+
+    Attributes:
+        tokenizer: The tokenizer.
     """
+
+    #: Class of the tokenizer where a config names none.
+    default_tokenizer = 'BertTokenizer'
+    token_features = True
 
     def __init__(self, vocab_size: int = 30522, hidden_size: int = 768, num_layers: int = 12,
                  num_heads: int = 12, intermediate_size: int = 3072, max_positions: int = 512,
-                 dropout: float = 0.1, eps: float = 1e-12, with_cp: bool = False) -> None:
+                 dropout: float = 0.1, eps: float = 1e-12, with_cp: bool = False,
+                 tokenizer: dict | None = None) -> None:
         super().__init__()
+        self.tokenizer = build_tokenizer(tokenizer, self.default_tokenizer)
+        self.vocab_size = vocab_size
         self.hidden_size, self.max_positions, self.with_cp = hidden_size, max_positions, with_cp
         self.embeddings = Embeddings(vocab_size, hidden_size, max_positions, dropout, eps)
         self.encoder = nn.ModuleDict({'layer': nn.ModuleList(

@@ -16,12 +16,14 @@ from torch import Tensor
 
 from glipkit.errors import UserError
 from glipkit.text.structures import Span, TextTokens
+from glipkit.text.tokenizers.contract import register_tokenizer
 
 UNCASED_VOCABULARY = Path(__file__).parent / 'vocabularies' / 'bert-base-uncased.txt'
 _SPECIAL = ('[PAD]', '[UNK]', '[CLS]', '[SEP]')
 _UNKNOWN_WARNINGS = 100  # distinct words; a corpus in another script would flood the log
 
 
+@register_tokenizer
 class BertTokenizer:
     """Captions to padded word pieces, as BERT cuts them.
 
@@ -37,7 +39,12 @@ class BertTokenizer:
         UserError: The vocabulary file is missing or lacks a special token.
     """
 
+    #: [CLS] before and [SEP] after every caption.
+    special_tokens = 2
+
     def __init__(self, vocab_file: str | Path | None = None, lowercase: bool = True) -> None:
+        self.config = dict(type=type(self).__name__, lowercase=lowercase,
+                           vocab_file=None if vocab_file is None else str(vocab_file))
         vocab = _read_vocabulary(Path(vocab_file or UNCASED_VOCABULARY))
         self.vocab_size = len(vocab)
         self.pad_id, self.unk_id, self.cls_id, self.sep_id = (vocab[t] for t in _SPECIAL)
@@ -66,8 +73,8 @@ class BertTokenizer:
         if isinstance(captions, str) or not captions:
             raise UserError('a list with at least one caption', repr(captions),
                             'pass [caption] for a single one')
-        if max_tokens is not None and max_tokens < 2:
-            raise UserError('max_tokens of at least 2, for [CLS] and [SEP]', str(max_tokens),
+        if max_tokens is not None and max_tokens < self.special_tokens:
+            raise UserError(f'max_tokens of at least {self.special_tokens}, for [CLS] and [SEP]', str(max_tokens),
                             'raise max_tokens')
         rows = [self._encode_one(caption, max_tokens, truncate) for caption in captions]
         ids, mask = _pad([ids for ids, _ in rows], self.pad_id)
@@ -77,6 +84,10 @@ class BertTokenizer:
         """Number of word pieces of ``text``, without [CLS] and [SEP]."""
         return len(self._split(text).ids)
 
+    def length(self, text: str) -> int:
+        """Number of tokens of a whole caption, [CLS] and [SEP] included."""
+        return self.count(text) + self.special_tokens
+
     def pieces(self, text: str) -> list[str]:
         """Word pieces of ``text`` as the vocabulary writes them, without [CLS] and [SEP]."""
         return self._split(text).tokens
@@ -85,9 +96,11 @@ class BertTokenizer:
                     truncate: bool) -> tuple[list[int], list[Span]]:
         pieces = self._split(caption)
         ids, offsets = pieces.ids, pieces.offsets
-        if max_tokens is not None and len(ids) + 2 > max_tokens:
-            self._complain_of_length(caption, len(ids) + 2, max_tokens, truncate)
-            ids, offsets = ids[:max_tokens - 2], offsets[:max_tokens - 2]
+        length = len(ids) + self.special_tokens
+        if max_tokens is not None and length > max_tokens:
+            self._complain_of_length(caption, length, max_tokens, truncate)
+            kept = max_tokens - self.special_tokens
+            ids, offsets = ids[:kept], offsets[:kept]
         self._warn_of_unknown(caption, ids, offsets)
         return [self.cls_id, *ids, self.sep_id], [(0, 0), *offsets, (0, 0)]
 

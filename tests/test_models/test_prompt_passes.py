@@ -6,24 +6,24 @@ import threading
 import pytest
 import torch
 
-from glipkit.models.detectors import glip, prompt_jobs
-from glipkit.models.detectors.prompt_jobs import plan_jobs, rounds_at_once, run_jobs
+from glipkit.models.detectors import glip, prompt_passes
+from glipkit.models.detectors.prompt_passes import plan_passes, rounds_at_once, run_passes
 
 
 def test_rounds_are_joined():
     prompts = [['a0', 'a1', 'a2'], ['b0'], ['c0', 'c1']]
-    assert plan_jobs(prompts, 1) == [[(0, 'a0'), (1, 'b0'), (2, 'c0')], [(0, 'a1'), (2, 'c1')],
+    assert plan_passes(prompts, 1) == [[(0, 'a0'), (1, 'b0'), (2, 'c0')], [(0, 'a1'), (2, 'c1')],
                                      [(0, 'a2')]]
-    assert plan_jobs(prompts, 2) == [[(0, 'a0'), (1, 'b0'), (2, 'c0'), (0, 'a1'), (2, 'c1')],
+    assert plan_passes(prompts, 2) == [[(0, 'a0'), (1, 'b0'), (2, 'c0'), (0, 'a1'), (2, 'c1')],
                                      [(0, 'a2')]]
-    assert plan_jobs([['a']], 9) == [[(0, 'a')]]
+    assert plan_passes([['a']], 9) == [[(0, 'a')]]
 
 
 def test_memory_bounds_the_rounds(monkeypatch):
     levels = [torch.zeros(2, 8, 10, 10), torch.zeros(2, 8, 5, 5)]
     one = 2 * 125 * (12 * 8 + 256) * 4
     for free, rounds in ((0, 1), (6 * one, 3), (7 * one, 3)):
-        monkeypatch.setattr(prompt_jobs, '_free_memory', lambda device, free=free: free)
+        monkeypatch.setattr(prompt_passes, '_free_memory', lambda device, free=free: free)
         assert rounds_at_once(levels) == rounds
 
 
@@ -43,10 +43,10 @@ def test_jobs_run_side_by_side_and_in_order(two_threads):
         return job, torch.get_num_threads(), torch.is_grad_enabled(), torch.is_autocast_enabled('cpu')
 
     with torch.autocast('cpu', torch.bfloat16):
-        assert run_jobs(work, [3, 1, 2, 0], 2) == [(i, 1, False, True) for i in (3, 1, 2, 0)]
+        assert run_passes(work, [3, 1, 2, 0], 2) == [(i, 1, False, True) for i in (3, 1, 2, 0)]
     assert torch.get_num_threads() == 2
     with pytest.raises(ZeroDivisionError):
-        run_jobs(lambda job: 1 / job, [1, 0], 2)
+        run_passes(lambda job: 1 / job, [1, 0], 2)
     assert torch.get_num_threads() == 2
 
 
@@ -59,7 +59,7 @@ def test_predictions_do_not_depend_on_the_schedule(tiny_detector, monkeypatch, t
     expected = predict()
     monkeypatch.setattr(glip, 'rounds_at_once', lambda levels: rounds)
     if not on_cpu:
-        monkeypatch.setattr(glip, 'plan_jobs', lambda prompts, _: plan_jobs(prompts, rounds))
+        monkeypatch.setattr(glip, 'plan_passes', lambda prompts, _: plan_passes(prompts, rounds))
     for found, known in zip(predict(), expected, strict=True):
         assert len(known.labels) and torch.equal(found.labels, known.labels)
         torch.testing.assert_close(found.scores, known.scores, atol=1e-5, rtol=0)

@@ -1,0 +1,75 @@
+"""A task as a view of its base model: a detector of its own that shares all it does not change."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from glipkit.engine.transfer.strategy import Overrides
+from glipkit.models.contract import GroundingDetector
+from glipkit.text.cache import TextFeatureCache
+from glipkit.text.prompt_cache import PromptCache
+
+
+def task_view(model: GroundingDetector, overrides: Overrides) -> GroundingDetector:
+    """The detector that a task makes of its base model.
+
+    Modules on the way to a changed tensor or module are copied shallowly; everything else, tensors
+    above all, is the base model's own. Nothing of the base model changes, so that it and any number
+    of views may predict in several threads at once. A view remembers its own text features and
+    prompts.
+
+    Args:
+        model: The base detector.
+        overrides: What the task puts in the place of parts of it.
+    """
+    parameters = dict(model.named_parameters())
+    tensors = {id(parameters[name]): nn.Parameter(value, requires_grad=False)
+               for name, value in overrides.tensors.items()}
+    modules = {id(model.get_submodule(name)): module
+               for name, module in overrides.modules.items()}
+    view = _rebuilt(model, tensors, modules, {})
+    if view is model:  # a task that changes nothing still has caches of its own
+        view = _shallow(model)
+    view.text_cache = TextFeatureCache(model.text_cache.max_tokens)
+    view.prompt_cache = PromptCache(model.prompt_cache.max_queries)
+    view.frozen_parts = []
+    return view
+
+
+def _rebuilt(module: nn.Module, tensors: Mapping[int, nn.Parameter],
+             modules: Mapping[int, nn.Module], done: dict[int, nn.Module]) -> nn.Module:
+    """The module itself where nothing below it changes, else a copy with the changes.
+
+    Args:
+        module: Where to look.
+        tensors: ``id`` of a parameter -> its stand-in, so that tied parameters change together.
+        modules: ``id`` of a module -> its stand-in.
+        done: Results so far by ``id``, so that a shared module stays one.
+    """
+    if id(module) in modules:
+        return modules[id(module)]
+    if id(module) in done:
+        return done[id(module)]
+    own: dict[str, Tensor | None] = {
+        name: tensors.get(id(value), value) for name, value in module._parameters.items()}
+    children = {name: child if child is None else _rebuilt(child, tensors, modules, done)
+                for name, child in module._modules.items()}
+    changed = (any(own[name] is not value for name, value in module._parameters.items())
+               or any(children[name] is not value for name, value in module._modules.items()))
+    result = module
+    if changed:
+        result = _shallow(module)
+        result._parameters.update(own)
+        result._modules.update(children)
+    done[id(module)] = result
+    return result
+
+
+def _shallow(module: nn.Module) -> nn.Module:
+    """A module of the same class with the same contents, whose slots are its own."""
+    copy = module.__class__.__new__(module.__class__)
+    copy.__dict__.update(module.__dict__)
+    for slots in ('_parameters', '_buffers', '_modules'):
+        copy.__dict__[slots] = dict(module.__dict__[slots])
+    return copy

@@ -1,0 +1,50 @@
+"""Layer groups and low-rank sites of any tower.
+
+
+A tower of ours answers by its methods ``layer_groups()`` and ``low_rank_layers()``. Classes of other
+libraries have none; what they would answer is registered here by class.
+"""
+from __future__ import annotations
+
+from functools import singledispatch
+
+from mmdet.models.backbones.swin import SwinTransformer as MmdetSwin
+from mmdet.models.backbones.swin import WindowMSA
+from torch import nn
+
+
+@singledispatch
+def layer_groups(tower: nn.Module) -> list[nn.Module]:
+    """Parts of a backbone from the stem upwards, with every parameter in one part.
+
+    A tower without an answer is one part.
+    """
+    own = getattr(tower, 'layer_groups', None)
+    return [tower] if own is None else list(own())
+
+
+@singledispatch
+def low_rank_layers(module: nn.Module) -> list[nn.Linear]:
+    """The linear layers of one module, not of its parts, that a low-rank change reaches."""
+    own = getattr(module, 'low_rank_layers', None)
+    return [] if own is None else list(own())
+
+
+@layer_groups.register
+def _swin_groups(tower: MmdetSwin) -> list[nn.Module]:
+    if tower.use_abs_pos_embed:  # its table of positions is in no stage
+        return [tower]
+    stages = [[stage] for stage in tower.stages]
+    for index in tower.out_indices:
+        stages[index].append(getattr(tower, f'norm{index}'))
+    return [tower.patch_embed, *map(nn.ModuleList, stages)]
+
+
+@low_rank_layers.register
+def _window_attention_layers(attention: WindowMSA) -> list[nn.Linear]:
+    return linear_children(attention)
+
+
+def linear_children(module: nn.Module) -> list[nn.Linear]:
+    """The linear layers that a module holds itself."""
+    return [layer for layer in module.children() if isinstance(layer, nn.Linear)]

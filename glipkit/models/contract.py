@@ -1,0 +1,138 @@
+"""What every detector answers: tuning, labelling, tasks, prediction and export rely on this alone.
+
+A method's detector derives from :class:`GroundingDetector` and implements its abstract methods; no
+other room asks which method it is. Everything is in one frame: images (B, 3, H, W), normalised;
+boxes (N, 4) xyxy absolute pixels with exclusive right and bottom edge; labels 0-based indices into
+the classes or phrases of the query.
+"""
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from mmdet.models.detectors.base import BaseDetector
+from torch import nn
+
+from glipkit.errors import UserError
+from glipkit.models.backbones.towers import low_rank_layers
+from glipkit.text.cache import TextFeatureCache
+from glipkit.text.encoders.contract import TextEncoder
+from glipkit.text.prompt_cache import PromptCache
+from glipkit.text.query import Query
+from glipkit.text.structures import Prompt, TextFeatures, TextTokens
+
+
+class GroundingDetector(BaseDetector):
+    """Images and a query in, boxes out; mmdet's three modes, and what the rooms above need.
+
+    A data sample holds its query in the fields that :meth:`Query.of_sample` reads. Mode ``loss``
+    gives a dict of losses; mode ``predict`` gives the samples with ``pred_instances`` (bboxes,
+    scores, labels), best first, in the original image where the sample has a ``scale_factor``.
+
+    A subclass sets ``text_encoder`` (see :class:`TextEncoder`) in its constructor, after this
+    one's. Prediction keeps no state in the detector: several threads may predict at once.
+
+    Args:
+        max_tokens: The most tokens of one prompt in training, special ones included.
+        data_preprocessor: Config of the data preprocessor.
+        init_cfg: Initialisation config of mmengine.
+
+    Attributes:
+        text_encoder: The text encoder, whose tokenizer all rooms use.
+        text_cache: Text features of captions that were read before.
+        frozen_parts: Modules that stay in evaluation mode, whatever :meth:`train` says.
+    """
+
+    text_encoder: TextEncoder
+    #: Groups of :meth:`layer_groups` that turn features into scores and boxes: a linear probe.
+    probe_groups: ClassVar[tuple[str, ...]] = ('alignment', 'boxes')
+
+    def __init__(self, max_tokens: int = 256, data_preprocessor: dict | None = None,
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.max_tokens = max_tokens
+        self.text_cache = TextFeatureCache()
+        self.prompt_cache = PromptCache()
+        self.frozen_parts: list[nn.Module] = []
+
+    # -- what a subclass implements ---------------------------------------------------------------
+
+    @abstractmethod
+    def layer_groups(self) -> dict[str, list[nn.Module]]:
+        """Every parameter in one part of one group, from the input to the scores.
+
+        ``backbone`` (the parts from the stem upwards) and ``text_encoder`` are always there, and so
+        are the groups in ``probe_groups``. The only way to freezing, rates and adapters.
+        """
+
+    @property
+    @abstractmethod
+    def prompt_budget(self) -> int:
+        """The most tokens of one prompt in prediction, special ones included."""
+
+    @abstractmethod
+    def build_prompts(self, query: Query) -> list[Prompt]:
+        """The prompts that a query is asked with; :meth:`prompts` remembers them.
+
+        The prompts together hold every class or phrase once, in order; ``start`` of each prompt is
+        the label of its first.
+
+        Raises:
+            UserError: Something in the query cannot be asked.
+        """
+
+    # -- what all have in common ------------------------------------------------------------------
+
+    def prompts(self, query: Query) -> tuple[Prompt, ...]:
+        """The prompts of a query, built once for equal queries and budgets."""
+        return self.prompt_cache.get((query, self.prompt_budget),
+                                     lambda: self.build_prompts(query))
+
+    def tokenize(self, prompts: Sequence[Prompt]) -> TextTokens:
+        """Tokens of prompts, as many as the text encoder can read.
+
+        Raises:
+            UserError: A prompt is longer.
+        """
+        encoder = self.text_encoder
+        return encoder.tokenizer([prompt.caption for prompt in prompts], encoder.max_positions)
+
+    def encode_text(self, tokens: TextTokens) -> TextFeatures:
+        """Text features (B, T, C), remembered in evaluation."""
+        return self.text_cache.encode(self.text_encoder, tokens)
+
+    def train(self, mode: bool = True) -> GroundingDetector:
+        """Training mode for all parts but the frozen ones, which stay in evaluation mode."""
+        super().train(mode)
+        for part in self.frozen_parts:
+            part.eval()
+        return self
+
+    def low_rank_layers(self) -> Iterator[tuple[str, str, nn.Linear]]:
+        """(layer group, full name, layer) of every linear layer that a low-rank change reaches.
+
+        Modules name theirs, see :func:`~.backbones.towers.low_rank_layers`.
+        """
+        names = {id(module): name for name, module in self.named_modules()}
+        for group, parts in self.layer_groups().items():
+            for part in parts:
+                for module in part.modules():
+                    for layer in low_rank_layers(module):
+                        yield group, names[id(layer)], layer
+
+    def warm_up(self) -> None:  # noqa: B027
+        """Makes what predicting threads share, before they begin; nothing by default."""
+
+    def check_tokenizer(self) -> None:
+        """Refuses a tokenizer whose tokens the text encoder has no rows for.
+
+        Raises:
+            UserError: The vocabulary is larger than the encoder's embedding.
+        """
+        rows = getattr(self.text_encoder, 'vocab_size', None)
+        needed = self.text_encoder.tokenizer.vocab_size
+        if rows is not None and needed > rows:
+            raise UserError(f'a tokenizer of at most {rows} tokens, the rows of the text encoder',
+                            f'one of {needed}', 'give both the same vocabulary')
+

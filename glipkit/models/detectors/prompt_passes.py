@@ -1,0 +1,149 @@
+"""How the prompts of a batch pass through the head: several at a time, as far as memory goes.
+
+The image tower runs once. Behind it nothing is shared between prompts, since the first fusion
+already mixes words into the maps; but a pass of the head does not keep all cores busy. On a
+processor prompts therefore run in threads of one core each, on a GPU as one larger batch.
+
+A pass on a processor always has one core, however many run beside it: results do not depend on the
+free memory or on what other threads of the program do.
+"""
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from glipkit.text.structures import Prompt
+
+PromptPass = list[tuple[int, Prompt]]
+"""What goes through the head together: (image of the batch, a prompt for it)."""
+Argument, Result = TypeVar('Argument'), TypeVar('Result')
+
+#: Pyramids, with the channels of the neck, that one pass of the head holds at its peak (measured:
+#: 9.6), and the share of the free memory that passes may take together.
+_PYRAMIDS, _SHARE = 12, 0.5
+_TOKENS = 256  # of a long prompt: the logits of all positions
+
+
+def plan_passes(prompts: Sequence[Sequence[Prompt]], rounds: int) -> list[PromptPass]:
+    """The passes of the head.
+
+    Args:
+        prompts: One or more prompts of each image.
+        rounds: A round is one prompt of every image that has as many; so many make a pass.
+    """
+    rows = [[(i, mine[chunk]) for i, mine in enumerate(prompts) if chunk < len(mine)]
+            for chunk in range(max(map(len, prompts)))]
+    return [sum(rows[k:k + rounds], []) for k in range(0, len(rows), rounds)]
+
+
+def rounds_at_once(levels: Sequence[Tensor]) -> int:
+    """How many rounds over maps (B, C, H_i, W_i) fit into the free memory, at least one."""
+    positions = sum(level[:, 0].numel() for level in levels)
+    channels = _PYRAMIDS * levels[0].size(1) + _TOKENS
+    size = positions * channels * levels[0].element_size()
+    return max(1, int(_SHARE * _free_memory(levels[0].device) / size))
+
+
+def _free_memory(device: torch.device) -> int:
+    if device.type == 'cuda':
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    except (AttributeError, ValueError, OSError):  # not every system says
+        return 1 << 30
+
+
+def run_passes(work: Callable[[Argument], Result], arguments: Sequence[Argument],
+               at_once: int) -> list[Result]:
+    """Results of all passes on a processor, in their order.
+
+    Args:
+        work: Safe to run in several threads, without gradients.
+        arguments: One for each pass.
+        at_once: The most passes at a time. Several have a core of one of the pool's threads each,
+            with the autocast of the calling thread; a single one runs in the calling thread, on
+            all its cores.
+    """
+    cores = torch.get_num_threads()
+    if len(arguments) < 2 or cores < 2:
+        return [work(argument) for argument in arguments]
+    enter = _autocast_state()
+
+    def in_thread(argument: Argument) -> Result:
+        with ExitStack() as stack, torch.no_grad():
+            enter(stack)
+            return work(argument)
+
+    results: list[Result] = []
+    running: deque[Future] = deque()
+    try:
+        for argument in arguments:
+            if len(running) >= max(1, at_once):
+                results.append(running.popleft().result())
+            running.append(_POOL.get(cores).submit(in_thread, argument))
+        results += [one.result() for one in running]
+    finally:
+        for one in running:
+            one.cancel()
+    return results
+
+
+class _CorePool:
+    """Threads of one core each, made once per process and shared by all who predict.
+
+    ``torch.set_num_threads`` speaks for the thread that calls it, but threads that begin later take
+    the number that was set last, by whomever. So all threads of the pool begin at once, and the
+    caller's number is set again before anybody else may begin one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._key: tuple[int, int] | None = None
+
+    def get(self, cores: int) -> ThreadPoolExecutor:
+        """A pool of ``cores`` threads; a forked process gets its own."""
+        key = (os.getpid(), cores)
+        with self._lock:
+            if self._key != key:
+                self._pool, self._key = self._make(cores), key
+            return self._pool
+
+    @staticmethod
+    def _make(cores: int) -> ThreadPoolExecutor:
+        ready = threading.Barrier(cores + 1)
+
+        def begin() -> None:
+            torch.get_num_threads()  # a thread's first look takes over the program's number
+            torch.set_num_threads(1)
+            ready.wait()
+
+        pool = ThreadPoolExecutor(cores, thread_name_prefix='glipkit-head', initializer=begin)
+        for _ in range(cores):  # a thread begins with each task while none is idle
+            pool.submit(int)
+        ready.wait()
+        torch.set_num_threads(cores)
+        return pool
+
+
+_POOL = _CorePool()
+
+
+def start_threads() -> None:
+    """Starts the threads of the pool now, before other threads of the program begin."""
+    if (cores := torch.get_num_threads()) > 1:
+        _POOL.get(cores)
+
+
+def _autocast_state() -> Callable[[ExitStack], None]:
+    """Enters, in another thread, the CPU autocast of this one."""
+    enabled, dtype = torch.is_autocast_enabled('cpu'), torch.get_autocast_dtype('cpu')
+    return lambda stack: stack.enter_context(torch.autocast('cpu', dtype, enabled=enabled))

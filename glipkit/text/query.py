@@ -1,0 +1,153 @@
+"""What one image is asked, in one value: class names or a caption, and all that goes with them."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from glipkit.errors import UserError
+from glipkit.text.structures import CaptionPrompt, Span
+
+_PARTS = ('prefix', 'name', 'suffix')
+
+
+@dataclass(frozen=True)
+class Query:
+    """The question that a sample carries through data, model, tuning and labelling.
+
+    Exactly one of ``classes`` and ``caption`` is set. Equal queries are equal values and have equal
+    hashes, so that what is made from a query can be kept by it. Make one with `for_classes`,
+    `for_caption` or `of_sample`.
+
+    Attributes:
+        classes: The K class names in the order of their labels; None for a caption.
+        caption: One text; None for class names.
+        phrases: Captions only. Character spans of each of the P phrases, in the order of their
+            labels; None leaves it to the detector, which takes the noun phrases.
+        unknown: Captions only. Spans of phrases that nobody has boxed and that may well be in the
+            image: no loss counts their tokens as absent.
+        written: Class names only. Hand-written prompts as (class name, (part, text)...) pairs; see
+            `caption_prompt`.
+        templates: Class names only. Sentences with a pair of braces for the name, for text encoders
+            that read one sentence per class; their features are averaged. None: the bare name.
+    """
+    classes: tuple[str, ...] | None = None
+    caption: str | None = None
+    phrases: tuple[tuple[Span, ...], ...] | None = None
+    unknown: tuple[Span, ...] = ()
+    written: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    templates: tuple[str, ...] = ()
+
+    @classmethod
+    def for_classes(cls, names: Iterable[str], caption_prompt: CaptionPrompt | None = None,
+                    templates: Sequence[str] = ()) -> Query:
+        """A query for class names.
+
+        Args:
+            names: Any number of names; labels index them.
+            caption_prompt: Hand-written prompts, name -> dict(prefix=, name=, suffix=).
+            templates: As in the class.
+
+        Raises:
+            UserError: A single string instead of names, or a hand-written prompt of another form.
+        """
+        if isinstance(names, str):
+            raise UserError('a list of class names', f'the string {names!r}', f'pass [{names!r}]')
+        if not isinstance(names, Iterable):
+            raise UserError('a list of class names', f'{type(names).__name__} {names!r}',
+                            "pass e.g. ['person', 'dog']")
+        return cls(classes=tuple(names), written=_frozen(caption_prompt),
+                   templates=tuple(templates))
+
+    @classmethod
+    def for_caption(cls, caption: str, phrases: Iterable[Iterable[Span]] | None = None,
+                    unknown: Iterable[Span] = ()) -> Query:
+        """A query for the phrases of a caption; arguments as the attributes of the class."""
+        return cls(caption=caption, phrases=None if phrases is None else _spans(phrases),
+                   unknown=tuple(span for spans in _spans(unknown) for span in spans))
+
+    @classmethod
+    def of_sample(cls, sample: Any) -> Query:
+        """The query of a sample: a results dict of a pipeline or a data sample.
+
+        The only place that knows how samples spell it: ``query`` itself, or ``text`` (class names
+        or a caption) with ``caption_prompt``, or with ``phrases``, ``tokens_positive`` (there or in
+        ``gt_instances``) and ``ungrounded``.
+        """
+        query, text = sample.get('query'), sample.get('text')
+        if query is not None and text in (None, query.text):  # else somebody wrote another text
+            return query
+        if not isinstance(text, str):
+            return cls.for_classes(text, sample.get('caption_prompt'))
+        phrases = next((owner.get(key) for owner, key in (
+            (sample, 'phrases'), (sample.get('gt_instances') or {}, 'tokens_positive'),
+            (sample, 'tokens_positive')) if key in owner), None)
+        return cls.for_caption(text, phrases, sample.get('ungrounded') or ())
+
+    def as_fields(self) -> dict[str, Any]:
+        """The fields of a sample that asks this; `of_sample` reads them back."""
+        fields: dict[str, Any] = dict(query=self, text=self.text)
+        if self.is_caption:
+            if self.phrases is not None:
+                fields['phrases'] = [list(spans) for spans in self.phrases]
+            if self.unknown:
+                fields['ungrounded'] = list(self.unknown)
+        elif self.written:
+            fields['caption_prompt'] = self.caption_prompt
+        return fields
+
+    def __deepcopy__(self, memo: dict) -> Query:
+        """The same value: mmengine copies the metainfo of every sample, and nothing here changes.
+        """
+        return self
+
+    @property
+    def is_caption(self) -> bool:
+        """Whether labels stand for phrases of a caption, not for class names."""
+        return self.caption is not None
+
+    @property
+    def text(self) -> str | tuple[str, ...]:
+        """The caption, or the class names."""
+        return self.caption if self.caption is not None else self.classes or ()
+
+    @property
+    def caption_prompt(self) -> dict[str, dict[str, str]] | None:
+        """Hand-written prompts, name -> dict(prefix=, name=, suffix=); None where there are none.
+
+        prefix + name + suffix stands in the prompt as written, and the class is scored on the
+        words of ``name`` alone (official option ``caption_prompt``).
+        """
+        return {name: dict(parts) for name, parts in self.written} or None
+
+    def with_classes(self, names: Iterable[str]) -> Query:
+        """The same question for other class names."""
+        return replace(self, classes=tuple(names))
+
+    def with_caption_prompt(self, caption_prompt: CaptionPrompt | None) -> Query:
+        """The same class names, asked with other hand-written prompts."""
+        return replace(self, written=_frozen(caption_prompt))
+
+
+def _frozen(caption_prompt: CaptionPrompt | None
+            ) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """Hand-written prompts as a value that can be hashed."""
+    frozen = []
+    for name, parts in (caption_prompt or {}).items():
+        if not isinstance(parts, Mapping) or not set(parts) <= set(_PARTS):
+            raise UserError("hand-written prompts with 'prefix', 'name' and 'suffix'",
+                            f'{parts!r} for {name!r}',
+                            "write e.g. dict(name='holes', suffix=' on the road')")
+        frozen.append((name, tuple((part, parts[part]) for part in _PARTS if part in parts)))
+    return tuple(frozen)
+
+
+def _spans(phrases: Iterable[Any]) -> tuple[tuple[Span, ...], ...]:
+    """Spans of each phrase; a phrase may be one span or a list of spans."""
+    try:
+        listed = [[phrase] if len(phrase) and hasattr(phrase[0], '__index__') else phrase
+                  for phrase in phrases]
+        return tuple(tuple((int(begin), int(end)) for begin, end in spans) for spans in listed)
+    except (TypeError, ValueError) as error:
+        raise UserError('each phrase as (start, end) or a list of such pairs', repr(phrases),
+                        'pass whole numbers that count characters') from error
