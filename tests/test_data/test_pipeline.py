@@ -42,7 +42,7 @@ def test_flip_and_swap(two_sources):
 
 
 def test_resize_keeps_one_original_pixel_between_the_conventions(two_sources):
-    packed = run(two_sources, dict(type='glipkit.GlipResize', scale=(1000, 96)))
+    packed = run(two_sources, dict(type='glipkit.ShortSideResize', scale=(1000, 96)))
     assert packed['inputs'].shape == (3, 96, 184)
     data = packed['data_samples']
     assert data.scale_factor == (2, 2)
@@ -50,7 +50,7 @@ def test_resize_keeps_one_original_pixel_between_the_conventions(two_sources):
 
 
 def test_boxes_loaded_after_the_resize_are_those_of_the_original(two_sources):
-    resize = dict(type='glipkit.GlipResize', scale=(1000, 96))
+    resize = dict(type='glipkit.ShortSideResize', scale=(1000, 96))
     data = MixedDataset(two_sources, pipeline=[LOAD[0], resize, LOAD[1], PACK])[7]['data_samples']
     assert data.gt_instances.bboxes.tolist() == [[1, 2, 10, 11], [20, 2, 30, 31]]
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.structures.bbox import HorizontalBoxes
 
-from glipkit.data import GlipResize, PackGrounding, SampleClassPrompt, SwapLeftRight
+from glipkit.data import ShortSideResize, PackGrounding, SampleClassPrompt, SwapLeftRight
 from glipkit.data.transforms.resize import official_size
 from glipkit.data.transforms.swap_left_right import swap_words
 from glipkit.errors import UserError
@@ -23,7 +23,7 @@ def sample(boxes=(), labels=(), ignored=None, size=(48, 64), **extra):
         **extra)
 
 
-# --- GlipResize ---------------------------------------------------------------------------------
+# --- ShortSideResize ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize('size, scale, expected', [
@@ -48,20 +48,20 @@ def test_official_size(size, scale, expected):
 
 
 def test_resize_scales_image_and_boxes():
-    results = GlipResize(scale=(1333, 800))(sample([[64, 36, 640, 360]], [0], size=(360, 640)))
+    results = ShortSideResize(scale=(1333, 800))(sample([[64, 36, 640, 360]], [0], size=(360, 640)))
     assert results['img'].shape == (750, 1333, 3) and results['img_shape'] == (750, 1333)
     assert results['scale_factor'] == (1333 / 640, 750 / 360)
     expected = [64 * 1333 / 640, 75, 1333, 750]
     np.testing.assert_allclose(results['gt_bboxes'].tensor[0], expected, rtol=1e-6)
     assert results['pixel_size'] == results['scale_factor']
-    again = GlipResize(scale=(750, 375))(results)
+    again = ShortSideResize(scale=(750, 375))(results)
     assert again['pixel_size'] == pytest.approx((666 / 640, 375 / 360))
 
 
 def test_resize_pixels_are_pillows():
     from PIL import Image
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-    results = GlipResize(scale=(200, 30))(dict(img=image))
+    results = ShortSideResize(scale=(200, 30))(dict(img=image))
     expected = np.asarray(Image.fromarray(image).resize((40, 30), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(results['img'], expected)
     assert 'pixel_size' not in results
@@ -204,7 +204,7 @@ def test_pack_without_boxes(text, extra, loaded):
 @pytest.mark.parametrize('long, short', [(1333, 800), (30, 20)])
 def test_packed_boxes_scaled_back_plus_one_pixel_are_the_files(long, short):
     box = [3., 5., 17., 40.]
-    results = GlipResize(scale=(long, short))(sample([box], [0], text=('a', )))
+    results = ShortSideResize(scale=(long, short))(sample([box], [0], text=('a', )))
     data = PackGrounding()(results)['data_samples']
     inclusive = data.gt_instances.bboxes / torch.tensor(data.scale_factor).repeat(2)
     torch.testing.assert_close(inclusive, torch.tensor([[3., 5., 16., 39.]]))
@@ -284,7 +284,7 @@ def test_fast_resizing_stays_within_a_level_of_pillow(size):
     """Enlarging by OpenCV, making smaller by Pillow itself."""
     image = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     for scale, most in (((99, 61), 1), ((25, 20), 0)):
-        slow, fast = (GlipResize(scale, backend=backend)(dict(img=image.copy()))
+        slow, fast = (ShortSideResize(scale, backend=backend)(dict(img=image.copy()))
                       for backend in ('pillow', 'fast'))
         assert fast['img'].shape == slow['img'].shape
         assert np.abs(fast['img'].astype(int) - slow['img']).max() <= most

@@ -3,7 +3,7 @@
 Equal to the ``lvis`` package (arXiv 1908.03195), which keeps Python objects for every pair of an
 image and a class and so needs minutes and gigabytes. Fixed AP (arXiv 2102.01066) bounds the
 detections of a class over the whole set instead of those of an image, where rare classes lose
-their places to frequent ones. Published GLIP numbers are fixed AP.
+their places to frequent ones.
 
 T = 10 IoU thresholds, R = 101 recalls, C classes, A = 4 area ranges; of one class: n detections,
 g boxes, m detections that overlap some box.
