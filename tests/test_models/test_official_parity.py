@@ -105,7 +105,8 @@ def test_losses_and_gradients(loaded):
     for i, boxes in enumerate(meta['boxes']):
         one = DetDataSample(metainfo=dict(text=meta['captions'][i]))
         one.gt_instances = InstanceData(
-            bboxes=torch.tensor(boxes, dtype=torch.float32) + PIXEL, tokens_positive=meta['spans'][i])
+            bboxes=torch.tensor(boxes, dtype=torch.float32) + PIXEL,
+            tokens_positive=meta['spans'][i])
         samples.append(one)
     losses = model(golden.images(meta), samples, mode='loss')
     for ours, official in (('loss_cls', 'loss_dot_product_token'), ('loss_bbox', 'loss_reg'),

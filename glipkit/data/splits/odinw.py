@@ -17,7 +17,8 @@ from glipkit.errors import UserError
 
 #: What an evaluation means by "ODinW". '13-paper': the thirteen of Li et al., CVPR 2022 as its
 #: figures were made, test splits with manual prompts. '13-yaml': the same as the official config
-#: files evaluate them, validation splits and the bare names of the annotation files. '35': all, as '13-paper'.
+#: files evaluate them, validation splits and the bare names of the annotation files. '35': all,
+#: as '13-paper'.
 PROFILES = ('13-paper', '13-yaml', '35')
 
 #: Shots and seeds of the few-shot files that come with the official release.

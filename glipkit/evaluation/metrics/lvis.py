@@ -2,13 +2,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
-from tqdm import tqdm
 
 from glipkit.errors import UserError
 from glipkit.evaluation.functional.lvis_ap import lvis_ap, make_spool, protocol_name
@@ -104,8 +102,8 @@ class LvisMetric(ArrayMetric):
             spool.merge(rows, seen)
         if not len(spool.seen):
             spool.merge(Rows.cat([]), np.arange(len(self.truth.image_ids)))
-        self._say_protocol(len(spool.seen))
-        scores = lvis_ap(self.truth, spool, self.groups, _progress)
+        self._name_protocol(len(spool.seen))
+        scores = lvis_ap(self.truth, spool, self.groups)
         metrics = dict(scores.overall)
         for group, group_scores in scores.groups.items():
             metrics.update({f'{group}_{name}': value for name, value in group_scores.items()})
@@ -118,7 +116,7 @@ class LvisMetric(ArrayMetric):
             self._text = text, np.searchsorted(self.truth.category_ids, ids)
         return self._text[1]
 
-    def _say_protocol(self, num_images: int) -> None:
+    def _name_protocol(self, num_images: int) -> None:
         """Names what is computed; a part of the images is worth a warning."""
         total = len(self.truth.image_ids)
         edge = 'x2 - x1 - 1' if self.trim_pixel else 'x2 - x1'
@@ -128,7 +126,3 @@ class LvisMetric(ArrayMetric):
         if num_images < total:
             print_log(f'Only {num_images} of {total} images of {self.ann_file} are scored',
                       'current', logging.WARNING)
-
-
-def _progress(classes: range) -> tqdm:
-    return tqdm(classes, desc='LVIS AP', unit='class', file=sys.stderr, leave=False, disable=None)

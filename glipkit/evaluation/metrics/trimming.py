@@ -1,7 +1,7 @@
-"""One pixel less: the habit of official code that published numbers depend on.
+"""One pixel less: a habit of the code of Li et al., CVPR 2022, on which its numbers depend.
 
-Its models count inclusive pixels, and some of its evaluations take x2 and y2 of such a box for an
-exclusive edge: every predicted box loses a pixel of its width and height.
+The boxes of that code are inclusive pixels, and its evaluations of LVIS and Flickr30k take x2 and
+y2 for exclusive edges: every predicted box loses a pixel of its width and height.
 """
 from __future__ import annotations
 
