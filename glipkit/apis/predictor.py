@@ -304,12 +304,12 @@ def _pipelines(cfg: Config) -> tuple[Callable[[dict], dict], Callable[[dict], di
 
 
 def _collect(sample: Any, item: Prepared, threshold: float) -> Detections:
-    """Detections of one image, from the model's inclusive pixels to exclusive edges."""
+    """Detections of one image, clipped to it."""
     height, width = sample.ori_shape
     source = item.source
     found: InstanceData = sample.pred_instances.cpu()
     found = found[found.scores >= threshold]
-    boxes = found.bboxes.float().numpy() + np.array([0, 0, 1, 1], np.float32)
+    boxes = found.bboxes.float().numpy()
     boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
     image = source.path if source.path is not None else source.pixels
     if isinstance(image, np.ndarray) and item.channel_order == 'bgr':

@@ -194,7 +194,8 @@ def load_job(name: str, folder: str) -> Callable[[], None]:
 def _metric_maker(name: str) -> Callable[[str], Any]:
     if name != PEER:
         from glipkit.evaluation import LvisMetric
-        return lambda ann_file: LvisMetric(ann_file, bound=name.split()[1])
+        # The peer takes boxes as they are.
+        return lambda ann_file: LvisMetric(ann_file, bound=name.split()[1], trim_pixel=False)
     try:
         import lvis  # noqa: F401
     except ImportError as error:

@@ -102,7 +102,7 @@ def configs(folder: str) -> dict[str, dict[str, Any]]:
     found = {}
     for library, backend in LIBRARIES.items():
         ours = [dict(type='glipkit.LoadImage', imdecode_backend=backend), boxes,
-                dict(type='glipkit.GlipResize', scale=_SCALE, backend=backend), flip,
+                dict(type='glipkit.ShortSideResize', scale=_SCALE, backend=backend), flip,
                 dict(type='glipkit.SampleClassPrompt'), dict(type='glipkit.PackGrounding')]
         found[f'glipkit, {library}'] = dict(
             type='glipkit.CocoDetection', pipeline=ours, **common)

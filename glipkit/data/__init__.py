@@ -6,10 +6,9 @@ Nothing is imported here but what is asked for: preparing and indexing files nee
 from glipkit.common.lazy import lazy_names
 
 _NAMES = (
-    'AskClasses', 'CaptionShards', 'CocoDetection', 'DrawSampler', 'FlickrGrounding', 'GlipResize',
-    'LoadImage', 'LvisDetection', 'MdetrGrounding', 'MixedDataset', 'OdvgGrounding',
-    'PackGrounding', 'READERS', 'SampleClassPrompt', 'SwapLeftRight', 'TsvDetection',
-    'detect_format')
+    'AskClasses', 'CaptionShards', 'CocoDetection', 'DrawSampler', 'FlickrGrounding', 'LoadImage',
+    'LvisDetection', 'MdetrGrounding', 'MixedDataset', 'OdvgGrounding', 'PackGrounding', 'READERS',
+    'SampleClassPrompt', 'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'detect_format')
 
 __all__ = sorted(_NAMES)
 __getattr__ = lazy_names(__name__, dict.fromkeys(_NAMES, 'glipkit.data.parts'))

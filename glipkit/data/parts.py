@@ -14,16 +14,15 @@ from glipkit.data.mixing import MixedDataset  # noqa: E402
 from glipkit.data.samplers import DrawSampler  # noqa: E402
 from glipkit.data.transforms import (  # noqa: E402
     AskClasses,
-    GlipResize,
     LoadImage,
     PackGrounding,
     SampleClassPrompt,
+    ShortSideResize,
     SwapLeftRight,
 )
 
 __all__ = [
-    'AskClasses', 'CaptionShards', 'CocoDetection', 'DrawSampler', 'FlickrGrounding', 'GlipResize',
-    'LoadImage', 'LvisDetection', 'MdetrGrounding', 'MixedDataset', 'OdvgGrounding',
-    'PackGrounding', 'READERS', 'SampleClassPrompt', 'SwapLeftRight', 'TsvDetection',
-    'detect_format'
+    'AskClasses', 'CaptionShards', 'CocoDetection', 'DrawSampler', 'FlickrGrounding', 'LoadImage',
+    'LvisDetection', 'MdetrGrounding', 'MixedDataset', 'OdvgGrounding', 'PackGrounding', 'READERS',
+    'SampleClassPrompt', 'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'detect_format'
 ]

@@ -6,7 +6,8 @@ know is in the type of ``text``. Constants serve code that reads or writes keys 
 docstrings of transforms the plain strings are used.
 
 Frames: boxes are xyxy absolute pixels with exclusive right and bottom edge (w = x2 - x1), first of
-the original image, after a resize of the resized one. N boxes, K class names, P phrases.
+the original image, after a resize of the resized one; in packed samples as in the last results
+dict. N boxes, K class names, P phrases.
 """
 
 # --- written by the formats ---------------------------------------------------------------------
@@ -62,7 +63,7 @@ IMG_SHAPE = 'img_shape'
 """(height, width) of the image as it is now."""
 
 SCALE_FACTOR = 'scale_factor'
-"""(w, h) factors from the original image to the resized one."""
+"""(w, h) factors from the original image to the image as it is now, also after several resizes."""
 
 FLIP = 'flip'
 """bool: whether the image was mirrored."""
@@ -78,9 +79,6 @@ GT_LABELS = 'gt_bboxes_labels'
 
 GT_IGNORE_FLAGS = 'gt_ignore_flags'
 """(N,) bool array: True for boxes that are neither objects nor background (crowds)."""
-
-PIXEL_SIZE = 'pixel_size'
-"""(w, h) of one pixel of the original image in the frame of ``gt_bboxes``; 1 where absent."""
 
 # --- in the packed data sample ------------------------------------------------------------------
 

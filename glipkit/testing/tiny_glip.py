@@ -32,7 +32,7 @@ model = dict(
     test_cfg=dict(score_threshold=0.0, nms_pre=20, nms_iou=0.6, max_per_image=10))
 test_pipeline = [
     dict(type='mmdet.LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='GlipResize', scale=(96, 64)),
+    dict(type='ShortSideResize', scale=(96, 64)),
     dict(type='PackGrounding')
 ]
 '''

@@ -90,7 +90,7 @@ def train_pipeline():
     return [
         dict(type='mmdet.LoadImageFromFile', imdecode_backend='pillow'),
         dict(type='mmdet.LoadAnnotations', with_bbox=True),
-        dict(type='mmdet.RandomChoiceResize', resize_type='glipkit.GlipResize',
+        dict(type='mmdet.RandomChoiceResize', resize_type='glipkit.ShortSideResize',
              scales=[(160, 96), (160, 72), (160, 60)]),
         dict(type='mmdet.RandomFlip', prob=0.5),
         dict(type='glipkit.SampleClassPrompt', num_negatives=2),

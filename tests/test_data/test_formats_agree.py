@@ -139,7 +139,7 @@ def write_class_files(folder, images):
 
 PIPELINE = [
     dict(type='glipkit.LoadImage'), dict(type='mmdet.LoadAnnotations', with_bbox=True),
-    dict(type='glipkit.GlipResize', scale=(60, 40)), dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='glipkit.ShortSideResize', scale=(60, 40)), dict(type='mmdet.RandomFlip', prob=0.5),
     dict(type='glipkit.SampleClassPrompt', num_negatives=2), dict(type='glipkit.PackGrounding')]
 
 

@@ -17,13 +17,13 @@ def run(sources, *middle, index=7):
     return MixedDataset(sources, pipeline=[*LOAD, *middle, PACK])[index]
 
 
-def test_images_are_bgr_and_boxes_inclusive(two_sources, write_image):
+def test_images_are_bgr_and_boxes_those_of_the_file(two_sources, write_image):
     rgb = write_image('7.png', 92, 48, seed=7)
     packed = run(two_sources)
     assert packed['inputs'].shape == (3, 48, 92) and packed['inputs'].dtype == torch.uint8
     np.testing.assert_array_equal(packed['inputs'].permute(1, 2, 0).numpy(), rgb[..., ::-1])
     data = packed['data_samples']
-    assert data.gt_instances.bboxes.tolist() == [[1, 2, 10, 11], [20, 2, 30, 31]]
+    assert data.gt_instances.bboxes.tolist() == [[1, 2, 11, 12], [20, 2, 31, 32]]
     assert data.ori_shape == data.img_shape == (48, 92)
     assert data.text == 'a dog left of a cat' and data.phrases == [[(2, 5)], [(16, 19)]]
 
@@ -31,8 +31,8 @@ def test_images_are_bgr_and_boxes_inclusive(two_sources, write_image):
 def test_flip_and_swap(two_sources):
     swap = dict(type='glipkit.SwapLeftRight')
     data = run(two_sources, FLIP, swap)['data_samples']
-    # exclusive boxes [1, 11] and [20, 31] of 92 columns: [81, 91] and [61, 72]
-    assert data.gt_instances.bboxes.tolist() == [[81, 2, 90, 11], [61, 2, 71, 31]]
+    # [1, 11] and [20, 31] of 92 columns: [81, 91] and [61, 72]
+    assert data.gt_instances.bboxes.tolist() == [[81, 2, 91, 12], [61, 2, 72, 32]]
     assert data.text == 'a dog right of a cat'
     assert data.gt_instances.tokens_positive == [[[2, 5]], [[17, 20]]]
     assert data.flip and data.flip_direction == 'horizontal'
@@ -41,24 +41,24 @@ def test_flip_and_swap(two_sources):
     assert names == ('red dog', 'cat', 'traffic_light')
 
 
-def test_resize_keeps_one_original_pixel_between_the_conventions(two_sources):
-    packed = run(two_sources, dict(type='glipkit.GlipResize', scale=(1000, 96)))
+def test_resize_scales_boxes_and_says_by_how_much(two_sources):
+    packed = run(two_sources, dict(type='glipkit.ShortSideResize', scale=(1000, 96)))
     assert packed['inputs'].shape == (3, 96, 184)
     data = packed['data_samples']
     assert data.scale_factor == (2, 2)
-    assert data.gt_instances.bboxes.tolist() == [[2, 4, 20, 22], [40, 4, 60, 62]]
+    assert data.gt_instances.bboxes.tolist() == [[2, 4, 22, 24], [40, 4, 62, 64]]
 
 
 def test_boxes_loaded_after_the_resize_are_those_of_the_original(two_sources):
-    resize = dict(type='glipkit.GlipResize', scale=(1000, 96))
+    resize = dict(type='glipkit.ShortSideResize', scale=(1000, 96))
     data = MixedDataset(two_sources, pipeline=[LOAD[0], resize, LOAD[1], PACK])[7]['data_samples']
-    assert data.gt_instances.bboxes.tolist() == [[1, 2, 10, 11], [20, 2, 30, 31]]
+    assert data.gt_instances.bboxes.tolist() == [[1, 2, 11, 12], [20, 2, 31, 32]]
 
 
 def test_filtered_boxes_keep_their_phrases(two_sources):
     keep_tall = dict(type='mmdet.FilterAnnotations', min_gt_bbox_wh=(10.5, 1))
     instances = run(two_sources, keep_tall)['data_samples'].gt_instances
-    assert instances.bboxes.tolist() == [[20, 2, 30, 31]]
+    assert instances.bboxes.tolist() == [[20, 2, 31, 32]]
     assert instances.tokens_positive == [[[16, 19]]] and instances.labels.tolist() == [1]
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.structures.bbox import HorizontalBoxes
 
-from glipkit.data import GlipResize, PackGrounding, SampleClassPrompt, SwapLeftRight
-from glipkit.data.transforms.resize import official_size
+from glipkit.data import PackGrounding, SampleClassPrompt, ShortSideResize, SwapLeftRight
+from glipkit.data.transforms.resize import short_side_size
 from glipkit.data.transforms.swap_left_right import swap_words
 from glipkit.errors import UserError
 
@@ -23,7 +23,7 @@ def sample(boxes=(), labels=(), ignored=None, size=(48, 64), **extra):
         **extra)
 
 
-# --- GlipResize ---------------------------------------------------------------------------------
+# --- ShortSideResize ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize('size, scale, expected', [
@@ -43,28 +43,50 @@ def sample(boxes=(), labels=(), ignored=None, size=(48, 64), **extra):
     ((1000, 10), (480, 1333), (1300, 13)),
     ((5000, 1), (800, 1333), (5000, 1)),
 ])
-def test_official_size(size, scale, expected):
-    assert official_size(*size, *scale) == expected
+def test_short_side_size(size, scale, expected):
+    assert short_side_size(*size, *scale) == expected
 
 
 def test_resize_scales_image_and_boxes():
-    results = GlipResize(scale=(1333, 800))(sample([[64, 36, 640, 360]], [0], size=(360, 640)))
+    results = ShortSideResize(scale=(1333, 800))(sample([[64, 36, 640, 360]], [0], size=(360, 640)))
     assert results['img'].shape == (750, 1333, 3) and results['img_shape'] == (750, 1333)
     assert results['scale_factor'] == (1333 / 640, 750 / 360)
     expected = [64 * 1333 / 640, 75, 1333, 750]
     np.testing.assert_allclose(results['gt_bboxes'].tensor[0], expected, rtol=1e-6)
-    assert results['pixel_size'] == results['scale_factor']
-    again = GlipResize(scale=(750, 375))(results)
-    assert again['pixel_size'] == pytest.approx((666 / 640, 375 / 360))
+
+
+def test_scale_factor_leads_from_the_original_image_after_two_resizes():
+    results = ShortSideResize(scale=(1333, 800))(sample([[64, 36, 640, 360]], [0], size=(360, 640)))
+    again = ShortSideResize(scale=(750, 375))(results)
+    assert again['img'].shape == (375, 666, 3)
+    assert again['scale_factor'] == pytest.approx((666 / 640, 375 / 360))
+    np.testing.assert_allclose(again['gt_bboxes'].tensor[0], [66.6, 37.5, 666, 375], rtol=1e-6)
+
+
+def test_scale_factors_multiply_with_mmdets_resize_before():
+    from mmdet.datasets.transforms import Resize
+    results = Resize(scale=(32, 24))(sample([[8, 8, 64, 48]], [0]))
+    results = ShortSideResize(scale=(200, 96))(results)
+    assert results['scale_factor'] == (2, 2)
+    assert results['gt_bboxes'].tensor.tolist() == [[16, 16, 128, 96]]
+
+
+def test_configs_of_version_0_1_name_the_resize_as_before():
+    from glipkit.registry import TRANSFORMS
+    old = TRANSFORMS.build(dict(type='GlipResize', scale=(1333, 800), backend='fast'))
+    assert type(old) is ShortSideResize and old.backend == 'fast'
+    choice = TRANSFORMS.build(dict(type='mmdet.RandomChoiceResize', scales=[(96, 64)],
+                                   resize_type='glipkit.GlipResize'))
+    assert type(choice.resize) is ShortSideResize
 
 
 def test_resize_pixels_are_pillows():
     from PIL import Image
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-    results = GlipResize(scale=(200, 30))(dict(img=image))
+    results = ShortSideResize(scale=(200, 30))(dict(img=image))
     expected = np.asarray(Image.fromarray(image).resize((40, 30), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(results['img'], expected)
-    assert 'pixel_size' not in results
+    assert results['scale_factor'] == (.625, .625)
 
 
 # --- SampleClassPrompt --------------------------------------------------------------------------
@@ -170,13 +192,14 @@ def test_pack_detection():
     assert packed['inputs'].dtype == torch.uint8
     np.testing.assert_array_equal(packed['inputs'].numpy(), image.transpose(2, 0, 1))
     data = packed['data_samples']
-    assert data.gt_instances.bboxes.tolist() == [[1, 2, 29, 39], [7, 8, 7, 29]]
+    assert data.gt_instances.bboxes.tolist() == [[1, 2, 30, 40], [7, 8, 7.5, 30]]
     assert data.gt_instances.labels.tolist() == [1, 1]
     assert data.gt_instances.labels.dtype == torch.int64
-    assert data.ignored_instances.bboxes.tolist() == [[5, 5, 8, 8]]
+    assert data.ignored_instances.bboxes.tolist() == [[5, 5, 9, 9]]
     assert 'tokens_positive' not in data.gt_instances
     assert data.text == ('a', 'b') and data.img_id == 3 and data.flip is False
     assert 'unknown' not in data and 'phrases' not in data
+    data.gt_instances.bboxes += 1  # what a model does to its sample is no matter of the results
     assert torch.equal(results['gt_bboxes'].tensor, before)
 
 
@@ -202,12 +225,12 @@ def test_pack_without_boxes(text, extra, loaded):
 
 
 @pytest.mark.parametrize('long, short', [(1333, 800), (30, 20)])
-def test_packed_boxes_scaled_back_plus_one_pixel_are_the_files(long, short):
+def test_packed_boxes_scaled_back_are_the_files(long, short):
     box = [3., 5., 17., 40.]
-    results = GlipResize(scale=(long, short))(sample([box], [0], text=('a', )))
+    results = ShortSideResize(scale=(long, short))(sample([box], [0], text=('a', )))
     data = PackGrounding()(results)['data_samples']
-    inclusive = data.gt_instances.bboxes / torch.tensor(data.scale_factor).repeat(2)
-    torch.testing.assert_close(inclusive, torch.tensor([[3., 5., 16., 39.]]))
+    original = data.gt_instances.bboxes / torch.tensor(data.scale_factor).repeat(2)
+    torch.testing.assert_close(original, torch.tensor([box]))
 
 
 # --- SwapLeftRight ------------------------------------------------------------------------------
@@ -284,7 +307,7 @@ def test_fast_resizing_stays_within_a_level_of_pillow(size):
     """Enlarging by OpenCV, making smaller by Pillow itself."""
     image = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     for scale, most in (((99, 61), 1), ((25, 20), 0)):
-        slow, fast = (GlipResize(scale, backend=backend)(dict(img=image.copy()))
+        slow, fast = (ShortSideResize(scale, backend=backend)(dict(img=image.copy()))
                       for backend in ('pillow', 'fast'))
         assert fast['img'].shape == slow['img'].shape
         assert np.abs(fast['img'].astype(int) - slow['img']).max() <= most

@@ -220,7 +220,7 @@ def test_an_untrained_prompt_changes_nothing(model):
 
 
 def test_row_j_of_the_table_is_added_to_token_j(model):
-    tokens = model.tokenizer(['red circle. star'], 40)
+    tokens = model.text_encoder.tokenizer(['red circle. star'], 40)
     hidden = model.text_encoder.eval()(tokens).hidden
     put_on(model, 'prompt')
     with torch.no_grad():
@@ -235,10 +235,10 @@ def test_prompts_of_several_chunks_have_rows_of_their_own(model):
     prompts = [class_prompt(['red circle', 'star']), class_prompt(['blue cross'], start=2)]
     strategy = build_strategy(dict(name='prompt', rows=5))
     strategy.add(model, prompts)
-    lengths = [model.tokenizer.count(p.caption) + 2 for p in prompts]
+    lengths = [model.text_encoder.tokenizer.length(p.caption) for p in prompts]
     assert model.text_encoder.lengths == lengths
     assert len(model.text_encoder.offset) == sum(lengths)  # more than the 5 that were asked for
-    tokens = model.tokenizer([prompts[1].caption, prompts[0].caption], 40)
+    tokens = model.text_encoder.tokenizer([prompts[1].caption, prompts[0].caption], 40)
     with torch.no_grad():
         model.text_encoder.offset[lengths[0]:] += 1.
         both, first = model.text_encoder(tokens), strategy.state(model)['prompt.0']
@@ -249,7 +249,7 @@ def test_prompts_of_several_chunks_have_rows_of_their_own(model):
 def test_a_learned_prompt_refuses_other_words(model):
     put_on(model, 'prompt')
     with pytest.raises(UserError, match='other words'):
-        model.text_encoder(model.tokenizer(['dog'], 40))
+        model.text_encoder(model.text_encoder.tokenizer(['dog'], 40))
 
 
 # -- LoRA -------------------------------------------------------------------------------------

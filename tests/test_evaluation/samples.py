@@ -16,7 +16,7 @@ def predicted(img_id: int, found: Sequence[tuple] = (), **text: object) -> DetDa
 
     Args:
         img_id: Its image.
-        found: Per detection (label, inclusive xyxy box, score).
+        found: Per detection (label, xyxy box, score).
         **text: ``text`` and, for captions, ``phrases``.
     """
     sample = DetDataSample(metainfo=dict(img_id=img_id, **text))

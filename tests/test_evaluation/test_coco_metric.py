@@ -30,7 +30,7 @@ def ann_file(tmp_path):
 
 
 def predicted(img_id, found=(), text=('cat', 'dog', 'cow')):
-    """found: (label, inclusive box, score)."""
+    """found: (label, xyxy box, score)."""
     sample = DetDataSample(metainfo=dict(img_id=img_id, text=text))
     sample.pred_instances = InstanceData(
         labels=torch.tensor([f[0] for f in found], dtype=torch.int64),
@@ -39,10 +39,10 @@ def predicted(img_id, found=(), text=('cat', 'dog', 'cow')):
     return sample
 
 
-# The boxes of the file in inclusive pixels; the prompts name the classes in changing order.
+# The boxes of the file; the prompts name the classes in changing order.
 PERFECT = [
-    predicted(1, [(1, [10, 10, 49, 59], .9), (0, [100, 10, 149, 59], .8)]),
-    predicted(2, [(2, [0, 0, 39, 39], .7)], text=('cow', 'dog', 'cat')),
+    predicted(1, [(1, [10, 10, 50, 60], .9), (0, [100, 10, 150, 60], .8)]),
+    predicted(2, [(2, [0, 0, 40, 40], .7)], text=('cow', 'dog', 'cat')),
     predicted(9),
 ]
 
@@ -72,7 +72,7 @@ def test_labels_and_boxes_find_their_ground_truth(ann_file, tmp_path):
 def test_groups_from_a_file_and_another_prefix(ann_file, tmp_path):
     path = tmp_path / 'splits.json'
     path.write_text(json.dumps(dict(seen=['dog'], unseen=['cat'], later=[])))
-    wrong_cat = [PERFECT[0], predicted(2, [(0, [0, 0, 39, 9], .95)]), PERFECT[2]]
+    wrong_cat = [PERFECT[0], predicted(2, [(0, [0, 0, 40, 10], .95)]), PERFECT[2]]
     metrics = evaluate(wrong_cat, ann_file, groups=str(path), prefix='val')
     assert metrics['val/seen_AP50'] == pytest.approx(1)
     # a false positive first, then one of two: precision 0.5 on 51 of 101 recall points
@@ -188,7 +188,7 @@ def test_the_text_0_is_no_crowd(ann_file):
 
 
 def test_scores_of_a_diverged_model_are_refused(ann_file):
-    sample = predicted(1, [(1, [10, 10, 49, 59], float('nan'))])
+    sample = predicted(1, [(1, [10, 10, 50, 60], float('nan'))])
     with pytest.raises(UserError, match='finite scores; got nan for img_id 1'):
         evaluate([sample], ann_file)
 

@@ -98,3 +98,19 @@ def test_with_the_bounds_of_the_protocols(lvis, tmp_path, protocol, num_images, 
         found = best_per_class(world, found, 10_000)
     expected, _ = package(lvis, tmp_path / 'lvis.json', world, found, max_dets)
     assert ours(world, detections, protocol).overall == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_reporter_hears_of_each_class():
+    from glipkit.common.reporter import Bar, Reporter, reporting
+
+    class Listener(Reporter):
+
+        def bar(self, title, total=None, unit='item', done=0, scale=False):
+            self.heard, self.shown = (title, total, unit), Bar(done)
+            return self.shown
+
+    world, detections = random_world(0)
+    with reporting(Listener()) as listener:
+        ours(world, detections, 'fixed')
+    assert listener.heard == ('LVIS AP', len(world['categories']), 'class')
+    assert listener.shown.done == len(world['categories'])

@@ -81,14 +81,19 @@ def test_federated_rules(ann_file):
 
 
 def test_width_of_boxes(ann_file):
-    """An inclusive box of the 40 x 40 dog is 39 wide unless a pixel is added: IoU 0.9506."""
-    tight = [predicted(4, [(0, [10, 10, 49, 49], .9)], text=NAMES)]
-    tighter = [predicted(4, [(0, [10, 10, 48, 48], .9)], text=NAMES)]  # 38 and 39 wide
-    plain, added = LvisMetric(ann_file), LvisMetric(ann_file, add_pixel=True)
+    """The box of the 40 x 40 dog is 39 wide unless no pixel is trimmed: IoU 0.9506."""
+    tight = [predicted(4, [(0, [10, 10, 50, 50], .9)], text=NAMES)]
+    tighter = [predicted(4, [(0, [10, 10, 49, 49], .9)], text=NAMES)]  # 38 and 39 wide
+    plain, whole = LvisMetric(ann_file), LvisMetric(ann_file, trim_pixel=False)
     assert evaluate(plain, tight)['lvis_fixed/APf'] == pytest.approx(1)
     assert evaluate(plain, tighter)['lvis_fixed/APf'] == pytest.approx(.9)  # IoU 0.9025
-    assert evaluate(added, tighter)['lvis_fixed/APf'] == pytest.approx(1)
-    assert 'x2 - x1 + 1' in added.protocol and 'x2 - x1 + 1' not in plain.protocol
+    assert evaluate(whole, tighter)['lvis_fixed/APf'] == pytest.approx(1)
+    assert 'w = x2 - x1 - 1,' in plain.protocol and 'w = x2 - x1,' in whole.protocol
+
+
+@pytest.mark.parametrize('add_pixel', [False, True])
+def test_the_option_of_version_0_1(ann_file, add_pixel):
+    assert LvisMetric(ann_file, add_pixel=add_pixel).trim_pixel is not add_pixel
 
 
 def test_groups(ann_file, tmp_path):

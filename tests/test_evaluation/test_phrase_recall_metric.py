@@ -45,8 +45,8 @@ def sample(found, img_id=7, phrases=(DOGS, MAN, SEA)):
 
 # Dogs: a miss, then one of the two dogs. Man: right at once. Label 2 is the sea, which has no box.
 FOUND = sample([(0, [60, 0, 70, 10], .9), (0, [30, 0, 40, 10], .5), (1, [50, 50, 70, 90], .4),
-                (2, [0, 0, 9, 9], .8)])
-MISSED = predicted(3, [(0, [0, 0, 9, 9], .9)], text='A man', phrases=[[[0, 5]]])
+                (2, [0, 0, 10, 10], .8)])
+MISSED = predicted(3, [(0, [0, 0, 10, 10], .9)], text='A man', phrases=[[[0, 5]]])
 
 
 def test_any_box(ann_file):
@@ -75,11 +75,13 @@ def test_phrases_are_found_by_their_spans(ann_file):
 
 
 def test_a_pixel_can_decide(ann_file):
-    # The upper half of a dog, 10 x 5 exclusive, and half of a dog is enough.
-    half = sample([(0, [0, 0, 9, 4], .9)])
+    # The upper half of a dog, and half of a dog is enough.
+    half = sample([(0, [0, 0, 10, 5], .9)])
     assert evaluate(PhraseRecallMetric(ann_file), [half])['flickr_any/animals_R@1'] == 0
-    exclusive = PhraseRecallMetric(ann_file, add_pixel=True)
-    assert evaluate(exclusive, [half])['flickr_any/animals_R@1'] == 1
+    for options in (dict(trim_pixel=False), dict(add_pixel=True)):
+        whole = PhraseRecallMetric(ann_file, **options)
+        assert evaluate(whole, [half])['flickr_any/animals_R@1'] == 1
+    assert PhraseRecallMetric(ann_file, add_pixel=False).trim_pixel
 
 
 def test_nothing_at_all(ann_file):

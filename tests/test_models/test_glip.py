@@ -87,8 +87,10 @@ def test_rescaling_and_the_size_of_the_unpadded_image(model):
     scaled, = model(image, [sample(('red', ), img_shape=(50, 80), scale_factor=(2.0, 0.5))],
                     mode='predict')
     a, b = plain.pred_instances.bboxes, scaled.pred_instances.bboxes
-    assert a[:, 2].max() <= 79 and a[:, 3].max() <= 49
-    torch.testing.assert_close(b * torch.tensor([2.0, 0.5, 2.0, 0.5]), a)
+    assert a[:, 2].max() == 80 and a[:, 3].max() == 50
+    # Less their last pixel they are equal; it is one of the image that the boxes are in.
+    pixel = torch.tensor([0.0, 0.0, 1.0, 1.0])
+    torch.testing.assert_close((b - pixel) * torch.tensor([2.0, 0.5, 2.0, 0.5]), a - pixel)
 
 
 def test_captions_without_spans_ask_for_their_noun_phrases(model):
@@ -107,6 +109,18 @@ def training_sample(text, boxes, **fields) -> DetDataSample:
     one.gt_instances = InstanceData(
         bboxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4), **fields)
     return one
+
+
+def test_the_head_gets_inclusive_boxes(model, monkeypatch):
+    """One pixel less, and it is one of the original image."""
+    samples = [training_sample('a red dog', [[5, 6, 40, 50]], tokens_positive=[[(2, 5)]]),
+               training_sample('a red dog', [[5, 6, 40, 50]], tokens_positive=[[(2, 5)]])]
+    samples[1].set_metainfo(dict(scale_factor=(2.0, 0.5)))
+    given = []
+    monkeypatch.setattr(model.bbox_head, 'loss',
+                        lambda outputs, mask, boxes, tokens: given.extend(boxes) or {})
+    model(torch.randn(2, 3, 64, 64), samples, mode='loss')
+    assert [boxes.tolist() for boxes in given] == [[[5, 6, 39, 49]], [[5, 6, 38, 49.5]]]
 
 
 def test_losses_of_a_mixed_batch_with_an_empty_image(model):

@@ -13,6 +13,8 @@ from glipkit.text.prompts import phrase_prompt
 from tests.test_models import golden
 
 VARIANTS = {'a': 'glip-t-a', 'c': 'glip-t-c'}
+# The recorded boxes are the official code's inclusive pixels; ours are exclusive.
+PIXEL = torch.tensor([0., 0., 1., 1.])
 
 
 @pytest.fixture(scope='module', params=list(VARIANTS))
@@ -92,7 +94,7 @@ def test_detections(loaded, name):
     right = right[candidates.scores[right].argsort(descending=True, stable=True)]
     right = right[:Settings().max_per_image]
     torch.testing.assert_close(ours.scores, candidates.scores[right], atol=1e-6, rtol=0)
-    torch.testing.assert_close(ours.bboxes, boxes[right], atol=1e-3, rtol=0)
+    torch.testing.assert_close(ours.bboxes - PIXEL, boxes[right], atol=1e-3, rtol=0)
     assert torch.equal(ours.labels, candidates.labels[right])
 
 
@@ -103,7 +105,8 @@ def test_losses_and_gradients(loaded):
     for i, boxes in enumerate(meta['boxes']):
         one = DetDataSample(metainfo=dict(text=meta['captions'][i]))
         one.gt_instances = InstanceData(
-            bboxes=torch.tensor(boxes, dtype=torch.float32), tokens_positive=meta['spans'][i])
+            bboxes=torch.tensor(boxes, dtype=torch.float32) + PIXEL,
+            tokens_positive=meta['spans'][i])
         samples.append(one)
     losses = model(golden.images(meta), samples, mode='loss')
     for ours, official in (('loss_cls', 'loss_dot_product_token'), ('loss_bbox', 'loss_reg'),

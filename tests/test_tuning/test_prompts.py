@@ -30,7 +30,7 @@ def test_all_ways_to_write_a_class(tmp_path):
 
 @pytest.mark.parametrize(('text', 'said'), [
     ('CoW: [', 'YAML'), ('hello', 'mapping'), ('[]', 'mapping'), ('cow: a', "'cow'"),
-    ('1: one', 'quote'), ('CoW: {colour: red}', 'affixes'), ('CoW: "..."', 'letter'),
+    ('1: one', 'quote'), ('CoW: {colour: red}', 'prefix'), ('CoW: "..."', 'letter'),
     ('CoW: 7', 'quote'), ('CoW: {name: a, prefix: 3}', 'quote')])
 def test_what_cannot_be_a_prompt_is_refused(tmp_path, text, said):
     with pytest.raises(UserError, match=said):

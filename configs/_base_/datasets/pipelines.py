@@ -9,7 +9,7 @@ train_pipeline = [
     dict(
         type='mmdet.RandomChoiceResize',
         scales=[(1333, 480), (1333, 560), (1333, 640), (1333, 720), (1333, 800)],
-        resize_type='GlipResize',
+        resize_type='ShortSideResize',
         backend='fast'),
     dict(type='mmdet.RandomFlip', prob=0.5),
     dict(type='SampleClassPrompt', num_negatives=85, full_prob=0.5, max_tokens=254),
@@ -18,6 +18,6 @@ train_pipeline = [
 
 test_pipeline = [
     dict(type='mmdet.LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='GlipResize', scale=(1333, 800)),
+    dict(type='ShortSideResize', scale=(1333, 800)),
     dict(type='PackGrounding')
 ]

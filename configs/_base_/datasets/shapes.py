@@ -7,7 +7,7 @@ image_scale = (320, 192)
 train_pipeline = [
     dict(type='mmdet.LoadImageFromFile', imdecode_backend='pillow'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
-    dict(type='GlipResize', scale=image_scale),
+    dict(type='ShortSideResize', scale=image_scale),
     dict(type='mmdet.RandomFlip', prob=0.5),
     # Captions say "left of" and "right of".
     dict(type='SwapLeftRight'),
@@ -17,7 +17,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='mmdet.LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='GlipResize', scale=image_scale),
+    dict(type='ShortSideResize', scale=image_scale),
     dict(type='PackGrounding')
 ]
 

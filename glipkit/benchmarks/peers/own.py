@@ -4,7 +4,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -41,8 +40,6 @@ class Model:
 
 def _sample(text: GroundedText, work: Workload) -> DetDataSample:
     sample = DetDataSample(metainfo=dict(text=text.caption, img_shape=work.image))
-    # Inclusive pixels are the model's convention.
-    boxes = text.boxes - torch.tensor([0., 0., 1., 1.])
-    sample.gt_instances = InstanceData(bboxes=boxes.to(work.device),
+    sample.gt_instances = InstanceData(bboxes=text.boxes.to(work.device),
                                        tokens_positive=[[span] for span in text.spans])
     return sample

@@ -45,7 +45,7 @@ class CaptionShards(RecordDataset):
     one is named, and files that it does not list are left out. Without it all shards of the
     folder are taken.
 
-    Of the official loader's steps (microsoft/GLIP: maskrcnn_benchmark/data/datasets/caption.py)
+    Of the steps of Li et al., CVPR 2022 (maskrcnn_benchmark/data/datasets/caption.py of their code)
     these are done: the screening by score, the minimum of boxes, and packing. Its spans slip when
     a box vanishes at the image's edge; here they go with their boxes.
 

@@ -1,4 +1,4 @@
-"""The tables in which Objects365 and other large detection sets were released for GLIP."""
+"""Tab-separated tables, in which the code of Li et al., CVPR 2022 reads Objects365 and others."""
 from __future__ import annotations
 
 import json

@@ -15,9 +15,10 @@ from typing import Any
 
 from glipkit.errors import UserError
 
-#: What an evaluation means by "ODinW". '13-paper': the thirteen of GLIP's paper as its figures were
-#: made, test splits with manual prompts. '13-yaml': the same as the official config files evaluate
-#: them, validation splits and the bare names of the annotation files. '35': all, as '13-paper'.
+#: What an evaluation means by "ODinW". '13-paper': the thirteen of Li et al., CVPR 2022 as its
+#: figures were made, test splits with manual prompts. '13-yaml': the same as the official config
+#: files evaluate them, validation splits and the bare names of the annotation files. '35': all,
+#: as '13-paper'.
 PROFILES = ('13-paper', '13-yaml', '35')
 
 #: Shots and seeds of the few-shot files that come with the official release.
@@ -113,7 +114,8 @@ class PublishedScores:
     """Published COCO AP (in percent) of one model, tuned in one way on so many images.
 
     Args:
-        model: Config name ('glip-t-c'), or 'dyhead-t-coco' and 'dyhead-t-o365'.
+        model: Name in ``odinw_published.json``: of a config, or 'dyhead-t-coco' and
+            'dyhead-t-o365', which the paper compares with.
         tuning: 'zero-shot', 'linear', 'prompt' or 'full'.
         shots: Images per class; 0 for zero-shot, None for all data.
         scores: Data set -> AP, for few-shot the mean over three draws.
@@ -134,7 +136,8 @@ def odinw_datasets(profile: str = '35', sentences: bool = True) -> tuple[OdinwDa
     Args:
         profile: One of `PROFILES`.
         sentences: Whether manual prompts may be sentences ("hand of a person"). The paper gives
-            them to models that have seen captions; GLIP-T (A) and (B) get changed names only.
+            them to models that have seen captions; those trained on Objects365 alone get changed
+            names only.
 
     Raises:
         UserError: An unknown profile.
@@ -184,7 +187,7 @@ def published_average(model: str, tuning: str, shots: int | None) -> tuple[float
     """Mean over the thirteen and its spread over three draws (0 for one), from tables 11 to 13.
 
     These state another spread than tables 14 to 16, and in two places another mean: 28.7 against
-    28.8 for GLIP-T (A) zero-shot, 62.8 against 62.4 for GLIP-T (C) with prompts tuned on all data.
+    28.8 for model (A) zero-shot, 62.8 against 62.4 for model (C) with prompts tuned on all data.
 
     Args:
         model: As in `PublishedScores`.
@@ -200,7 +203,7 @@ def published_average(model: str, tuning: str, shots: int | None) -> tuple[float
 
 
 def released_zero_shot(model: str) -> float | None:
-    """Zero-shot mean of the released checkpoint, which for GLIP-T and -L is not the paper's."""
+    """Zero-shot mean of the released checkpoint, which for the two largest is not the paper's."""
     return _table('odinw_published')['released_zero_shot'].get(model)
 
 

@@ -7,9 +7,10 @@ from glipkit.data.transforms.ask_classes import AskClasses  # noqa: E402
 from glipkit.data.transforms.class_prompt import SampleClassPrompt  # noqa: E402
 from glipkit.data.transforms.loading import LoadImage  # noqa: E402
 from glipkit.data.transforms.packing import PackGrounding  # noqa: E402
-from glipkit.data.transforms.resize import GlipResize  # noqa: E402
+from glipkit.data.transforms.resize import ShortSideResize  # noqa: E402
 from glipkit.data.transforms.swap_left_right import SwapLeftRight  # noqa: E402
 
 __all__ = [
-    'AskClasses', 'GlipResize', 'LoadImage', 'PackGrounding', 'SampleClassPrompt', 'SwapLeftRight'
+    'AskClasses', 'LoadImage', 'PackGrounding', 'SampleClassPrompt', 'ShortSideResize',
+    'SwapLeftRight'
 ]

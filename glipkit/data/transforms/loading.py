@@ -24,7 +24,7 @@ class LoadImage(LoadImageFromFile):
     EXIF mark, ``img_shape`` and ``ori_shape``; removes ``img_bytes``.
 
     Args:
-        imdecode_backend: 'pillow', as the official code; 'cv2', which fills what is missing of a
+        imdecode_backend: 'pillow', as maskrcnn-benchmark; 'cv2', which fills what is missing of a
             damaged JPEG with grey; or 'fast': OpenCV where its pixels are Pillow's, which is whole
             colour JPEGs without EXIF, in half the time, and Pillow elsewhere.
         **kwargs: ``to_float32``, ``color_type`` and ``backend_args`` of ``LoadImageFromFile``.

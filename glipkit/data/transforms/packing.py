@@ -27,11 +27,8 @@ class PackGrounding(BaseTransform):
     ``data_samples``, a ``DetDataSample`` whose metainfo holds the text and whose ``gt_instances``
     (and ``ignored_instances``, by ``gt_ignore_flags``) hold
 
-    * ``bboxes`` (N, 4) float32 xyxy with *inclusive* right and bottom edge, the model's
-      convention: x2 and y2 lose one pixel. As in the official code it is a pixel of the original
-      image, ``pixel_size`` in the frame of the boxes, so that a prediction scaled back to the
-      image and given one pixel more is the box of the annotation file again. A box under one
-      pixel keeps x2 = x1.
+    * ``bboxes`` (N, 4) float32, xyxy absolute pixels with exclusive right and bottom edge, in the
+      frame of ``gt_bboxes``;
     * ``labels`` (N,) int64, indices into the class names or the phrases;
     * for captions ``tokens_positive``, per box the list of its phrase's [start, end) spans.
 
@@ -47,7 +44,7 @@ class PackGrounding(BaseTransform):
     def transform(self, results: dict) -> dict[str, Any]:
         """Packs one sample."""
         image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
-        boxes = _inclusive(results.get('gt_bboxes'), results.get('pixel_size', (1., 1.)))
+        boxes = _tensor(results.get('gt_bboxes'))
         labels = torch.as_tensor(
             results.get('gt_bboxes_labels', np.zeros(len(boxes))), dtype=torch.int64)
         ignored = np.asarray(results.get('gt_ignore_flags', np.zeros(len(boxes))), dtype=bool)
@@ -65,15 +62,12 @@ class PackGrounding(BaseTransform):
         return f'{type(self).__name__}(meta_keys={self.meta_keys})'
 
 
-def _inclusive(boxes: BaseBoxes | np.ndarray | None, pixel: tuple[float, float]) -> Tensor:
-    """Exclusive xyxy boxes to inclusive ones; a copy."""
+def _tensor(boxes: BaseBoxes | np.ndarray | None) -> Tensor:
+    """(N, 4) float32."""
     if boxes is None:
         return torch.zeros(0, 4)
     boxes = boxes.tensor if isinstance(boxes, BaseBoxes) else torch.as_tensor(boxes)
-    boxes = boxes.to(torch.float32).reshape(-1, 4).clone()
-    corners = boxes[:, 2:] - boxes.new_tensor(pixel)
-    boxes[:, 2:] = torch.maximum(corners, boxes[:, :2])
-    return boxes
+    return boxes.to(torch.float32).reshape(-1, 4)
 
 
 def _instances(boxes: Tensor, labels: Tensor, mask: np.ndarray,

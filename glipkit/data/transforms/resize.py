@@ -1,4 +1,4 @@
-"""Resizing by the rule of the official code."""
+"""Resizing by the short side, with a limit for the long one."""
 from __future__ import annotations
 
 import mmcv
@@ -7,8 +7,8 @@ from mmdet.datasets.transforms import Resize
 from glipkit.registry import TRANSFORMS
 
 
-def official_size(width: int, height: int, short: int, long: int) -> tuple[int, int]:
-    """New (width, height) of an image under the official code's rule.
+def short_side_size(width: int, height: int, short: int, long: int) -> tuple[int, int]:
+    """New (width, height) of an image, by the rule of maskrcnn-benchmark.
 
     The shorter side becomes ``short``, or so much less that the longer one stays near ``long``:
     then round(long * shorter / longer). The longer side follows, rounded down. This differs from
@@ -16,7 +16,7 @@ def official_size(width: int, height: int, short: int, long: int) -> tuple[int, 
     """
     smaller, larger = min(width, height), max(width, height)
     if larger / smaller * short > long:
-        # For a sliver of an image the official rule gives 0 pixels, and fails.
+        # For a very narrow image the rule gives 0 pixels, and maskrcnn-benchmark fails.
         short = max(round(long * smaller / larger), 1)
     if smaller == short:
         return width, height
@@ -25,17 +25,18 @@ def official_size(width: int, height: int, short: int, long: int) -> tuple[int, 
     return int(short * width / height), short
 
 
-@TRANSFORMS.register_module()
-class GlipResize(Resize):
-    """Keeps the aspect ratio; sizes by `official_size`, pixels by Pillow's bilinear filter.
+# Configs made for version 0.1 use the second name.
+@TRANSFORMS.register_module(name=['ShortSideResize', 'GlipResize'])
+class ShortSideResize(Resize):
+    """Keeps the aspect ratio; sizes by `short_side_size`, pixels by Pillow's bilinear filter.
 
-    Also records how large one original pixel is in the frame of the boxes, which `PackGrounding`
-    needs. Works as ``resize_type`` of ``mmdet.RandomChoiceResize``.
+    ``scale_factor`` always leads from the original image to the present one: the factors of
+    several resizes are multiplied. Works as ``resize_type`` of ``mmdet.RandomChoiceResize``.
 
     Args:
         scale: (long, short) side in any order.
         interpolation: Name of mmcv's interpolation.
-        backend: 'pillow', as the official code; 'cv2'; or 'fast': OpenCV where the image is not
+        backend: 'pillow', as maskrcnn-benchmark; 'cv2'; or 'fast': OpenCV where the image is not
             made smaller, whose pixels then differ from Pillow's by at most one level of 255 and
             take a sixth of the time, and Pillow elsewhere, where OpenCV's would alias.
         clip_object_border: Whether boxes are clipped to the image.
@@ -49,9 +50,18 @@ class GlipResize(Resize):
         super().__init__(scale=scale, keep_ratio=True, clip_object_border=clip_object_border,
                          backend=backend, interpolation=interpolation)
 
+    def transform(self, results: dict) -> dict:
+        """Resizes image and boxes."""
+        before = results.get('scale_factor', (1., 1.))
+        results = super().transform(results)
+        # Only now: the steps in between need the factor of this resize alone.
+        results['scale_factor'] = tuple(
+            old * new for old, new in zip(before, results['scale_factor'], strict=True))
+        return results
+
     def _resize_img(self, results: dict) -> None:
         height, width = results['img'].shape[:2]
-        size = official_size(width, height, min(results['scale']), max(results['scale']))
+        size = short_side_size(width, height, min(results['scale']), max(results['scale']))
         backend = self.backend
         if backend == 'fast':
             backend = 'cv2' if size[0] >= width and size[1] >= height else 'pillow'
@@ -60,9 +70,3 @@ class GlipResize(Resize):
         results['img_shape'] = results['img'].shape[:2]
         results['scale_factor'] = (size[0] / width, size[1] / height)
         results['keep_ratio'] = True
-
-    def _resize_bboxes(self, results: dict) -> None:
-        super()._resize_bboxes(results)
-        if results.get('gt_bboxes') is not None:
-            (w, h), (sx, sy) = results.get('pixel_size', (1., 1.)), results['scale_factor']
-            results['pixel_size'] = (w * sx, h * sy)

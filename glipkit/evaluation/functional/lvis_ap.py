@@ -3,19 +3,20 @@
 Equal to the ``lvis`` package (arXiv 1908.03195), which keeps Python objects for every pair of an
 image and a class and so needs minutes and gigabytes. Fixed AP (arXiv 2102.01066) bounds the
 detections of a class over the whole set instead of those of an image, where rare classes lose
-their places to frequent ones. Published GLIP numbers are fixed AP.
+their places to frequent ones.
 
 T = 10 IoU thresholds, R = 101 recalls, C classes, A = 4 area ranges; of one class: n detections,
 g boxes, m detections that overlap some box.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from glipkit.common.boxes import paired_iou_xywh
+from glipkit.common.reporter import track
 from glipkit.evaluation.functional.federated import FREQUENCIES, FederatedTruth
 from glipkit.evaluation.functional.spool import DetectionSpool, Rows
 
@@ -62,22 +63,20 @@ def make_spool(num_classes: int, protocol: str) -> DetectionSpool:
 
 
 def protocol_name(spool: DetectionSpool) -> str:
-    """What a spool makes of LVIS AP, in words."""
+    """The kind of LVIS AP that a spool leads to, in one line."""
     if spool.per_class is not None:
         return f'LVIS fixed AP (at most {spool.per_class} detections per class, no cap per image)'
     return f'LVIS capped AP (at most {spool.per_image} detections per image)'
 
 
 def lvis_ap(truth: FederatedTruth, spool: DetectionSpool,
-            groups: Mapping[str, Sequence[int]] | None = None,
-            progress: Callable[[Iterable[int]], Iterable[int]] = iter) -> LvisAP:
+            groups: Mapping[str, Sequence[int]] | None = None) -> LvisAP:
     """Computes LVIS box AP over the images that the spool has seen.
 
     Args:
         truth: Ground truth.
         spool: All detections; class and image indices are those of ``truth``.
         groups: Name -> category ids.
-        progress: Wraps the loop over classes, e.g. in a bar.
     """
     rows, seen = spool.rows(), np.zeros(len(truth.image_ids), dtype=bool)
     seen[spool.seen] = True
@@ -87,7 +86,7 @@ def lvis_ap(truth: FederatedTruth, spool: DetectionSpool,
     first = np.searchsorted(rows.category, np.arange(len(truth.category_ids) + 1))
     precision = np.full((len(IOU_THRESHOLDS), len(RECALLS), len(truth.category_ids), len(AREAS)),
                         -1.)
-    for c in progress(range(len(truth.category_ids))):
+    for c in track(range(len(truth.category_ids)), 'LVIS AP', unit='class'):
         found = rows[first[c]:first[c + 1]]
         precision[:, :, c] = _class_precision(truth, c, seen, found)
     column = {int(category_id): c for c, category_id in enumerate(truth.category_ids)}

@@ -30,7 +30,7 @@ class GroundingCocoMetric(BaseMetric):
 
     A predicted label means a name of its sample's ``text``, and the name finds the category; so
     the prompt may hold the classes in any order, or a part of them. ``pred_instances.bboxes`` are
-    inclusive xyxy pixels of the original image and are written as xywh with w = x2 - x1 + 1.
+    xyxy pixels of the original image with exclusive right and bottom edge.
 
     Metrics: coco/AP, AP50, AP75, APs, APm, APl, and for a group coco/unseen_AP50 etc., from 0 to
     1; -1 where there is nothing to find.
@@ -85,7 +85,7 @@ class GroundingCocoMetric(BaseMetric):
             self.results.append(
                 dict(
                     image_id=image_id,
-                    bboxes=np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1),
+                    bboxes=np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1),
                     scores=finite_scores(predictions['scores'].detach().cpu().double().numpy(),
                                          image_id),
                     category_ids=ids[predictions['labels'].cpu().numpy()]))

@@ -31,7 +31,7 @@ class FalsePositiveMetric(ArrayMetric):
         ann_file: COCO or LVIS json.
         thresholds: On scores; a detection counts from the threshold on.
         prefix: Before the names of metrics.
-        **kwargs: Of ``BaseMetric``.
+        **kwargs: collect_device and collect_dir of ``BaseMetric``.
 
     Raises:
         UserError: The file cannot be understood, or thresholds are no list of numbers from 0 to 1.

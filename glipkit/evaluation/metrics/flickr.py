@@ -13,6 +13,7 @@ from glipkit.errors import UserError
 from glipkit.evaluation.functional.phrase_recall import first_hit, phrase_recall
 from glipkit.evaluation.metrics.array_metric import ArrayMetric
 from glipkit.evaluation.metrics.classes import finite_scores, known_image
+from glipkit.evaluation.metrics.trimming import is_trimmed, trim
 from glipkit.registry import METRICS
 
 Span = tuple[int, int]
@@ -36,8 +37,8 @@ class PhraseRecallMetric(ArrayMetric):
     each, is used where it is there. Phrases without boxes are not scored. A predicted label means
     an entry of its sample's ``phrases``, found by the spans.
 
-    Boxes are compared as the official code does: the model's inclusive xyxy pixels against x and
-    x + w of the file. ``add_pixel`` makes the model's boxes exclusive before.
+    ``pred_instances.bboxes`` are xyxy pixels of the original image with exclusive right and bottom
+    edge, as x and x + w of the file are.
 
     Metrics: flickr_any/R@1, R@5, R@10, R@all, and for a type flickr_any/people_R@1 etc.; with
     ``merged`` flickr_merged/... From 0 to 1; -1 where there is no phrase.
@@ -45,23 +46,28 @@ class PhraseRecallMetric(ArrayMetric):
     Args:
         ann_file: The json.
         merged: Score against the one box that encloses all boxes of a phrase; else any box will
-            do, the protocol of published GLIP numbers.
+            do, the protocol of the numbers of Li et al., CVPR 2022.
         topk: Numbers of best boxes to look at.
-        add_pixel: See above.
+        add_pixel: False is ``trim_pixel=True``, True is ``trim_pixel=False``; for configs of
+            version 0.1.
         prefix: Before the names of metrics; None names the protocol.
-        **kwargs: Of ``BaseMetric``.
+        trim_pixel: Whether predicted boxes first lose a pixel of their width and height, as in
+            the code of Li et al., CVPR 2022.
+        **kwargs: collect_device and collect_dir of ``BaseMetric``.
 
     Raises:
         UserError: The file cannot be understood.
     """
 
     def __init__(self, ann_file: str, merged: bool = False, topk: Sequence[int] = (1, 5, 10),
-                 add_pixel: bool = False, prefix: str | None = None, **kwargs: Any) -> None:
+                 add_pixel: bool | None = None, prefix: str | None = None,
+                 trim_pixel: bool = True, **kwargs: Any) -> None:
         super().__init__(prefix=prefix or f'flickr_{"merged" if merged else "any"}', **kwargs)
         if not topk or not all(type(k) is int and k > 0 for k in topk):
             raise UserError('topk as a list of positive whole numbers', repr(topk),
                             'pass e.g. topk=(1, 5, 10)')
-        self.ann_file, self.merged, self.add_pixel = str(ann_file), merged, add_pixel
+        self.ann_file, self.merged = str(ann_file), merged
+        self.trim_pixel = is_trimmed(trim_pixel, add_pixel)
         self.topk = tuple(topk)
         self.sentences, self.without_boxes = read_phrases(ann_file)
         self.reset()
@@ -77,7 +83,7 @@ class PhraseRecallMetric(ArrayMetric):
             sentence = known_image(sample['img_id'], self.sentences, self.ann_file)
             found = sample['pred_instances']
             boxes = found['bboxes'].detach().cpu().double().numpy().reshape(-1, 4)
-            boxes = boxes + np.array([0, 0, self.add_pixel, self.add_pixel])
+            boxes = trim(boxes) if self.trim_pixel else boxes
             scores = finite_scores(found['scores'].detach().cpu().numpy(), sentence)
             labels = found['labels'].cpu().numpy()
             label_of = {span: i for i, spans in enumerate(sample.get('phrases') or ())

@@ -2,13 +2,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
-from tqdm import tqdm
 
 from glipkit.errors import UserError
 from glipkit.evaluation.functional.lvis_ap import lvis_ap, make_spool, protocol_name
@@ -21,6 +19,7 @@ from glipkit.evaluation.metrics.classes import (
     read_groups,
 )
 from glipkit.evaluation.metrics.federated_json import read_federated_json
+from glipkit.evaluation.metrics.trimming import is_trimmed, trim
 from glipkit.registry import METRICS
 
 
@@ -29,22 +28,26 @@ class LvisMetric(ArrayMetric):
     """LVIS box AP with the federated rules, streamed: memory does not grow with images x classes.
 
     A predicted label means a name of its sample's ``text``, and the name, spelt as in the
-    annotation file, finds the category. ``pred_instances.bboxes`` are inclusive xyxy pixels of
-    the original image. As in the official code (maskrcnn_benchmark/data/datasets/evaluation/lvis)
-    they are written as xywh with w = x2 - x1, one pixel less than for COCO.
+    annotation file, finds the category. ``pred_instances.bboxes`` are xyxy pixels of the original
+    image with exclusive right and bottom edge.
 
     Metrics: lvis_fixed/AP or lvis_capped/AP, AP50, AP75, APs, APm, APl, APr, APc, APf, and for a
     group lvis_fixed/novel_AP etc., from 0 to 1; -1 where there is nothing to find.
 
     Args:
         ann_file: LVIS json with the ground truth.
-        bound: 'fixed': at most 10,000 detections of a class over the whole set; published GLIP
-            numbers are this. 'capped': at most 300 detections of an image, the LVIS challenge.
-            The two differ by points: each metric is named after its own.
+        bound: 'fixed': at most 10,000 detections of a class over the whole set (Dave et al.,
+            arXiv 2102.01066), as the zero-shot numbers of Li et al., CVPR 2022. 'capped': at most
+            300 detections of an image, the LVIS challenge. The two differ by points: each metric
+            is named after its own.
         groups: Name -> class names (base and novel), or the path of a JSON file that holds it.
-        add_pixel: Write w = x2 - x1 + 1, as MMDetection's port of GLIP does.
+        add_pixel: False is ``trim_pixel=True``, True is ``trim_pixel=False``; for configs of
+            version 0.1.
         prefix: Before the names of metrics; None names the protocol.
-        **kwargs: Of ``BaseMetric``.
+        trim_pixel: Whether predicted boxes first lose a pixel of their width and height. Li et
+            al., CVPR 2022 measured so (maskrcnn_benchmark/data/datasets/evaluation/lvis); the
+            LVIS challenge and MMDetection take boxes as they are.
+        **kwargs: collect_device and collect_dir of ``BaseMetric``.
 
     Raises:
         UserError: A file cannot be understood, an unknown ``bound``, or a group names a class
@@ -52,12 +55,14 @@ class LvisMetric(ArrayMetric):
     """
 
     def __init__(self, ann_file: str, bound: str = 'fixed',
-                 groups: Mapping[str, Sequence[str]] | str | None = None, add_pixel: bool = False,
-                 prefix: str | None = None, **kwargs: Any) -> None:
+                 groups: Mapping[str, Sequence[str]] | str | None = None,
+                 add_pixel: bool | None = None, prefix: str | None = None,
+                 trim_pixel: bool = True, **kwargs: Any) -> None:
         if bound not in ('fixed', 'capped'):
             raise UserError("bound='fixed' or 'capped'", repr(bound), 'choose one of these')
         super().__init__(prefix=prefix or f'lvis_{bound}', **kwargs)
-        self.ann_file, self.bound, self.add_pixel = str(ann_file), bound, add_pixel
+        self.ann_file, self.bound = str(ann_file), bound
+        self.trim_pixel = is_trimmed(trim_pixel, add_pixel)
         self.truth = read_federated_json(ann_file)
         self._image = {int(i): place for place, i in enumerate(self.truth.image_ids)}
         self._id_of_name = dict(zip(self.truth.names, self.truth.category_ids.tolist()))
@@ -75,7 +80,8 @@ class LvisMetric(ArrayMetric):
             image_id = known_image(sample['img_id'], self._image, self.ann_file)
             found = sample['pred_instances']
             boxes = found['bboxes'].detach().cpu().float().numpy().reshape(-1, 4)
-            sides = boxes[:, 2:] - boxes[:, :2] + float(self.add_pixel)
+            boxes = trim(boxes) if self.trim_pixel else boxes
+            sides = boxes[:, 2:] - boxes[:, :2]
             labels = found['labels'].cpu().numpy()
             self.spool.add(self._image[image_id], self._rows_of(sample['text'])[labels],
                            np.concatenate([boxes[:, :2], sides], axis=1),
@@ -96,8 +102,8 @@ class LvisMetric(ArrayMetric):
             spool.merge(rows, seen)
         if not len(spool.seen):
             spool.merge(Rows.cat([]), np.arange(len(self.truth.image_ids)))
-        self._say_protocol(len(spool.seen))
-        scores = lvis_ap(self.truth, spool, self.groups, _progress)
+        self._name_protocol(len(spool.seen))
+        scores = lvis_ap(self.truth, spool, self.groups)
         metrics = dict(scores.overall)
         for group, group_scores in scores.groups.items():
             metrics.update({f'{group}_{name}': value for name, value in group_scores.items()})
@@ -110,17 +116,13 @@ class LvisMetric(ArrayMetric):
             self._text = text, np.searchsorted(self.truth.category_ids, ids)
         return self._text[1]
 
-    def _say_protocol(self, num_images: int) -> None:
+    def _name_protocol(self, num_images: int) -> None:
         """Names what is computed; a part of the images is worth a warning."""
         total = len(self.truth.image_ids)
-        edge = 'x2 - x1 + 1' if self.add_pixel else 'x2 - x1'
+        edge = 'x2 - x1 - 1' if self.trim_pixel else 'x2 - x1'
         self.protocol = (
             f'{protocol_name(self.spool)}, box IoU 0.50:0.05:0.95, w = {edge}, {num_images} of '
             f'{total} images, {len(self.truth.names)} classes, {self.ann_file}')
         if num_images < total:
             print_log(f'Only {num_images} of {total} images of {self.ann_file} are scored',
                       'current', logging.WARNING)
-
-
-def _progress(classes: range) -> tqdm:
-    return tqdm(classes, desc='LVIS AP', unit='class', file=sys.stderr, leave=False, disable=None)

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import layer_groups
 from glipkit.models.contract import GroundingDetector
+from glipkit.models.detectors.glip_boxes import exclusive_boxes, inclusive_boxes
 from glipkit.models.detectors.prompt_passes import (
     PromptPass,
     plan_passes,
@@ -34,8 +34,9 @@ from glipkit.text.structures import Prompt, TextFeatures, TextTokens
 class GLIP(GroundingDetector):
     """Backbone, pyramid, text encoder and fused head.
 
-    Boxes are inclusive pixels (a box is ``x2 - x1 + 1`` wide) on both sides of this class, as in
-    the official model; data pipelines and result consumers convert.
+    Boxes of samples have exclusive right and bottom edges, as everywhere. The inclusive pixels of
+    the official model (a box is ``x2 - x1 + 1`` wide) begin and end in `loss` and `predict`: see
+    :mod:`glipkit.models.detectors.glip_boxes`.
 
     Args:
         backbone: Config of the image backbone.
@@ -99,7 +100,8 @@ class GLIP(GroundingDetector):
 
         Args:
             batch_inputs: (B, 3, H, W) normalised images.
-            batch_data_samples: Samples with ``text`` and ``gt_instances.bboxes`` (G, 4); for a
+            batch_data_samples: Samples with ``text`` and ``gt_instances.bboxes`` (G, 4), exclusive
+                xyxy pixels of the input image, and ``scale_factor`` where it was resized; for a
                 class list ``.labels`` (G,), for a caption ``.tokens_positive`` (there or on the
                 sample): per box a list of character spans. G may be 0. Tokens of the spans in
                 a caption's ``ungrounded`` (a metainfo field) are in no loss.
@@ -108,7 +110,7 @@ class GLIP(GroundingDetector):
         prompts = [self._training_prompt(query) for query in queries]
         tokens = self.text_encoder.tokenizer([p.caption for p in prompts], self.max_tokens,
                                              truncate=True)
-        boxes = [_plain_boxes(sample.gt_instances) for sample in batch_data_samples]
+        boxes = [inclusive_boxes(sample) for sample in batch_data_samples]
         box_tokens = [
             self._token_map(tokens, i, _box_spans(sample, prompt))
             for i, (sample, prompt) in enumerate(zip(batch_data_samples, prompts))
@@ -125,6 +127,8 @@ class GLIP(GroundingDetector):
                 batch_data_samples: Sequence[DetDataSample],
                 rescale: bool = True) -> list[DetDataSample]:
         """Detections as ``pred_instances`` (bboxes, scores, labels, best first).
+
+        ``bboxes`` are exclusive xyxy pixels.
 
         Args:
             batch_inputs: (B, 3, H, W) normalised images.
@@ -143,9 +147,7 @@ class GLIP(GroundingDetector):
         for sample, candidates in zip(batch_data_samples, found):
             size = tuple(sample.get('img_shape', batch_inputs.shape[-2:]))[:2]
             result = suppress(Candidates.cat(candidates), size, self.test_settings)
-            if rescale and 'scale_factor' in sample:
-                result.bboxes = result.bboxes / result.bboxes.new_tensor(
-                    sample.scale_factor).repeat(2)
+            result.bboxes = exclusive_boxes(result.bboxes, sample, rescale)
             sample.pred_instances = result
         return list(batch_data_samples)
 
@@ -224,12 +226,6 @@ def _whole_prompt(query: Query) -> Prompt:
     if query.is_caption:
         return Prompt(query.caption, (), ())
     return class_prompt(query.classes, caption_prompt=query.caption_prompt)
-
-
-def _plain_boxes(instances: InstanceData) -> Tensor:
-    """Boxes (G, 4) as a tensor, also where mmdet carries them in its box class."""
-    boxes = instances.bboxes
-    return getattr(boxes, 'tensor', boxes)
 
 
 def _box_spans(sample: DetDataSample, prompt: Prompt) -> list:
