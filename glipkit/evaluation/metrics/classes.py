@@ -8,24 +8,27 @@ import numpy as np
 
 from glipkit.data.formats.reading import read_json
 from glipkit.errors import UserError
+from glipkit.text.query import Query
 
 
-def category_ids(text: Sequence[str] | str, id_of_name: Mapping[str, int], path: str) -> np.ndarray:
+def category_ids(query: Query, id_of_name: Mapping[str, int], path: str) -> np.ndarray:
     """Category id of each name that a sample was asked for, int64.
 
     Args:
-        text: ``text`` of the sample.
+        query: What the sample was asked.
         id_of_name: The classes of the annotation file.
         path: That file, for the error.
 
     Raises:
         UserError: A caption, or a name that the file lacks.
     """
-    unknown = [repr(text)] if isinstance(text, str) else [n for n in text if n not in id_of_name]
+    names = query.classes or ()
+    unknown = [repr(query.caption)] if query.is_caption else [
+        name for name in names if name not in id_of_name]
     if unknown:
         raise UserError(f'class names of {path} as text of the samples', ', '.join(unknown[:5]),
                         'spell them as in the annotation file')
-    return np.asarray([id_of_name[name] for name in text], dtype=np.int64)
+    return np.asarray([id_of_name[name] for name in names], dtype=np.int64)
 
 
 def finite_scores(scores: np.ndarray, image_id: object) -> np.ndarray:

@@ -22,6 +22,7 @@ from glipkit.evaluation.metrics.classes import (
 )
 from glipkit.files import write_text
 from glipkit.registry import METRICS
+from glipkit.text.query import Query
 
 
 @METRICS.register_module()
@@ -77,7 +78,7 @@ class GroundingCocoMetric(BaseMetric):
         """
         for sample in data_samples:
             predictions = sample['pred_instances']
-            ids = category_ids(sample['text'], self.ground_truth.id_of_name,
+            ids = category_ids(Query.of_sample(sample), self.ground_truth.id_of_name,
                                self.ground_truth.path)
             image_id = known_image(sample['img_id'], self.ground_truth.images,
                                    self.ground_truth.path)

@@ -13,6 +13,7 @@ from glipkit.evaluation.metrics.array_metric import ArrayMetric
 from glipkit.evaluation.metrics.classes import category_ids, finite_scores, known_image
 from glipkit.evaluation.metrics.federated_json import is_federated, read_federated_json
 from glipkit.registry import METRICS
+from glipkit.text.query import Query
 
 
 @METRICS.register_module()
@@ -78,7 +79,7 @@ class FalsePositiveMetric(ArrayMetric):
         """
         for sample in data_samples:
             image = self._image[known_image(sample['img_id'], self._image, self.ann_file)]
-            ids = category_ids(sample['text'], self._id_of_name, self.ann_file)
+            ids = category_ids(Query.of_sample(sample), self._id_of_name, self.ann_file)
             absent = self.absent[[self._row[i] for i in ids.tolist()], image]
             found = sample['pred_instances']
             labels = found['labels'].cpu().numpy()

@@ -20,6 +20,7 @@ from glipkit.evaluation.metrics.classes import (
 )
 from glipkit.evaluation.metrics.federated_json import read_federated_json
 from glipkit.evaluation.metrics.trimming import is_trimmed, trim
+from glipkit.text.query import Query
 from glipkit.registry import METRICS
 
 
@@ -67,7 +68,7 @@ class LvisMetric(ArrayMetric):
         self._image = {int(i): place for place, i in enumerate(self.truth.image_ids)}
         self._id_of_name = dict(zip(self.truth.names, self.truth.category_ids.tolist()))
         self.groups = read_groups(groups, self._id_of_name, self.ann_file)
-        self._text: tuple[object, np.ndarray] | None = None
+        self._asked: tuple[Query, np.ndarray] | None = None
         self.reset()
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -83,7 +84,7 @@ class LvisMetric(ArrayMetric):
             boxes = trim(boxes) if self.trim_pixel else boxes
             sides = boxes[:, 2:] - boxes[:, :2]
             labels = found['labels'].cpu().numpy()
-            self.spool.add(self._image[image_id], self._rows_of(sample['text'])[labels],
+            self.spool.add(self._image[image_id], self._rows_of(Query.of_sample(sample))[labels],
                            np.concatenate([boxes[:, :2], sides], axis=1),
                            finite_scores(found['scores'].detach().cpu().float().numpy(), image_id))
 
@@ -109,12 +110,12 @@ class LvisMetric(ArrayMetric):
             metrics.update({f'{group}_{name}': value for name, value in group_scores.items()})
         return metrics
 
-    def _rows_of(self, text: Sequence[str]) -> np.ndarray:
+    def _rows_of(self, query: Query) -> np.ndarray:
         """Index of the class of each name. Samples of a data set share their 1203 names."""
-        if self._text is None or self._text[0] != text:
-            ids = category_ids(text, self._id_of_name, self.ann_file)
-            self._text = text, np.searchsorted(self.truth.category_ids, ids)
-        return self._text[1]
+        if self._asked is None or self._asked[0] != query:
+            ids = category_ids(query, self._id_of_name, self.ann_file)
+            self._asked = query, np.searchsorted(self.truth.category_ids, ids)
+        return self._asked[1]
 
     def _name_protocol(self, num_images: int) -> None:
         """Names what is computed; a part of the images is worth a warning."""
