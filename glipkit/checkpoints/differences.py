@@ -1,4 +1,4 @@
-"""Comparing a checkpoint's tensors with those that are wanted, and saying what is wrong."""
+"""Comparing a checkpoint's tensors with those of a model, and describing the differences."""
 from __future__ import annotations
 
 import re

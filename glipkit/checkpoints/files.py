@@ -1,4 +1,4 @@
-"""Reading checkpoint files without ever running what is in them, and writing them whole or not."""
+"""Reading checkpoint files without ever running their content, and writing them atomically."""
 from __future__ import annotations
 
 import argparse
