@@ -11,7 +11,7 @@ import glipkit  # noqa: F401
 from glipkit.apis.build import build_model, known_models
 from glipkit.apis.paths import config_root
 from glipkit.apis.training import load_config
-from glipkit.checkpoints import Structure
+from glipkit.checkpoints.glip import Structure
 from glipkit.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, TRANSFORMS
 
 CONFIGS = sorted(p for p in config_root().rglob('*.py') if not {'_base_', 'transfer'} & {*p.parts})

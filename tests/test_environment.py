@@ -101,7 +101,8 @@ def test_configs_inside_the_package_come_first(tmp_path):
     (tmp_path / 'configs').mkdir()  # of another package
     with pytest.raises(UserError, match='neither folder'):
         paths.config_root(package)
-    (tmp_path / 'configs' / 'glip').mkdir()
+    (tmp_path / 'configs' / 'index.yaml').touch()
     assert paths.config_root(package) == tmp_path / 'configs'
-    (package / 'configs' / 'glip').mkdir(parents=True)
+    (package / 'configs').mkdir(parents=True)
+    (package / 'configs' / 'index.yaml').touch()
     assert paths.config_root(package) == package / 'configs'

@@ -11,28 +11,19 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from glipkit.apis.paths import PACKAGE, config_root
+from glipkit.apis.index import model_index, model_name, shipped_weights
+from glipkit.apis.paths import config_root
 from glipkit.checkpoints import load_checkpoint
 from glipkit.errors import UserError
 from glipkit.registry import MODELS, building_in
 
+RANDOM = 'random'
+"""Instead of a checkpoint: the weights that the parts of the model start with."""
+
 
 def known_models() -> dict[str, Path]:
-    """Name to config of every model that comes with glipkit.
-
-    A name is what a config's file name says before the training data: ``glip-t-c_o365-goldg.py``
-    is ``glip-t-c``. Of several configs of one name the first counts, folders in alphabetical order.
-    """
-    found: dict[str, Path] = {}
-    for path in sorted(config_root().rglob('*.py')):
-        if '_base_' not in path.parts and '_' in path.stem:
-            found.setdefault(model_name(path), path)
-    return dict(sorted(found.items()))
-
-
-def model_name(path: str | Path) -> str:
-    """The model's name in a config's file name."""
-    return Path(path).stem.split('_')[0]
+    """Name to config of every model that comes with glipkit, as the index has them."""
+    return {name: entry.config for name, entry in model_index().items()}
 
 
 def find_config(name_or_path: str | Path) -> Path:
@@ -68,9 +59,10 @@ def load(name_or_path: str | Path, checkpoint: str | Path | None = None,
 
     Args:
         name_or_path: A model name such as ``'glip-t-c'``, or the path of a config.
-        checkpoint: A file or hub name (``owner/repository:file``) in the official, mmdet's or
-            glipkit's layout. None takes the weights that come with glipkit if this model has any;
-            otherwise the weights are random, and a warning says so.
+        checkpoint: A file or hub name (``owner/repository:file``) in any layout that the model's
+            family knows; or ``'random'``. None takes the weights that come with glipkit if the
+            index has any for this name or config; otherwise the weights are random, and a warning
+            says so.
         device: Where the model goes.
 
     Returns:
@@ -86,16 +78,11 @@ def load(name_or_path: str | Path, checkpoint: str | Path | None = None,
     checkpoint = checkpoint or shipped_weights(path)
     if checkpoint is None:
         warnings.warn(f'{model_name(path)} has random weights: no checkpoint was given, and none '
-                      'comes with glipkit', stacklevel=2)
-    else:
+                      "comes with glipkit; pass checkpoint='random' where that is wanted",
+                      stacklevel=2)
+    elif checkpoint != RANDOM:
         load_checkpoint(model, checkpoint)
     return model.to(where).eval()
-
-
-def shipped_weights(name_or_path: str | Path) -> Path | None:
-    """The weights that come with glipkit for this model, if there are any."""
-    path = PACKAGE / 'weights' / f'{model_name(name_or_path)}.safetensors'
-    return path if path.is_file() else None
 
 
 def read_config(path: str | Path) -> Config:

@@ -110,7 +110,7 @@ def check_training_data(cfg: Config, logger: logging.Logger) -> None:
 
     Args:
         cfg: With ``train_dataloader``.
-        logger: Of the run.
+        logger: The logger of the run.
 
     Raises:
         UserError: Training would be impossible, wrong or useless.

@@ -4,14 +4,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from glipkit.checkpoints import (
-    LAYOUTS,
-    Checkpoint,
-    check_complete,
-    check_target,
-    read,
-    write,
-)
+from glipkit.checkpoints import check_target, known_layouts, read, write
+from glipkit.checkpoints.family import OWN, Checkpoint, family_of
 from glipkit.checkpoints.hub import resolve
 from glipkit.common.digests import file_sha256
 from glipkit.errors import UserError
@@ -24,7 +18,7 @@ class ConvertReport:
     Args:
         source: The file that was read.
         target: The file that was written.
-        layouts: Layout of the one and of the other.
+        layouts: Layouts of the source and of the target.
         model: The model, in words.
         read: Tensors of the model in the source.
         changed: How often a tensor was re-ordered or re-shaped on the way to our layout and from
@@ -33,7 +27,7 @@ class ConvertReport:
         left: Those of them that the target's layout cannot take.
         ignored: Entries of the source that are no weights, and were not copied.
         written: Tensors in the target.
-        sha256: Of source and target.
+        sha256: Digests of source and target.
     """
 
     source: Path
@@ -65,47 +59,43 @@ class ConvertReport:
 
 def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipkit',
                        force: bool = False) -> ConvertReport:
-    """Rewrites a GLIP checkpoint.
+    """Rewrites a checkpoint.
 
     Args:
-        source: File or hub name, in any of the three layouts or as mmengine's training writes it.
+        source: File or hub name, in any layout of a known family or as mmengine's training writes
+            it.
         target: ``.safetensors`` or ``.pth``.
-        to: ``'glipkit'``, ``'official'`` or ``'mmdet'``.
+        to: ``'glipkit'``, or another layout of the family, such as ``'official'`` or ``'mmdet'``.
         force: Whether to replace an existing file.
 
     Raises:
         UserError: When a file cannot be read or written, or one tensor of the model is missing,
             unknown, or of another shape than the rest asks for. Nothing is written then.
     """
-    if to not in LAYOUTS:
-        raise UserError(f'one of {", ".join(LAYOUTS)} as target layout', repr(to), 'pass one')
+    layouts = known_layouts()
+    if to not in layouts:
+        raise UserError(f'one of {", ".join(layouts)} as target layout', repr(to), 'pass one')
     target = check_target(target, force)
     source = resolve(source)
     checkpoint = read(source)
     model = _identify(checkpoint, source, to)
     digest = file_sha256(source)
     written = write(checkpoint, target, to)
-    return ConvertReport(source, target, (checkpoint.layout, to), str(model),
+    return ConvertReport(source, target, (checkpoint.layout, to), model,
                          len(checkpoint.state), checkpoint.changed + written.changed,
                          len(checkpoint.aside) - len(written.left), written.left,
                          checkpoint.ignored, written.tensors, (digest, file_sha256(target)))
 
 
 def _identify(checkpoint: Checkpoint, source: Path, to: str) -> str:
-    """The model in words, once its tensors are known to make one up.
+    """The model in words, once its tensors are known to make one up that ``to`` can hold.
 
-    Sizes can be read off a Swin backbone, as published models have. One with another backbone, as
-    glip-mini has, exists in our own layout alone; loading compares it with its config.
+    Nothing but the config of a model of no family says which tensors it has; loading compares them.
     """
-    swin = any(key.startswith('backbone.patch_embed.') for key in checkpoint.state)
-    if swin or checkpoint.layout != 'glipkit':
-        return str(check_complete(checkpoint, source))
-    parts = {key.partition('.')[0] for key in checkpoint.state}
-    missing = {'backbone', 'neck', 'bbox_head', 'text_encoder'} - parts
-    if missing:
-        raise UserError('a whole GLIP model', f'{source} without {", ".join(sorted(missing))}',
-                        'check that the file is complete and of this model family')
-    if to != 'glipkit':
-        raise UserError(f'a model with a Swin backbone for the {to} layout, which has no other',
-                        f'{source} without one', 'pass --to glipkit (to=\'glipkit\')')
-    return 'custom: no Swin backbone'
+    family = family_of(checkpoint.state)
+    if family is not None:
+        return family.check(checkpoint, source, to)
+    if to != OWN:
+        raise UserError(f'a model of a family that has the {to} layout', f'{source} of none',
+                        f'pass --to {OWN} (to={OWN!r})')
+    return 'custom: of no known family'

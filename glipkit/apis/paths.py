@@ -6,6 +6,7 @@ from pathlib import Path
 from glipkit.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parents[1]
+INDEX = 'index.yaml'
 
 
 def config_root(package: Path = PACKAGE) -> Path:
@@ -23,7 +24,7 @@ def config_root(package: Path = PACKAGE) -> Path:
     inside, beside = package / 'configs', package.parent / 'configs'
     for root in (inside, beside):
         # Beside the package of a wheel are other packages: one called configs would not be ours.
-        if (root / 'glip').is_dir():
+        if (root / INDEX).is_file():
             return root
     raise UserError(f'the configs in {inside} or {beside}', 'neither folder',
                     'install glipkit again: pip install --force-reinstall --no-deps glipkit')

@@ -178,8 +178,8 @@ def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, floa
 
     Args:
         cfg: From :func:`load_config`.
-        checkpoint: Path or hub name, in the official, the mmdet-port or the glipkit layout.
-        out: Where to write the result, see :func:`glipkit.apis.results.result_files`.
+        checkpoint: Path or hub name, in any layout that the model's family knows.
+        out: Where the result is written, see :func:`glipkit.apis.results.result_files`.
     """
     from mmengine.dist import is_main_process
 
@@ -201,7 +201,7 @@ def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, floa
         write_result(
             TestResult(metrics=metrics, protocol=_protocol(loop.evaluator.metrics),
                        config=str(cfg.filename), checkpoint=str(checkpoint),
-                       dataset=_dataset_facts(cfg, len(loop.dataloader.dataset)),
+                       dataset=_describe_dataset(cfg, len(loop.dataloader.dataset)),
                        versions=installed()), out)
     return metrics
 
@@ -212,7 +212,8 @@ def _protocol(metrics: Sequence[Any]) -> str:
                      for metric in metrics)
 
 
-def _dataset_facts(cfg: Config, images: int) -> dict[str, Any]:
+def _describe_dataset(cfg: Config, images: int) -> dict[str, Any]:
+    """Type and files of the test set, and the number of its images."""
     dataset = cfg.test_dataloader.dataset
     named = {key: dataset[key] for key in ('type', 'data_root', 'ann_file') if dataset.get(key)}
     return {**named, 'images': images}

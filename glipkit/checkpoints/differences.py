@@ -1,14 +1,22 @@
-"""Comparing a checkpoint's tensors with those that are wanted, and saying what is wrong."""
+"""Comparing a checkpoint's tensors with those of a model, and describing the differences."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from glipkit.checkpoints.glip.structure import INDEX_BUFFER, Shape
+from torch import Tensor
+
 from glipkit.errors import UserError
 
+Shape = tuple[int, ...]
+
 _SHOWN = 8
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, Shape]:
+    """Key to shape of a state dict."""
+    return {key: tuple(tensor.shape) for key, tensor in state.items()}
 
 
 def fold(keys: Iterable[str]) -> str:
@@ -29,30 +37,32 @@ def _merge(same: list[str]) -> str:
 
 
 def describe(wanted: Mapping[str, Shape], found: Mapping[str, Shape],
-             unknown: Iterable[str] = ()) -> list[str]:
-    """What separates two sets of tensors, in words; empty when nothing does.
+             unknown: Iterable[str] = (),
+             derived: Callable[[str], bool] = lambda key: False) -> list[str]:
+    """The differences between two sets of tensors, in words; empty when there is none.
 
     Args:
         wanted: Key to shape as the model has them.
         found: Key to shape as the file has them.
         unknown: Keys of the file that could not even be named in our layout.
+        derived: Whether a tensor follows from the others and may be missing.
     """
-    missing = [key for key in wanted if key not in found and not key.endswith(INDEX_BUFFER)]
+    missing = [key for key in wanted if key not in found and not derived(key)]
     unexpected = [key for key in found if key not in wanted] + list(unknown)
     other = [f'{key} {list(found[key])} instead of {list(wanted[key])}'
              for key in wanted if key in found and tuple(found[key]) != tuple(wanted[key])]
-    said = []
+    problems = []
     if missing:
-        said.append(f'{len(missing)} missing: {fold(missing)}')
+        problems.append(f'{len(missing)} missing: {fold(missing)}')
     if unexpected:
-        said.append(f'{len(unexpected)} unexpected: {fold(unexpected)}')
+        problems.append(f'{len(unexpected)} unexpected: {fold(unexpected)}')
     if other:
         shown = ', '.join(sorted(other)[:3])
         more = f' and {len(other) - 3} more' if len(other) > 3 else ''
-        said.append(f'{len(other)} of another shape: {shown}{more}')
-    return said
+        problems.append(f'{len(other)} of another shape: {shown}{more}')
+    return problems
 
 
-def refuse(expected: str, path: str | Path, said: list[str], fix: str) -> UserError:
+def refuse(expected: str, path: str | Path, problems: list[str], fix: str) -> UserError:
     """The error for a checkpoint whose tensors are not the wanted ones."""
-    return UserError(expected, f'{path} with tensors ' + '; '.join(said), fix)
+    return UserError(expected, f'{path} with tensors ' + '; '.join(problems), fix)

@@ -1,4 +1,4 @@
-"""Reading checkpoint files without ever running what is in them, and writing them whole or not."""
+"""Reading checkpoint files without ever running their content, and writing them atomically."""
 from __future__ import annotations
 
 import argparse
@@ -22,6 +22,7 @@ from glipkit.errors import UserError
 from glipkit.files import atomic
 
 _SUFFIXES = ('.safetensors', '.pth', '.pt')
+_CONFIG_TEXT = ('config', 'cfg')
 
 
 def _statistic(owner: Any, name: str) -> Any:
@@ -85,7 +86,7 @@ def read_file(path: str | Path) -> RawFile:
     """Reads a ``.safetensors`` or a pickled checkpoint, on the CPU.
 
     Args:
-        path: The file. What it is is told by its first bytes, not by its name.
+        path: The file. Its first bytes decide how it is read, not its name.
 
     Raises:
         UserError: When the file is missing, cut off, no checkpoint, holds no weights, or would
@@ -101,6 +102,8 @@ def read_file(path: str | Path) -> RawFile:
 def read_training_state(path: str | Path, map_location: Any = 'cpu') -> dict[str, Any] | None:
     """Reads all of a checkpoint that mmengine wrote: weights, optimiser, logs, random states.
 
+    The config that training leaves in ``meta`` is left out: it is text that mmengine runs.
+
     Args:
         path: The file.
         map_location: As in :func:`torch.load`.
@@ -115,8 +118,13 @@ def read_training_state(path: str | Path, map_location: Any = 'cpu') -> dict[str
     if path.suffix == '.safetensors' or _head(path)[8:10] == b'{"':
         return None
     content = _unpickle(path, map_location)
-    told = isinstance(content, dict) and {'state_dict', 'meta', 'message_hub'} <= content.keys()
-    return content if told else None
+    if not isinstance(content, dict) or not {'state_dict', 'meta', 'message_hub'} <= content.keys():
+        return None
+    # Text of a config, which a runner would run as Python when it resumes.
+    if isinstance(content['meta'], dict):
+        content['meta'] = {key: value for key, value in content['meta'].items()
+                           if key not in _CONFIG_TEXT}
+    return content
 
 
 def _head(path: Path) -> bytes:

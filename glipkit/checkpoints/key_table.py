@@ -3,7 +3,7 @@
 A template is a key with placeholders in braces. ``{param}`` stands for ``weight`` or ``bias``,
 ``{tail}`` for any rest of a key, and every other name for an index. An index may be shifted or
 scaled: ``{level+2}``, ``{3*block+1}``. The two sides of a row name the same indices, so a row
-that turns ``tower.3.fusion`` into ``dyhead_tower.9`` also turns it back.
+that turns ``stage.3.norm`` into ``layers.9.norm`` also turns it back.
 """
 from __future__ import annotations
 

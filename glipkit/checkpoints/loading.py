@@ -1,8 +1,7 @@
 """Putting a checkpoint of any layout into a model, whole or not at all."""
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,21 @@ import torch
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-from glipkit.checkpoints.differences import describe, refuse
-from glipkit.checkpoints.files import check_target, read_file, read_training_state
-from glipkit.checkpoints.glip import layouts
-from glipkit.checkpoints.glip.official import swin_rows
-from glipkit.checkpoints.glip.structure import INDEX_BUFFER, Structure, count
+from glipkit.checkpoints.differences import describe, refuse, shapes_of
+from glipkit.checkpoints.family import (
+    BACKBONE,
+    TEXT_ENCODER,
+    Checkpoint,
+    PartState,
+    family_of,
+    never,
+    recognise,
+    tower_of,
+)
+from glipkit.checkpoints.files import RawFile, check_target, read_file, read_training_state
 from glipkit.checkpoints.hub import resolve
-from glipkit.checkpoints.key_table import KeyTable
+from glipkit.checkpoints.layouts import from_raw, read_own, unknown_layout, write
 from glipkit.common.digests import file_sha256
-from glipkit.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,9 @@ class LoadReport:
 
     Args:
         path: The file.
-        layout: ``'official'``, ``'mmdet'``, ``'glipkit'``, or ``'backbone'`` and
-            ``'text encoder'`` for files that hold no more than that.
-        sha256: Of the file.
+        layout: The layout of the file: ``'glipkit'``, one of the model's family, or
+            ``'backbone'`` and ``'text encoder'`` for files that hold no more than that.
+        sha256: Digest of the file.
         loaded: Tensors that went into the model.
         aside: Tensors of the file that the model has no use for.
         untouched: Tensors of the model that such a file never holds.
@@ -56,7 +61,7 @@ class LoadReport:
 
 
 def load_checkpoint(model: nn.Module, path: str | Path) -> LoadReport:
-    """Loads a GLIP checkpoint in the official, mmdet's or glipkit's layout into a detector.
+    """Loads a checkpoint into a detector: its own state dict, or a layout that its family knows.
 
     Args:
         model: The detector, wrapped for distributed training or not.
@@ -67,17 +72,34 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> LoadReport:
             another shape. The model is then as it was.
     """
     path = resolve(path)
-    checkpoint = layouts.read(path)
     model = _unwrap(model)
-    wanted = _shapes(model.state_dict())
-    said = describe(wanted, _shapes(checkpoint.state))
-    if said:
-        ours, theirs = _name(model.state_dict(), model), _name(checkpoint.state, None)
-        raise refuse(f'a checkpoint of {ours}', f'{path} of {theirs}', said,
+    own = model.state_dict()
+    checkpoint = _checkpoint_for(own, read_file(path), path)
+    family = family_of(own)
+    problems = describe(shapes_of(own), shapes_of(checkpoint.state),
+                        derived=never if family is None else family.derived)
+    if problems:
+        ours = _name(own) or type(model).__name__
+        theirs = _name(checkpoint.state) or 'another model'
+        raise refuse(f'a checkpoint of {ours}', f'{path} of {theirs}', problems,
                      'pass the config that the checkpoint belongs to, or another checkpoint')
     model.load_state_dict(checkpoint.state, strict=False)
     return LoadReport(path, checkpoint.layout, file_sha256(path), len(checkpoint.state),
                       tuple(checkpoint.aside), (), checkpoint.ignored)
+
+
+def _checkpoint_for(own: Mapping[str, Tensor], raw: RawFile, path: Path) -> Checkpoint:
+    """What a file holds for a model with these tensors.
+
+    A state dict with the model's very keys needs no family. Neither does one that none knows, as
+    long as it shares a key with the model: the comparison that follows names what differs.
+    """
+    if raw.state.keys() != own.keys() and recognise(raw.state) is not None:
+        return from_raw(raw, path)
+    checkpoint = read_own(raw, path)
+    if not own.keys() & checkpoint.state.keys():
+        raise unknown_layout(raw, path)
+    return checkpoint
 
 
 def save_checkpoint(model: nn.Module, path: str | Path, force: bool = False,
@@ -94,10 +116,11 @@ def save_checkpoint(model: nn.Module, path: str | Path, force: bool = False,
         The SHA-256 of the file.
     """
     path = check_target(path, force)
+    own = _unwrap(model).state_dict()
+    family = family_of(own)
     state = {key: tensor.detach().to(dtype) if dtype and tensor.is_floating_point() else tensor
-             for key, tensor in _unwrap(model).state_dict().items()
-             if not key.endswith(INDEX_BUFFER)}
-    layouts.write(layouts.Checkpoint(state), path)
+             for key, tensor in own.items() if family is None or not family.derived(key)}
+    write(Checkpoint(state), path)
     return file_sha256(path)
 
 
@@ -105,8 +128,7 @@ def read_training_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dic
     """What a runner resumes from or starts from, read without running code.
 
     Args:
-        path: A checkpoint that training wrote, or weights alone in any of the three layouts; file
-            or hub name.
+        path: A checkpoint that training wrote, or weights alone in any layout; file or hub name.
         map_location: As in :func:`torch.load`.
 
     Returns:
@@ -120,108 +142,80 @@ def read_training_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dic
     content = read_training_state(path, map_location)
     if content is not None:
         return content
-    return {'state_dict': layouts.with_index_buffers(layouts.read(path).state), 'meta': {}}
+    raw = read_file(path)
+    state = (read_own if recognise(raw.state) is None else from_raw)(raw, path).state
+    family = family_of(state)
+    return {'state_dict': state if family is None else family.complete(state), 'meta': {}}
 
 
 def load_text_encoder(encoder: nn.Module, path: str | Path) -> LoadReport:
-    """Loads BERT weights (Hugging Face's file, or those in a GLIP checkpoint) into an encoder.
+    """Loads the weights of a text encoder: its published file, or those in a whole checkpoint.
 
     Args:
-        encoder: A BertEncoder.
-        path: ``model.safetensors``, ``pytorch_model.bin`` or a GLIP checkpoint; file or hub name.
+        encoder: The text encoder.
+        path: E.g. ``model.safetensors``, ``pytorch_model.bin`` or a detector's checkpoint; file or
+            hub name.
 
     Raises:
         UserError: As :func:`load_checkpoint`.
     """
-    return _load_part(encoder, path, 'text_encoder.', 'text encoder', _bert_state)
+    return _load_part(encoder, path, 'text_encoder.', TEXT_ENCODER)
 
 
 def load_backbone(backbone: nn.Module, path: str | Path) -> LoadReport:
-    """Loads Swin weights (ImageNet's file, or those in a GLIP checkpoint) into a backbone.
+    """Loads the weights of a backbone: its published file, or those in a whole checkpoint.
 
-    The norms of the outputs are no part of ImageNet files and stay as they are.
+    What published files never hold, such as norms of the outputs, stays as it is.
 
     Args:
-        backbone: mmdet's SwinTransformer.
-        path: A file of the Swin authors, of timm, of mmdet, or a GLIP checkpoint; file or hub name.
+        backbone: The backbone.
+        path: A file of its authors, of timm, of mmdet, or a detector's checkpoint; file or hub
+            name.
 
     Raises:
         UserError: As :func:`load_checkpoint`.
     """
-    return _load_part(backbone, path, 'backbone.', 'backbone', _swin_state)
+    return _load_part(backbone, path, 'backbone.', BACKBONE)
 
 
-_Reader = Callable[['dict[str, Tensor]'], 'tuple[dict[str, Tensor], list[str], list[str]]']
-
-
-def _load_part(module: nn.Module, name: str | Path, stem: str, part: str,
-               read_part: _Reader) -> LoadReport:
+def _load_part(module: nn.Module, name: str | Path, stem: str, part: str) -> LoadReport:
     path = resolve(name)
     raw = read_file(path)
-    try:
-        layouts.detect(raw.state, path)
-    except UserError:
-        layout = part
-        state, unknown, aside = read_part(raw.state)
+    own = module.state_dict()
+    tower, found = tower_of(part, own), recognise(raw.state)
+    if found is not None:
+        layout = found.layout
+        read = _under(stem, from_raw(raw, path).state)
     else:
-        checkpoint = layouts.read(path)
-        layout, unknown = checkpoint.layout, []
-        state = {k[len(stem):]: v for k, v in checkpoint.state.items() if k.startswith(stem)}
-        aside = [k for k in checkpoint.state if not k.startswith(stem)]
-    wanted = _shapes(module.state_dict())
-    untouched = [key for key in wanted
-                 if layout == 'backbone' and re.match(r'norm\d+\.', key) and key not in state]
+        layout = part
+        read = _under(stem, read_own(raw, path).state) if tower is None else tower.read(raw.state)
+    wanted = shapes_of(own)
+    untouched = [key for key in wanted if layout == part and key not in read.state
+                 and tower is not None and tower.absent(key)]
     for key in untouched:
         del wanted[key]
-    said = describe(wanted, _shapes(state), unknown)
-    if said:
-        raise refuse(f'weights of this {part}', path, said,
+    problems = describe(wanted, shapes_of(read.state), read.unknown,
+                        derived=never if tower is None else tower.derived)
+    if problems:
+        raise refuse(f'weights of this {part}', path, problems,
                      f'pass a file of the same {part}, or change its sizes in the config')
-    module.load_state_dict(state, strict=False)
-    report = LoadReport(path, layout, file_sha256(path), len(state), tuple(aside), tuple(untouched),
-                        raw.ignored)
-    return report
+    module.load_state_dict(read.state, strict=False)
+    return LoadReport(path, layout, file_sha256(path), len(read.state), tuple(read.aside),
+                      tuple(untouched), raw.ignored)
 
 
-def _bert_state(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str], list[str]]:
-    found, aside = {}, []
-    for key, tensor in state.items():
-        tail = re.sub(r'^(module\.)?(bert\.)?', '', key)
-        if re.match(r'cls\.|pooler\.|embeddings\.position_ids$', tail):
-            aside.append(key)
-            continue
-        # TensorFlow's names, in the first files that were published.
-        tail = re.sub(r'LayerNorm\.gamma$', 'LayerNorm.weight', tail)
-        found[re.sub(r'LayerNorm\.beta$', 'LayerNorm.bias', tail)] = tensor
-    return found, [], aside
-
-
-def _swin_state(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str], list[str]]:
-    state = {re.sub(r'^(module\.)?(backbone\.)?', '', key): value for key, value in state.items()}
-    aside = [key for key in state if re.match(r'(head|norm)\.', key) or key.endswith('.attn_mask')]
-    state = {key: tensor for key, tensor in state.items() if key not in aside}
-    if any(key.startswith('stages.') for key in state):
-        return state, [], aside
-    last = count(state, 'layers.') - 1
-    if f'layers.{last}.downsample.norm.weight' in state:
-        # timm puts a stage's patch merging before its blocks, the Swin authors after them.
-        state = {re.sub(r'^layers\.(\d+)\.downsample\.',
-                        lambda m: f'layers.{int(m[1]) - 1}.downsample.', key): tensor
-                 for key, tensor in state.items()}
-    found, unknown, _ = KeyTable(swin_rows('', '')).translate(state, to_ours=True)
-    return found, unknown, aside
+def _under(stem: str, state: Mapping[str, Tensor]) -> PartState:
+    """The tensors below a stem, the others aside; all of them where none is below it."""
+    inside = {key[len(stem):]: tensor for key, tensor in state.items() if key.startswith(stem)}
+    if not inside:
+        return PartState(dict(state), [], [])
+    return PartState(inside, [], [key for key in state if not key.startswith(stem)])
 
 
 def _unwrap(model: nn.Module) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
-def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(tensor.shape) for key, tensor in state.items()}
-
-
-def _name(state: dict[str, Tensor], model: nn.Module | None) -> str:
-    try:
-        return str(Structure.from_state(state))
-    except UserError:
-        return type(model).__name__ if model is not None else 'another model'
+def _name(state: Mapping[str, Tensor]) -> str | None:
+    family = family_of(state)
+    return None if family is None else family.describe(state)

@@ -118,7 +118,7 @@ def claim(setup: Setup) -> None:
         UserError: It holds a run with other settings, or of other shipped weights.
     """
     known = setup.facts()
-    known['shipped weights'] = file_sha256(shipped_weights(MODELS['deep'])) if setup.shipped else None
+    known['shipped weights'] = file_sha256(shipped_weights('glip-mini')) if setup.shipped else None
     units.claim(setup.folder, known)
 
 

@@ -115,7 +115,7 @@ class Setup:
     def weights(self, model: str) -> Path:
         """Where a model's weights are, or will be."""
         if model == 'deep' and self.shipped:
-            return shipped_weights(MODELS[model])
+            return shipped_weights('glip-mini')
         return self.folder / 'models' / f'{model}.safetensors'
 
     def result(self, unit: Unit) -> Path:

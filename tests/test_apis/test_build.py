@@ -8,10 +8,27 @@ import torch
 from mmengine.config import Config
 
 import glipkit
-from glipkit.apis import build
+from glipkit.apis import build, index
 from glipkit.checkpoints import save_checkpoint
 from glipkit.errors import UserError
 from glipkit.testing.tiny_glip import TINY_CONFIG
+
+INDEX = '''
+glip-x-a:
+  about: without weights
+  config: glip/glip-x-a_o365.py
+  layout: official
+  licence: {code: MIT, weights: none stated}
+  published: {}
+glip-x:
+  about: with weights that come with it
+  config: glip/glip-x_o365-goldg.py
+  weights: weights/x.safetensors
+  layout: glipkit
+  licence: {code: MIT, weights: MIT}
+  published: {}
+  recipes: [glip/glip-x_zzz.py]
+'''
 
 
 @pytest.fixture
@@ -22,13 +39,23 @@ def root(tmp_path, monkeypatch):
         path = tmp_path / 'configs' / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(TINY_CONFIG)
-    monkeypatch.setattr(build, 'config_root', lambda: tmp_path / 'configs')
+    (tmp_path / 'configs' / 'index.yaml').write_text(INDEX)
+    for module in (build, index):
+        monkeypatch.setattr(module, 'config_root', lambda: tmp_path / 'configs')
+    monkeypatch.setattr(index, 'PACKAGE', tmp_path / 'package')
     return tmp_path / 'configs'
 
 
-def test_names_come_from_the_file_names(root):
+def test_names_come_from_the_index(root):
     assert {name: path.name for name, path in build.known_models().items()} == \
         {'glip-x': 'glip-x_o365-goldg.py', 'glip-x-a': 'glip-x-a_o365.py'}
+
+
+def test_a_config_has_the_name_of_the_index_or_of_its_file(root, config):
+    assert index.model_name('glip-x-a') == 'glip-x-a'
+    assert index.model_name(root / 'glip/glip-x_o365-goldg.py') == 'glip-x'
+    assert index.model_name(root / 'glip/glip-x_zzz.py') == 'glip-x_zzz'
+    assert index.model_name(str(config)) == 'tiny_test'
 
 
 def test_configs_are_found_by_name_and_by_path(root, monkeypatch):
@@ -49,27 +76,45 @@ def test_unknown_configs_are_refused_with_the_names_there_are(root, name):
 
 
 def test_random_weights_are_said_once(config):
-    with pytest.warns(UserWarning, match='tiny has random weights') as caught:
+    with pytest.warns(UserWarning, match='tiny_test has random weights') as caught:
         model = glipkit.load(str(config))
     assert len([w for w in caught if 'random weights' in str(w.message)]) == 1
     assert not model.training
     assert model.cfg.model.type == 'GLIP'
 
 
-def test_given_and_shipped_weights_are_loaded(config, tmp_path, monkeypatch):
+def test_given_and_shipped_weights_are_loaded(root, tmp_path):
+    config = root / 'glip/glip-x_o365-goldg.py'
+    (tmp_path / 'package/weights').mkdir(parents=True)
     torch.manual_seed(1)
-    with pytest.warns(UserWarning):
-        model = build.load(config)
-    save_checkpoint(model, tmp_path / 'a.safetensors')
-    (tmp_path / 'weights').mkdir()
-    save_checkpoint(model, tmp_path / 'weights' / 'tiny.safetensors')
+    model = build.load(config, 'random')
+    for path in (tmp_path / 'a.safetensors', tmp_path / 'package/weights/x.safetensors'):
+        save_checkpoint(model, path)
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)
-        given = build.load(config, tmp_path / 'a.safetensors')
-        monkeypatch.setattr(build, 'PACKAGE', tmp_path)
-        shipped = build.load(config)
-    for other in (given, shipped):
+        given = build.load(root / 'glip/glip-x_zzz.py', tmp_path / 'a.safetensors')
+        shipped = [build.load(name) for name in (config, str(config), 'glip-x')]
+    for other in (given, *shipped):
         assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters()))
+
+
+def test_other_configs_of_a_model_do_not_get_its_weights(root, tmp_path):
+    for name in ('glip-x_zzz.py', 'glip-x-a_o365.py'):
+        with pytest.warns(UserWarning, match='random weights'):
+            build.load(root / 'glip' / name)
+    copied = tmp_path / 'glip-x_o365-goldg.py'
+    copied.write_text(TINY_CONFIG)
+    with pytest.warns(UserWarning, match='glip-x_o365-goldg has random weights'):
+        build.load(copied)
+
+
+def test_random_weights_that_are_asked_for_are_no_warning(config):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        torch.manual_seed(2)
+        one = build.load(config, checkpoint='random')
+        other = build.load(config, checkpoint='random')
+    assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters()))
 
 
 @pytest.mark.parametrize(('old', 'new', 'said'), [

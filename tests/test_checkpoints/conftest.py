@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from glipkit.checkpoints import Structure
+from glipkit.checkpoints.glip import Structure
 
 from .tiny import TINY, UNFUSED
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from glipkit.checkpoints import Checkpoint, Structure, read, to_layout, write
+from glipkit.checkpoints import Checkpoint, layouts, read, to_layout, write
 from glipkit.checkpoints.files import read_file
-from glipkit.checkpoints.glip import layouts
+from glipkit.checkpoints.glip import Structure, check_complete
 from glipkit.errors import UserError
 
 from .tiny import TINY, UNFUSED, hollow, listed, official_state, random_state
@@ -67,9 +67,9 @@ def test_real_official_keys_give_the_ports_whole_list(variant):
 def test_the_ports_whole_list_is_understood(variant):
     port = hollow(f'mmdet_port_{variant}.json')
     checkpoint = _translate(port)
-    layouts.check_complete(checkpoint, 'file')
+    check_complete(checkpoint, 'file')
     assert {key: tuple(tensor.shape) for key, tensor in checkpoint.state.items()} == \
-        checkpoint.structure().shapes()
+        Structure.from_state(checkpoint.state).shapes()
     back, _, _ = to_layout(checkpoint, 'mmdet')
     assert {key: tuple(tensor.shape) for key, tensor in back.items()} == \
         listed(f'mmdet_port_{variant}.json')
@@ -78,7 +78,7 @@ def test_the_ports_whole_list_is_understood(variant):
 @pytest.mark.parametrize(('name', 'variant'), [('official_a', 'glip-t-a'), ('official_c', 'glip-t'),
                                                ('mmdet_port_l', 'glip-l')])
 def test_the_variant_is_read_off_the_keys(name, variant):
-    assert _translate(hollow(f'{name}.json')).structure().variant == variant
+    assert Structure.from_state(_translate(hollow(f'{name}.json')).state).variant == variant
 
 
 def _translate(state):

@@ -20,7 +20,7 @@ from glipkit.checkpoints import (
     to_layout,
     write,
 )
-from glipkit.checkpoints.tensors import relative_position_index
+from glipkit.checkpoints.glip.tensors import relative_position_index
 from glipkit.common.digests import file_sha256
 from glipkit.errors import UserError
 from glipkit.text.encoders.bert import BertEncoder

@@ -8,14 +8,8 @@ import pytest
 import torch
 
 from glipkit.apis.build import load
-from glipkit.checkpoints import (
-    Structure,
-    check_complete,
-    load_checkpoint,
-    read,
-    save_checkpoint,
-    write,
-)
+from glipkit.checkpoints import load_checkpoint, read, save_checkpoint, write
+from glipkit.checkpoints.glip import Structure, check_complete
 from glipkit.testing.tiny_glip import TINY_CONFIG
 
 

@@ -6,7 +6,11 @@ import torch
 from mmdet.models.backbones.swin import WindowMSA
 from mmdet.models.layers import PatchMerging
 
-from glipkit.checkpoints.tensors import merge_to_unfold, relative_position_index, unfold_to_merge
+from glipkit.checkpoints.glip.tensors import (
+    merge_to_unfold,
+    relative_position_index,
+    unfold_to_merge,
+)
 
 
 @pytest.mark.parametrize('shape', [(16, ), (8, 16)])

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from glipkit.checkpoints import Checkpoint, Structure, to_layout
+from glipkit.checkpoints import Checkpoint, to_layout
+from glipkit.checkpoints.glip import Structure
 
 KEYS = Path(__file__).parent / 'keys'
 

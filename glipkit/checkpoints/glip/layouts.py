@@ -1,125 +1,62 @@
-"""The three layouts of a GLIP checkpoint, and the way between them.
+"""The layouts of a GLIP checkpoint, and the way between them.
 
 ``official``  microsoft/GLIP: ``{'model': {'module.rpn.head...': tensor}}``
 ``mmdet``     mmdet's own GLIP: ``{'state_dict': {'bbox_head.head...': tensor}}``
-``glipkit``   ours: safetensors, or ``{'state_dict': {'bbox_head.tower...': tensor}, 'meta': ...}``
-
-What an official file holds and no model of ours needs travels along in our files under
-``_passthrough.``, so that a file that goes through glipkit and back is the same bit for bit.
+``glipkit``   ours: ``bbox_head.tower...``, the keys of the model's state dict
 """
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from glipkit.checkpoints.differences import describe, fold, refuse
-from glipkit.checkpoints.files import (
-    RawFile,
-    dump_source,
-    read_file,
-    write_pickle,
-    write_safetensors,
-)
+from glipkit.checkpoints.differences import describe, fold, refuse, shapes_of
+from glipkit.checkpoints.family import OWN, Checkpoint, Family, Translated
 from glipkit.checkpoints.glip import mmdet_port, official
-from glipkit.checkpoints.glip.structure import INDEX_BUFFER, Structure, count
+from glipkit.checkpoints.glip.bert import BERT
+from glipkit.checkpoints.glip.structure import Structure, count
+from glipkit.checkpoints.glip.swin import SWIN, is_index_buffer, with_index_buffers
 from glipkit.checkpoints.key_table import KeyTable
-from glipkit.checkpoints.tensors import relative_position_index
 from glipkit.errors import UserError
 
-LAYOUTS = ('official', 'mmdet', 'glipkit')
-VERSION = 1
-ASIDE = '_passthrough.'
-
-_MARKERS = {'official': official.MARKER, 'mmdet': mmdet_port.MARKER, 'glipkit': 'bbox_head.tower.'}
+_CONTAINERS = {'official': 'model', 'mmdet': 'state_dict'}
+_MARKERS = {'official': re.compile(re.escape(official.MARKER)),
+            'mmdet': re.compile(re.escape(mmdet_port.MARKER)),
+            OWN: re.compile(r'bbox_head\.tower\.\d+\.dyconv\.')}
 _SIDE_KEYS = {'official': official.SIDE_KEYS, 'mmdet': mmdet_port.SIDE_KEYS}
 
 
-@dataclass
-class Checkpoint:
-    """A GLIP checkpoint in our layout, with what is needed to give it back as it came.
-
-    Args:
-        state: Keys of our layout and their tensors.
-        layout: The layout it was read from.
-        source: For a file that once was in another layout: that layout, its key ``prefix``, and
-            the ``scale_axes`` (0 or 1) of its box scales.
-        aside: Tensors that belong to that layout and not to the model, under their keys there.
-        changed: How many tensors were re-ordered or re-shaped on the way to our layout.
-        ignored: Top-level entries of the file that are no weights.
-    """
-
-    state: dict[str, Tensor]
-    layout: str = 'glipkit'
-    source: dict[str, Any] = field(default_factory=dict)
-    aside: dict[str, Tensor] = field(default_factory=dict)
-    changed: int = 0
-    ignored: tuple[str, ...] = ()
-
-    def structure(self) -> Structure:
-        """The sizes of the model the tensors belong to."""
-        return Structure.from_state(self.state)
-
-
-def detect(keys: Mapping[str, Any], path: str | Path) -> tuple[str, str]:
-    """The layout of a state dict and the prefix of its keys (``''`` or ``'module.'``).
-
-    Raises:
-        UserError: When the keys are those of no GLIP model.
-    """
+def detect(keys: Iterable[str]) -> tuple[str, str] | None:
+    """The layout of a state dict and the prefix of its keys (``''`` or ``'module.'``); None when
+    the keys are those of no GLIP model."""
+    keys = list(keys)
     for prefix in ('', official.PREFIX):
         for layout, marker in _MARKERS.items():
-            if any(key.startswith(prefix + marker) for key in keys):
+            if any(key.startswith(prefix) and marker.match(key, len(prefix)) for key in keys):
                 return layout, prefix
-    raise UserError("a GLIP checkpoint in the official, mmdet's or glipkit's layout",
-                    f'{path} with tensors such as {fold(list(keys)[:4])}',
-                    'pass a checkpoint of a GLIP model')
+    return None
 
 
-def read(path: str | Path) -> Checkpoint:
-    """Reads a GLIP checkpoint in whichever layout it is.
+def to_own(state: dict[str, Tensor], layout: str, prefix: str, path: str | Path) -> Checkpoint:
+    """A complete checkpoint from tensors of the official or mmdet's layout.
+
+    Args:
+        state: Tensors, their keys without prefix.
+        layout: ``'official'`` or ``'mmdet'``.
+        prefix: What stood before the keys.
+        path: The file, for messages.
 
     Raises:
-        UserError: When it is no GLIP checkpoint, or a tensor is missing, unknown or of the wrong
-            shape for the model that the others make up. Files in our own layout are compared with
-            a model when they are loaded, and with themselves when they are converted.
+        UserError: When a tensor is missing, unknown or of another shape.
     """
-    return from_raw(read_file(path), path)
-
-
-def from_raw(raw: RawFile, path: str | Path) -> Checkpoint:
-    """:func:`read` for what has been read already; ``path`` is for messages."""
-    layout, prefix = detect(raw.state, path)
-    state = {key[len(prefix):] if key.startswith(prefix) else key: tensor
-             for key, tensor in raw.state.items()}
-    if layout == 'glipkit':
-        return _from_own(raw, state, path)
-    return _from_other(raw, state, layout, prefix, path)
-
-
-def _from_own(raw: RawFile, state: dict[str, Tensor], path: str | Path) -> Checkpoint:
-    version = raw.metadata.get('version', str(VERSION))
-    if not version.isdecimal() or int(version) > VERSION:
-        raise UserError(f'a glipkit checkpoint of version {VERSION} or older',
-                        f'{path} of version {version}', 'install a newer glipkit')
-    source = json.loads(raw.metadata.get('source', '{}'))
-    aside = {key[len(ASIDE):]: state.pop(key) for key in list(state) if key.startswith(ASIDE)}
-    return Checkpoint(state, 'glipkit', source, aside, 0, raw.ignored)
-
-
-def _from_other(raw: RawFile, state: dict[str, Tensor], layout: str, prefix: str,
-                path: str | Path) -> Checkpoint:
     aside = {key: state.pop(key) for key in list(state) if _SIDE_KEYS[layout].fullmatch(key)}
-    table = _table(layout, state)
-    ours, unknown, changed = table.translate(state, to_ours=True)
+    ours, unknown, changed = _table(layout, state).translate(state, to_ours=True)
     scales = [tensor for key, tensor in state.items() if key.endswith('.scales.0.scale')]
     source = {'layout': layout, 'prefix': prefix,
               'scale_axes': scales[0].dim() if scales else int(layout == 'official')}
-    checkpoint = Checkpoint(ours, layout, source, aside, len(changed), raw.ignored)
+    checkpoint = Checkpoint(ours, layout, source, aside, len(changed))
     check_complete(checkpoint, path, unknown)
     return checkpoint
 
@@ -151,73 +88,35 @@ def check_complete(checkpoint: Checkpoint, path: str | Path,
         UserError: With every tensor that is missing, unknown, or of another shape.
     """
     structure = Structure.from_state(checkpoint.state, str(path))
-    found = {key: tuple(tensor.shape) for key, tensor in checkpoint.state.items()}
-    said = describe(structure.shapes(), found, unknown)
-    if said:
-        raise refuse(f'the tensors of {structure}', path, said,
+    problems = describe(structure.shapes(), shapes_of(checkpoint.state), unknown, is_index_buffer)
+    if problems:
+        raise refuse(f'the tensors of {structure}', path, problems,
                      'check that the file is complete and holds this model and nothing else')
     return structure
 
 
-class Written(NamedTuple):
-    """What came of a checkpoint: how many tensors were written, how many of them were re-ordered or
-    re-shaped on the way from our layout, and the keys kept aside that had no place."""
+def check(checkpoint: Checkpoint, path: str | Path, to: str) -> str:
+    """The model in words, once its tensors are known to make one up that ``to`` can hold.
 
-    tensors: int
-    changed: int
-    left: tuple[str, ...]
-
-
-class Translated(NamedTuple):
-    """A state dict in another layout: its tensors, how many of them were re-ordered or re-shaped,
-    and the keys kept aside that had no place."""
-
-    state: dict[str, Tensor]
-    changed: int
-    left: tuple[str, ...]
-
-
-def write(checkpoint: Checkpoint, path: Path, layout: str = 'glipkit') -> Written:
-    """Writes a checkpoint in one of the three layouts, atomically.
-
-    Args:
-        checkpoint: What to write.
-        path: ``.safetensors`` or, for every layout, ``.pth``.
-        layout: ``'glipkit'``, ``'official'`` or ``'mmdet'``.
+    Sizes can be read off a Swin backbone, as published models have. One with another backbone, as
+    glip-mini has, exists in our own layout alone; loading compares it with its config.
     """
-    if layout == 'glipkit':
-        return _write_own(checkpoint, path)
-    state, changed, left = to_layout(checkpoint, layout)
-    if path.suffix == '.safetensors':
-        write_safetensors(state, path, {'format': 'pt'})
-    else:
-        write_pickle({'model' if layout == 'official' else 'state_dict': state}, path)
-    return Written(len(state), changed, left)
+    swin = any(key.startswith('backbone.patch_embed.') for key in checkpoint.state)
+    if swin or checkpoint.layout != OWN:
+        return str(check_complete(checkpoint, path))
+    parts = {key.partition('.')[0] for key in checkpoint.state}
+    missing = {'backbone', 'neck', 'bbox_head', 'text_encoder'} - parts
+    if missing:
+        raise UserError('a whole GLIP model', f'{path} without {", ".join(sorted(missing))}',
+                        'check that the file is complete and of this model family')
+    if to != OWN:
+        raise UserError(f'a model with a Swin backbone for the {to} layout, which has no other',
+                        f'{path} without one', 'pass --to glipkit (to=\'glipkit\')')
+    return 'custom: no Swin backbone'
 
 
-def _write_own(checkpoint: Checkpoint, path: Path) -> Written:
-    try:
-        variant = checkpoint.structure().variant
-    except UserError:  # a model of ours with another backbone
-        variant = 'custom'
-    metadata = {'format': 'glipkit', 'version': str(VERSION), 'variant': variant}
-    source = checkpoint.source
-    if not source and checkpoint.layout != 'glipkit':
-        source = {'layout': checkpoint.layout}
-    if source:
-        metadata['source'] = dump_source(source)
-    aside = {ASIDE + key: tensor for key, tensor in checkpoint.aside.items()}
-    if path.suffix == '.safetensors':
-        write_safetensors({**checkpoint.state, **aside}, path, metadata)
-    else:
-        # Beside the state dict, not in it: mmengine and plain torch load these files too.
-        content = {'state_dict': checkpoint.state, 'meta': metadata}
-        write_pickle({**content, 'aside': aside} if aside else content, path)
-    return Written(len(checkpoint.state) + len(aside), 0, ())
-
-
-def to_layout(checkpoint: Checkpoint, layout: str) -> Translated:
-    """The state dict of another layout.
+def from_own(checkpoint: Checkpoint, layout: str) -> Translated:
+    """The state dict of the official or mmdet's layout.
 
     Args:
         checkpoint: In our layout, complete.
@@ -244,13 +143,23 @@ def to_layout(checkpoint: Checkpoint, layout: str) -> Translated:
                       len(changed) + len(scales) * axes, () if home else tuple(checkpoint.aside))
 
 
-def with_index_buffers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of ours with Swin's index buffers, which mmdet's Swin counts among its tensors
-    and checkpoints need not hold."""
-    state = dict(state)
-    for key in list(state):
-        stem, found, _ = key.partition('attn.w_msa.relative_position_bias_table')
-        if found and stem.startswith('backbone.'):
-            window = (round(state[key].shape[0]**0.5) + 1) // 2
-            state.setdefault(stem + INDEX_BUFFER, relative_position_index(window))
-    return state
+def structure_of(state: Mapping[str, Tensor]) -> Structure | None:
+    """The sizes of a GLIP model; None for one whose backbone is no Swin."""
+    try:
+        return Structure.from_state(state)
+    except UserError:
+        return None
+
+
+def _describe(state: Mapping[str, Tensor]) -> str | None:
+    structure = structure_of(state)
+    return None if structure is None else str(structure)
+
+
+def _variant(state: Mapping[str, Tensor]) -> str:
+    structure = structure_of(state)
+    return 'custom' if structure is None else structure.variant
+
+
+GLIP = Family('GLIP', _CONTAINERS, detect, to_own, from_own, _describe, _variant, check,
+              is_index_buffer, with_index_buffers, (SWIN, BERT))

@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 
 from glipkit.checkpoints.glip.official import head_rows, tower_rows
+from glipkit.checkpoints.glip.tensors import SCALAR
 from glipkit.checkpoints.key_table import KeyTable, Row
-from glipkit.checkpoints.tensors import SCALAR
 
 MARKER = 'bbox_head.head.dyhead_tower.'
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import re
 
+from glipkit.checkpoints.glip.swin import swin_rows
+from glipkit.checkpoints.glip.tensors import SCALAR
 from glipkit.checkpoints.key_table import KeyTable, Row
-from glipkit.checkpoints.tensors import PATCH_MERGE, SCALAR
 
 PREFIX = 'module.'
 """What DistributedDataParallel left before every key of the published files."""
@@ -22,25 +23,6 @@ SIDE_KEYS = re.compile(
 
 _FUSION_PROJECTIONS = ('v_proj', 'l_proj', 'values_v_proj', 'values_l_proj', 'out_v_proj',
                        'out_l_proj')
-
-
-def swin_rows(ours: str, theirs: str) -> list[Row]:
-    """Rows of the Swin backbone; ``ours`` and ``theirs`` are its key prefixes, dot included."""
-    block, their_block = f'{ours}stages.{{stage}}.blocks.{{block}}.', \
-        f'{theirs}layers.{{stage}}.blocks.{{block}}.'
-    merge, their_merge = f'{ours}stages.{{stage}}.downsample.', \
-        f'{theirs}layers.{{stage}}.downsample.'
-    return [
-        Row(f'{ours}patch_embed.projection.{{param}}', f'{theirs}patch_embed.proj.{{param}}'),
-        Row(f'{ours}patch_embed.norm.{{param}}', f'{theirs}patch_embed.norm.{{param}}'),
-        Row(f'{block}norm{{which}}.{{param}}', f'{their_block}norm{{which}}.{{param}}'),
-        Row(f'{block}attn.w_msa.{{tail}}', f'{their_block}attn.{{tail}}'),
-        Row(f'{block}ffn.layers.0.0.{{param}}', f'{their_block}mlp.fc1.{{param}}'),
-        Row(f'{block}ffn.layers.1.{{param}}', f'{their_block}mlp.fc2.{{param}}'),
-        Row(f'{merge}reduction.weight', f'{their_merge}reduction.weight', PATCH_MERGE),
-        Row(f'{merge}norm.{{param}}', f'{their_merge}norm.{{param}}', PATCH_MERGE),
-        Row(f'{ours}norm{{which}}.{{param}}', f'{theirs}norm{{which}}.{{param}}'),
-    ]
 
 
 def _fpn_rows(laterals: int) -> list[Row]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from glipkit.checkpoints.differences import Shape
 from glipkit.errors import UserError
-
-Shape = tuple[int, ...]
 
 INDEX_BUFFER = 'attn.w_msa.relative_position_index'
 """Tail of Swin's lookup buffers: they follow from the window, and not every file holds them."""

@@ -37,7 +37,7 @@ PATCH_MERGE = Change('re-ordered', merge_to_unfold, unfold_to_merge)
 SCALAR = Change('re-shaped', lambda t: t.reshape(()), lambda t: t)
 """A level's box scale: one element with an axis in official files, none in mmcv's Scale.
 
-The way back is a matter of the file, not of the tensor: see ``layouts.to_layout``.
+The way back is a matter of the file, not of the tensor: see ``layouts.from_own``.
 """
 
 

@@ -1,0 +1,107 @@
+"""The model index: which config, weights, licence and published numbers belong to a name.
+
+It stands in ``configs/index.yaml``. A config says nothing of its name: a user's config that builds
+on one of ours would inherit it, and with it weights that are not its own.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from glipkit.apis.paths import INDEX, PACKAGE, config_root
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A checkpoint on the Hugging Face hub.
+
+    Args:
+        repository: ``owner/name``.
+        file: Path in the repository.
+        size: Size as the hub lists it.
+    """
+
+    repository: str
+    file: str
+    size: str = ''
+
+    def __str__(self) -> str:
+        """The name that :func:`glipkit.load` takes as a checkpoint."""
+        return f'{self.repository}:{self.file}'
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model that comes with glipkit.
+
+    Args:
+        name: What :func:`glipkit.load` takes.
+        about: What it is, in a few words.
+        config: The config of the model of this name.
+        layout: Layout of its weights.
+        licence: ``code`` and ``weights`` -> licence as their authors state it.
+        published: Metric -> number.
+        weights: The file that comes with glipkit; None where there is none.
+        sources: Where its weights can be downloaded, in the order to try.
+        recipes: Other configs that train it or a variation of it. They have no weights.
+    """
+
+    name: str
+    about: str
+    config: Path
+    layout: str
+    licence: Mapping[str, str]
+    published: Mapping[str, float]
+    weights: Path | None = None
+    sources: tuple[HubFile, ...] = ()
+    recipes: tuple[Path, ...] = ()
+
+
+def model_index() -> dict[str, ModelEntry]:
+    """Every model that comes with glipkit, by name, in alphabetical order."""
+    root = config_root()
+    found = _parsed(root / INDEX)
+    return {name: _entry(name, found[name], root) for name in sorted(found)}
+
+
+def entry_of(name_or_path: str | Path) -> ModelEntry | None:
+    """The entry of a model name, or of the config that the index has under a name.
+
+    None for every other config: what builds on the config of a model need not be that model.
+    """
+    index = model_index()
+    if str(name_or_path) in index:
+        return index[str(name_or_path)]
+    path = Path(name_or_path).resolve()
+    return next((entry for entry in index.values() if entry.config.resolve() == path), None)
+
+
+def model_name(name_or_path: str | Path) -> str:
+    """The name that the index has for a name or config, else the stem of the config's file."""
+    entry = entry_of(name_or_path)
+    return Path(name_or_path).stem if entry is None else entry.name
+
+
+def shipped_weights(name_or_path: str | Path) -> Path | None:
+    """The weights that come with glipkit for this model; None where there are none."""
+    entry = entry_of(name_or_path)
+    return None if entry is None else entry.weights
+
+
+@cache
+def _parsed(path: Path) -> dict[str, dict[str, Any]]:
+    return yaml.safe_load(path.read_text(encoding='utf-8'))
+
+
+def _entry(name: str, fields: Mapping[str, Any], root: Path) -> ModelEntry:
+    fields = dict(fields)
+    weights = fields.pop('weights', None)
+    sources = tuple(HubFile(**source) for source in fields.pop('sources', ()))
+    recipes = tuple(root / recipe for recipe in fields.pop('recipes', ()))
+    return ModelEntry(name, config=root / fields.pop('config'), sources=sources, recipes=recipes,
+                      weights=None if weights is None else PACKAGE / weights, **fields)

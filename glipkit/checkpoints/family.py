@@ -1,0 +1,181 @@
+"""What a family of models says about its checkpoints, and the register of all families.
+
+A family is a folder beside this file. Its package registers one :class:`Family` when it is
+imported. The general modules work with that alone and know no method. A model of no family has one layout:
+its own state dict.
+"""
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+OWN = 'glipkit'
+"""Name of our own layout: the keys of the model's state dict."""
+
+BACKBONE, TEXT_ENCODER = 'backbone', 'text encoder'
+
+
+@dataclass
+class Checkpoint:
+    """A checkpoint in our layout, with what is needed to give it back as it came.
+
+    Args:
+        state: Keys of our layout and their tensors.
+        layout: The layout it was read from.
+        source: For a file that once was in another layout: that layout as ``layout``, the
+            ``prefix`` of its keys there, and what else the family needs for the way back.
+        aside: Tensors that belong to that layout and not to the model, under their keys there.
+        changed: How many tensors were re-ordered or re-shaped on the way to our layout.
+        ignored: Top-level entries of the file that are no weights.
+    """
+
+    state: dict[str, Tensor]
+    layout: str = OWN
+    source: dict[str, Any] = field(default_factory=dict)
+    aside: dict[str, Tensor] = field(default_factory=dict)
+    changed: int = 0
+    ignored: tuple[str, ...] = ()
+
+
+class Translated(NamedTuple):
+    """A state dict in another layout: its tensors, how many of them were re-ordered or re-shaped,
+    and the keys kept aside that had no place."""
+
+    state: dict[str, Tensor]
+    changed: int
+    left: tuple[str, ...]
+
+
+def never(key: str) -> bool:
+    """Says no to every key."""
+    return False
+
+
+class PartState(NamedTuple):
+    """The tensors of one part of a model under our keys, the keys of the file that nobody knows,
+    and those that the part has no use for."""
+
+    state: dict[str, Tensor]
+    unknown: list[str]
+    aside: list[str]
+
+
+@dataclass(frozen=True)
+class Tower:
+    """How the published files of one kind of backbone or text encoder are read.
+
+    Args:
+        part: :data:`BACKBONE` or :data:`TEXT_ENCODER`.
+        suits: Whether a module with these keys is such a tower.
+        read: From a file's state dict to our keys.
+        absent: Whether such files never hold this tensor of the module.
+        derived: Whether a tensor follows from the others, so that files need not hold it.
+    """
+
+    part: str
+    suits: Callable[[Iterable[str]], bool]
+    read: Callable[[dict[str, Tensor]], PartState]
+    absent: Callable[[str], bool] = never
+    derived: Callable[[str], bool] = never
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models whose checkpoints come in layouts of other programs too.
+
+    Args:
+        name: Its name in messages.
+        containers: Other layout -> the entry of a pickle that holds its state dict.
+        detect: From keys to their layout and the prefix before all of them; None for keys of
+            another family.
+        to_own: From tensors of another layout (prefix removed), its name, the prefix and the path
+            of the file, for messages, to a checkpoint that is complete.
+        from_own: From a complete checkpoint and the name of another layout to that layout.
+        describe: From tensors of our layout to the model in words; None where the sizes cannot be read off.
+        variant: From tensors of our layout to the published variant, or ``'custom'``.
+        check: From a checkpoint, its path and the layout it is to be converted to, to the model in
+            words; raises UserError where a tensor is missing or the layout cannot hold the model.
+        derived: Whether a tensor follows from the others, so that files need not hold it.
+        complete: Adds the derived tensors to a state dict of our layout.
+        towers: Backbones and text encoders that have files of their own.
+    """
+
+    name: str
+    containers: Mapping[str, str]
+    detect: Callable[[Iterable[str]], tuple[str, str] | None]
+    to_own: Callable[[dict[str, Tensor], str, str, str | Path], Checkpoint]
+    from_own: Callable[[Checkpoint, str], Translated]
+    describe: Callable[[Mapping[str, Tensor]], str | None]
+    variant: Callable[[Mapping[str, Tensor]], str]
+    check: Callable[[Checkpoint, str | Path, str], str]
+    derived: Callable[[str], bool]
+    complete: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    towers: tuple[Tower, ...] = ()
+
+
+class Recognised(NamedTuple):
+    """The family of a state dict, its layout, and the prefix before all of its keys."""
+
+    family: Family
+    layout: str
+    prefix: str
+
+
+_families: dict[str, Family] = {}
+
+
+def register(family: Family) -> Family:
+    """Makes a family known; one of the same name is replaced."""
+    _families[family.name] = family
+    return family
+
+
+def families() -> tuple[Family, ...]:
+    """All families, those of the folders beside this file first, in alphabetical order."""
+    _import_folders()
+    return tuple(_families.values())
+
+
+@cache
+def _import_folders() -> None:
+    folder = Path(__file__).parent
+    package = __name__.rpartition('.')[0]
+    for module in sorted(pkgutil.iter_modules([str(folder)]), key=lambda module: module.name):
+        if module.ispkg:
+            importlib.import_module(f'{package}.{module.name}')
+
+
+def recognise(keys: Iterable[str]) -> Recognised | None:
+    """The family and layout of a state dict; None when no family knows it."""
+    keys = list(keys)
+    for family in families():
+        found = family.detect(keys)
+        if found is not None:
+            return Recognised(family, *found)
+    return None
+
+
+def family_of(state: Mapping[str, Tensor]) -> Family | None:
+    """The family of a model, by the keys of its own state dict; None for a model of no family."""
+    found = recognise(state)
+    return found.family if found is not None and found.layout == OWN else None
+
+
+def known_layouts() -> tuple[str, ...]:
+    """Every layout of every family, our own last."""
+    others = [layout for family in families() for layout in family.containers]
+    return (*dict.fromkeys(others), OWN)
+
+
+def tower_of(part: str, keys: Iterable[str]) -> Tower | None:
+    """The reader of published files for a module with these keys; None when there is none."""
+    keys = list(keys)
+    return next((tower for family in families() for tower in family.towers
+                 if tower.part == part and tower.suits(keys)), None)
