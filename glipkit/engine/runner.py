@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 from mmengine.dist import master_only
 from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
 from glipkit.checkpoints.loading import read_training_checkpoint
+from glipkit.common.precision import require_bfloat16
+from glipkit.engine.optim.autocast import AutocastOptimWrapper
 from glipkit.registry import RUNNERS
 
 
@@ -23,6 +28,7 @@ class GroundingRunner(Runner):
     * ``resume`` and ``load_from`` read weights only; a file that would have to execute code to be
       read is refused.
     * A checkpoint on a local disk appears whole or not at all.
+    * bfloat16 is refused on a processor that is slower at it than at float32, before it starts.
     """
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -40,6 +46,21 @@ class GroundingRunner(Runner):
             module=model,
             broadcast_buffers=False,
             find_unused_parameters=self.cfg.get('find_unused_parameters', False))
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """Build the optimiser with its precision."""
+        built: OptimWrapper = super().build_optim_wrapper(optim_wrapper)
+        if isinstance(built, AutocastOptimWrapper):
+            require_bfloat16('AutocastOptimWrapper', get_device())
+        return built
+
+    def build_val_loop(self, loop: Any) -> BaseLoop:
+        """Build the loop of evaluations during training."""
+        return _checked(super().build_val_loop(loop), 'val_cfg.fp16')
+
+    def build_test_loop(self, loop: Any) -> BaseLoop:
+        """Build the loop of a test."""
+        return _checked(super().build_test_loop(loop), 'test_cfg.fp16')
 
     def load_checkpoint(self,
                         filename: str | os.PathLike,
@@ -63,3 +84,9 @@ class GroundingRunner(Runner):
         partial = f'{filename}.part'
         super().save_checkpoint(out_dir, partial, *args, **kwargs)
         os.replace(target.with_name(partial), target)
+
+
+def _checked(loop: BaseLoop, setting: str) -> BaseLoop:
+    if getattr(loop, 'fp16', False):  # bfloat16, on a processor
+        require_bfloat16(setting, get_device())
+    return loop

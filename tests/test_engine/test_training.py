@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from glipkit.apis.training import load_config, set_max_iters
+from glipkit.apis.training import build_runner, load_config, set_max_iters
 from glipkit.checkpoints import read_training_checkpoint
 from glipkit.cli.main import main
+from glipkit.common import precision
+from glipkit.errors import UserError
 from glipkit.reports.pictures import read_scalars
 
 REPOSITORY = Path(__file__).parents[2]
@@ -89,7 +91,8 @@ def test_two_processes_see_the_batch_of_one(config, tmp_path):
         torch.testing.assert_close(a[key], b[key], atol=1e-5, rtol=1e-4, msg=key)
 
 
-def test_bf16_training_and_test_of_its_checkpoint(config, tmp_path, capsys):
+def test_bf16_training_and_test_of_its_checkpoint(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(precision, '_slowdown', lambda: .5)
     work_dir = tmp_path / 'bf16'
     assert main(['train', str(config), '--work-dir', str(work_dir), '--amp']) == 0
     assert all(0 < e['loss'] < 100 for e in read_scalars(work_dir).training)
@@ -100,6 +103,28 @@ def test_bf16_training_and_test_of_its_checkpoint(config, tmp_path, capsys):
     logged = read_scalars(work_dir).evaluations[-1]
     assert metrics['coco/AP50'] == pytest.approx(logged['coco/AP50'])
     assert {'coco/seen_AP50', 'coco/unseen_AP50', 'coco/caption_only_AP50'} <= set(metrics)
+
+
+@pytest.mark.parametrize('arguments, setting', [
+    (['--amp'], '--amp'),
+    (['--cfg-options', 'optim_wrapper.type=AutocastOptimWrapper'], 'AutocastOptimWrapper'),
+    (['--cfg-options', 'val_cfg.fp16=True'], 'val_cfg.fp16'),
+])
+def test_slow_bfloat16_is_refused_before_anything_is_trained(config, tmp_path, capsys, monkeypatch,
+                                                             arguments, setting):
+    monkeypatch.setattr(precision, '_slowdown', lambda: 25.)
+    assert main(['train', str(config), *arguments, '--work-dir', str(tmp_path / 'work')]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f'for {setting} a processor' in error and '25.0 times as long' in error
+    assert not list(tmp_path.glob('work/*.pth'))
+
+
+def test_slow_bfloat16_is_refused_in_a_test(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, '_slowdown', lambda: 25.)
+    cfg = load_config(str(config), {'test_cfg.fp16': True}, str(tmp_path / 'work'))
+    runner = build_runner(cfg)
+    with pytest.raises(UserError, match='for test_cfg.fp16 a processor .* 25.0 times as long'):
+        runner.test()
 
 
 @pytest.mark.parametrize('arguments, message', [
@@ -125,7 +150,6 @@ def test_bad_input_is_one_line_and_exit_code_2(config, tmp_path, capsys, argumen
 
 
 def test_misspelt_top_level_key(config, tmp_path):
-    from glipkit.errors import UserError
     config.write_text(config.read_text() + '\noptim_wraper = dict()\n')
     with pytest.raises(UserError, match='optim_wrapper'):
         load_config(str(config))
