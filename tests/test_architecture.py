@@ -84,9 +84,8 @@ def problems_of(tree, path):
         top = name.split('.')[0]
         if top in OUTSIDE:
             yield f'{line}: imports {name}, which is not part of the package'
-        if top == 'glipkit' and name != 'glipkit':
-            if not allowed(here, room(name)):
-                yield f'{line}: {here} may not import {name}'
+        if top == 'glipkit' and name != 'glipkit' and not allowed(here, room(name)):
+            yield f'{line}: {here} may not import {name}'
     yield from leftovers_of(tree, path)
 
 

@@ -178,9 +178,8 @@ def _load_part(module: nn.Module, name: str | Path, stem: str, part: str,
         raise refuse(f'weights of this {part}', path, said,
                      f'pass a file of the same {part}, or change its sizes in the config')
     module.load_state_dict(state, strict=False)
-    report = LoadReport(path, layout, file_sha256(path), len(state), tuple(aside), tuple(untouched),
-                        raw.ignored)
-    return report
+    return LoadReport(path, layout, file_sha256(path), len(state), tuple(aside), tuple(untouched),
+                      raw.ignored)
 
 
 def _bert_state(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str], list[str]]:

@@ -20,13 +20,15 @@ OWN_VALUES = {'command', 'benchmark', 'benchmark_name', 'run', 'parser', 'out', 
 BENCHMARKS = {
     'predict': ('benchmarks.predict', 'time detection against another implementation'),
     'train-step': ('benchmarks.train_step', 'time a training step against another implementation'),
-    'evaluation': ('benchmarks.evaluation', 'time LVIS AP, and what memory it takes, against mmdet'),
+    'evaluation': ('benchmarks.evaluation',
+                   'time LVIS AP, and what memory it takes, against mmdet'),
     'loader': ('benchmarks.loader', 'time the training loader against mmdet'),
     'pseudo-labels': ('claims.pseudo_labels',
                       'precision of pseudo-labels, and throughput against single predictions'),
     'transfer': ('claims.transfer', 'what tuning brings: seven comparisons of the paper, in hours'),
-    'self-training': ('claims.self_training', 'what captions without boxes teach: teacher, student, and '
-                                       'gold alone, in hours'),
+    'self-training': ('claims.self_training',
+                      'what captions without boxes teach: teacher, student, and gold alone, in '
+                      'hours'),
 }
 
 # What `glipkit bench all` runs: name of the result -> command line.

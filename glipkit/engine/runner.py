@@ -33,9 +33,9 @@ class GroundingRunner(Runner):
 
     def setup_env(self, env_cfg: dict) -> None:
         """Open the process group; gloo where there is no GPU."""
-        if self.distributed and not torch.cuda.is_available():
-            if not torch.distributed.is_initialized():
-                torch.distributed.init_process_group('gloo')
+        if self.distributed and not torch.cuda.is_available() \
+                and not torch.distributed.is_initialized():
+            torch.distributed.init_process_group('gloo')
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
@@ -80,7 +80,8 @@ class GroundingRunner(Runner):
         """Save under another name first; arguments as in mmengine."""
         target = Path(out_dir) / filename
         if not target.parent.is_dir():  # a remote folder, which its own backend looks after
-            return super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
         partial = f'{filename}.part'
         super().save_checkpoint(out_dir, partial, *args, **kwargs)
         os.replace(target.with_name(partial), target)

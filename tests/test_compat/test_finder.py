@@ -46,7 +46,7 @@ def test_import_opens_no_connection():
 def test_unknown_public_name():
     import glipkit
     with pytest.raises(AttributeError, match='nonsense'):
-        glipkit.nonsense
+        glipkit.nonsense  # noqa: B018
 
 
 def test_a_module_is_served_where_there_is_none(tmp_path):

@@ -19,7 +19,8 @@ class SampleClassPrompt(BaseTransform):
 
     GLIP paper appendix C.1; the sampling itself is `glipkit.text.negatives.sample_classes`. Labels
     index the new names; boxes whose class was left out, by chance or for the token budget, are
-    dropped. Captions pass unchanged. Sets ``text``; filters ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_ignore_flags``.
+    dropped. Captions pass unchanged. Sets ``text``; filters ``gt_bboxes``, ``gt_bboxes_labels``,
+    ``gt_ignore_flags``.
 
     Where samples carry ``absent_labels`` (federated sets), negatives are drawn from these alone,
     and never from ``not_exhaustive_labels``; a sample with neither boxes nor such negatives is

@@ -16,8 +16,8 @@ class AutocastOptimWrapper(OptimWrapper):
     """Forward pass under bfloat16 autocast on any device; weights and gradients stay float32.
 
     bfloat16 has float32's range, so there is no loss scale to keep. For float16 on a GPU use
-    mmengine's ``AmpOptimWrapper``. glipkit's runner refuses this wrapper on a processor that is slower
-    at bfloat16 than at float32.
+    mmengine's ``AmpOptimWrapper``. glipkit's runner refuses this wrapper on a processor that is
+    slower at bfloat16 than at float32.
 
     Args:
         **kwargs: Arguments of :class:`mmengine.optim.OptimWrapper`.
