@@ -38,6 +38,7 @@ def in_one_process(monkeypatch):
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_predict_in_processes(config, tmp_path, capsys):
     out = tmp_path / 'out'
     assert main(['bench', 'predict', '--config', config, *SMALL, '--classes', 'cat, dog',

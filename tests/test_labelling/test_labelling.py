@@ -111,6 +111,7 @@ def test_a_damaged_result_is_made_again(labelled, world, tmp_path):
     assert contents(out) == whole == contents(labelled[0])
 
 
+@pytest.mark.slow
 def test_killed_and_run_again(labelled, world, tmp_path):
     """SIGKILL in the middle; the rest is done, and every byte is that of an uninterrupted run."""
     out = tmp_path / 'out'
