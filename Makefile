@@ -1,4 +1,5 @@
-# make test    run the tests
+# make check   look for slips in the code (ruff), in the spelling (codespell), and compile all of it
+# make test    run the tests; the quick ones alone (two minutes): .venv/bin/pytest -m "not slow"
 # make demo    make a world, train a small model on it, evaluate it, write a report with pictures
 #              (make demo WORLD=stamps: the same on photographs of real things)
 # make bench   time it against its peers, rewrite the tables of docs/benchmarks.md (half an hour)
@@ -9,6 +10,7 @@
 
 WORLD ?= shapes
 VENV := .venv
+CHECKED := glipkit configs data_prep tools tests setup.py docs README.md
 RUN := $(VENV)/bin/python
 
 # The first interpreter that starts, has a version we support, and can make environments. A name
@@ -31,9 +33,14 @@ INSTALLED := $(VENV)/installed-$(firstword $(shell cat pyproject.toml setup.py M
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV PIP_NO_BUILD_ISOLATION PIP_TARGET PIP_USER MMCV_WITH_OPS
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: setup test demo bench clean
+.PHONY: setup check test demo bench clean
 
 setup: $(INSTALLED)
+
+check: $(INSTALLED)
+	$(RUN) -m ruff check .
+	$(RUN) -m codespell_lib $(CHECKED)
+	$(RUN) -m compileall -q $(filter-out %.md docs,$(CHECKED))
 
 test: $(INSTALLED)
 	$(RUN) -m pytest

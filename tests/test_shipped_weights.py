@@ -17,6 +17,7 @@ def world(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_zero_shot_ap_on_unseen_combinations(world, tmp_path):
     cfg = load_config('glip-mini', work_dir=str(tmp_path))
     move_data(cfg, cfg.data_root, f'{world}/')
@@ -31,6 +32,7 @@ def test_file_is_small_and_has_a_card():
     assert 'glipkit train' in path.with_suffix('.md').read_text()
 
 
+@pytest.mark.slow
 def test_predictor_finds_what_it_is_asked_for(world):
     predict = Predictor('glip-mini', score_threshold=0.4)
     found = predict(world / 'images/val', classes=['large red plain circle',

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
-from typing import Optional
 
 from glipkit.apis.paths import PACKAGE, config_root
 from glipkit.compat import installed_versions, operator_source
@@ -33,7 +32,7 @@ def _version(distribution: str) -> str:
         return 'not installed'
 
 
-def _commit() -> Optional[str]:
+def _commit() -> str | None:
     """Commit of the checkout that the package runs from, or None outside of one."""
 
     def git(*args: str) -> str:

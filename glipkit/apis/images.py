@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from glipkit.common.image_files import IMAGE_SUFFIXES, is_image_file
 from glipkit.errors import UserError
 
-Images = Union[str, Path, np.ndarray, Image.Image, Iterable[Any]]
+Images = str | Path | np.ndarray | Image.Image | Iterable[Any]
 
 
 

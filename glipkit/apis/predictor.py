@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from glipkit.text.prompts import class_prompt, phrase_prompt
 from glipkit.text.query import Query
 from glipkit.text.structures import CaptionPrompt, Span
 
-Phrases = Sequence[Union[Span, Sequence[Span]]]
+Phrases = Sequence[Span | Sequence[Span]]
 
 
 @dataclass(frozen=True, eq=False)

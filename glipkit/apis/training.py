@@ -154,12 +154,20 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
         cfg: From :func:`load_config`.
         resume: True resumes from the newest checkpoint of the work directory, a path from there.
         amp: Forward pass in bfloat16 autocast.
+
+    Raises:
+        UserError: A config without training settings, a checkpoint that is not there, data that
+            cannot be trained on, or bfloat16 on a processor that is slower at it.
     """
     for key in ('train_dataloader', 'optim_wrapper'):
         if key not in cfg:
             raise UserError('a config with training settings', f'no {key}',
                             'add it, or train another config')
     if amp:
+        from mmengine.device import get_device
+
+        from glipkit.common.precision import require_bfloat16
+        require_bfloat16('--amp', get_device())  # before the data is read
         cfg.optim_wrapper.type = 'AutocastOptimWrapper'
     if resume:
         cfg.resume = True

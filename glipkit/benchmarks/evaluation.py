@@ -11,7 +11,6 @@ import argparse
 import json
 import resource
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from glipkit.benchmarks.worker import Job, Worker
+from glipkit.common.reporter import track
 from glipkit.errors import UserError
 
 CANDIDATES = ('glipkit fixed', 'glipkit capped', 'mmdet LVISMetric')
@@ -241,7 +240,7 @@ def write_world(folder: Path, images: int, classes: int, per_image: int,
     categories = [dict(id=k + 1, name=f'class {k}', frequency='fcr'[3 * k // classes])
                   for k in range(classes)]
     records, annotations, parts = [], [], []
-    for i in tqdm(range(images), desc='world', leave=False, disable=None, file=sys.stderr):
+    for i in track(range(images), 'making the world', unit='image'):
         judged = rng.choice(classes, min(classes, 10), replace=False, p=chance)
         present, absent = judged[:rng.integers(1, 7)], judged[7:]
         labels = np.repeat(present, rng.integers(1, 7, len(present)))

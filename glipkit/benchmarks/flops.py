@@ -6,6 +6,7 @@ norms and softmax, which are bound by memory.
 """
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
@@ -17,7 +18,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from glipkit.benchmarks.workload import DTYPES
 
 Shape = Sequence[int]
-MATMUL_SIDE = {'cpu': 2048, 'cuda': 8192}
+#: Of the matrices, at the most: a product of these saturates any such device.
+LARGEST_SIDE = {'cpu': 2048, 'cuda': 8192}
+#: One product of at least this time is long enough to be timed, and ends on any processor.
+MATMUL_SECONDS = .02
 MATMULS = 4
 NEIGHBOURS = 4  # of a position between pixels
 TAPS_2D = 2 * NEIGHBOURS  # operations for one interpolated value
@@ -90,14 +94,13 @@ class Matmul:
     Args:
         dtype: ``'float32'`` or ``'bf16'``.
         device: Where.
-        threads: Of torch.
-        side: Of the square matrices; None takes one that saturates the device.
+        threads: Threads of torch.
+        side: Side of the square matrices; None takes the smallest whose product lasts.
     """
 
     def __init__(self, dtype: str, device: str, threads: int, side: int | None = None) -> None:
         torch.set_num_threads(threads)
-        kind = torch.device(device).type
-        side = side or MATMUL_SIDE.get(kind, MATMUL_SIDE['cuda'])
+        side = side or lasting_side(dtype, device)
         self.a, self.b = torch.randn(2, side, side, device=device, dtype=DTYPES[dtype])
         self.facts = {'flops': MATMULS * 2 * side**3, 'side': side}
         self()
@@ -107,3 +110,35 @@ class Matmul:
             product = self.a @ self.b
         if product.is_cuda:
             torch.cuda.synchronize()
+
+
+def lasting_side(dtype: str, device: str, seconds: float = MATMUL_SECONDS) -> int:
+    """Side of the smallest matrices (128, 256, ...) whose product takes so long.
+
+    A processor without units for bfloat16 needs half a minute where others need a hundredth of a
+    second, so that no size suits all.
+
+    Args:
+        dtype: As of :class:`Matmul`.
+        device: As there.
+        seconds: Least time of one product; matrices end at :data:`LARGEST_SIDE` without it.
+    """
+    largest = LARGEST_SIDE.get(torch.device(device).type, LARGEST_SIDE['cuda'])
+    side = 128
+    while side < largest and _seconds_of_product(side, dtype, device) < seconds:
+        side *= 2
+    return side
+
+
+def _seconds_of_product(side: int, dtype: str, device: str) -> float:
+    """The shorter of two: the first one of a size may take longer."""
+    matrix = torch.randn(side, side, device=device, dtype=DTYPES[dtype])
+
+    def product() -> float:
+        begin = time.perf_counter()
+        found = matrix @ matrix
+        if found.is_cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter() - begin
+
+    return min(product(), product())

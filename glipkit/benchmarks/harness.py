@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from glipkit.benchmarks.worker import Job, Worker
+from glipkit.common.reporter import bar
 from glipkit.errors import UserError
 
 Name = TypeVar('Name')
@@ -88,15 +88,15 @@ def alternate(candidates: Mapping[str, Callable[[], Any]], rounds: int, warmup: 
     """
     check(candidates, rounds, warmup)
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    with _progress(len(candidates) * (warmup + rounds)) as bar:
+    with bar('timing', len(candidates) * (warmup + rounds), 'call') as shown:
         for name in turns(list(candidates), warmup):
             candidates[name]()
-            bar.update()
+            shown.update()
         for name in turns(list(candidates), rounds):
             begin = clock()
             candidates[name]()
             seconds[name].append(clock() - begin)
-            bar.update()
+            shown.update()
     return {name: Timing(values) for name, values in seconds.items()}
 
 
@@ -118,21 +118,22 @@ def alternate_processes(jobs: Mapping[str, Job], rounds: int, warmup: int = 1) -
     """
     check(jobs, rounds, warmup)
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    with ExitStack() as stack, _progress(len(jobs) * (1 + warmup + rounds)) as bar:
+    with ExitStack() as stack, \
+            bar('timing', len(jobs) * (1 + warmup + rounds), 'call') as shown:
         workers: dict[str, Worker] = {}
         for name, job in jobs.items():
             # One after the other: two that load at once would need both their peaks of memory.
-            bar.set_description(f'{name}: loading')
+            shown.facts(candidate=name, now='loading')
             workers[name] = stack.enter_context(Worker(name, job))
-            bar.update()
+            shown.update()
         for name in turns(list(jobs), warmup):
-            bar.set_description(f'{name}: warming up')
+            shown.facts(candidate=name, now='warming up')
             workers[name].call()
-            bar.update()
+            shown.update()
         for name in turns(list(jobs), rounds):
-            bar.set_description(name)
+            shown.facts(candidate=name, now='timing')
             seconds[name].append(workers[name].call())
-            bar.update()
+            shown.update()
         return {
             name: Measured(Timing(seconds[name]), worker.peak_bytes, worker.idle_bytes,
                            worker.facts)
@@ -162,8 +163,3 @@ def check(candidates: Mapping[str, Any], rounds: int, warmup: int) -> None:
     if rounds < 1 or warmup < 0:
         raise UserError('at least 1 round and 0 warm-ups', f'{rounds} and {warmup}',
                         'pass larger numbers')
-
-
-def _progress(total: int) -> tqdm:
-    # On stderr, and only where somebody watches: a bar in a log file is noise.
-    return tqdm(total=total, leave=False, disable=None)

@@ -15,6 +15,8 @@ from glipkit.benchmarks.peers import OURS, PEERS, Peer
 from glipkit.benchmarks.peers.environment import default_folder, peer_python
 from glipkit.benchmarks.worker import Job
 from glipkit.benchmarks.workload import DTYPES, Workload, read_size
+from glipkit.common.precision import slow_bfloat16_note
+from glipkit.common.reporter import note
 from glipkit.errors import UserError
 
 MATMUL = 'matrix products'
@@ -35,7 +37,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, image: str, batch: int)
     parser.add_argument('--batch', type=int, default=batch,
                         help='images in one call (default: %(default)s)')
     parser.add_argument('--dtype', choices=list(DTYPES), default='float32',
-                        help='bf16 is autocast to bfloat16 (default: %(default)s)')
+                        help='bf16 is autocast to bfloat16, fast on processors with AVX512-BF16 or '
+                             'AMX and on GPUs (default: %(default)s)')
     parser.add_argument('--peer-dtype', choices=list(DTYPES),
                         help='of the peer, where it is to run in another one (default: --dtype)')
     parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: %(default)s)')
@@ -83,6 +86,9 @@ def compare(task: str, work: Workload, args: argparse.Namespace) -> dict[str, An
     peers = [OURS] if args.peer == 'none' else [OURS, _peer(args)]
     titles = dict.fromkeys(peer.title for peer in peers)
     check(titles, args.rounds, args.warmup)  # before an environment is made
+    precision = _precision_notes(work, args)
+    for line in precision:
+        note(line)  # now as well: the table may be hours away
     jobs = {peer.title: _job(peer, task, work, args) for peer in peers}
     jobs[MATMUL] = Job('glipkit.benchmarks.flops:Matmul',
                        {'dtype': work.dtype, 'device': work.device, 'threads': work.threads},
@@ -92,11 +98,20 @@ def compare(task: str, work: Workload, args: argparse.Namespace) -> dict[str, An
     limit = reference.facts['flops'] / reference.timing.median
     return {
         'rows': [row(name, one, limit, measured[OURS.title]) for name, one in measured.items()],
-        'notes': [note for peer in peers for note in peer.notes] + _remarks(measured),
+        'notes': [*precision, *(line for peer in peers for line in peer.notes),
+                  *_remarks(measured)],
         'matmul_flops_per_second': limit,
         'measured': {name: one.as_dict() for name, one in measured.items()},
         'matmul': reference.as_dict(),
     }
+
+
+def _precision_notes(work: Workload, args: argparse.Namespace) -> list[str]:
+    """A line where somebody is to compute in bfloat16 on a processor that is slow at it."""
+    for option, dtype in (('--dtype bf16', work.dtype), ('--peer-dtype bf16', args.peer_dtype)):
+        if dtype == 'bf16' and (line := slow_bfloat16_note(option, work.device)):
+            return [line]
+    return []
 
 
 def _peer(args: argparse.Namespace) -> Peer:

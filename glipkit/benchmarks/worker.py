@@ -54,7 +54,8 @@ class Worker:
 
     def __init__(self, name: str, job: Job) -> None:
         self.name = name
-        self._log = tempfile.TemporaryFile('w+', encoding='utf-8', errors='replace')
+        self._log = tempfile.TemporaryFile(  # noqa: SIM115 close() closes it
+            'w+', encoding='utf-8', errors='replace')
         self._process = subprocess.Popen(
             [job.python, '-m', 'glipkit.benchmarks.worker'], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=self._log, text=True, encoding='utf-8',

@@ -142,7 +142,7 @@ def _head(path: Path) -> bytes:
 def _read_safetensors(path: Path) -> RawFile:
     try:
         with safe_open(path, framework='pt', device='cpu') as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return RawFile(state, dict(file.metadata() or {}))
     except (SafetensorError, OSError) as error:
         raise UserError('a complete safetensors file', f'{path} ({_first_line(error)})',

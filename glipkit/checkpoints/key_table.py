@@ -8,8 +8,9 @@ that turns ``stage.3.norm`` into ``layers.9.norm`` also turns it back.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Callable
 
 import torch
 from torch import Tensor
@@ -128,12 +129,10 @@ class KeyTable:
             if row.change is not None:
                 change = row.change.to_ours if to_ours else row.change.from_ours
                 before = tensor
-                try:
+                # A shape that cannot be this tensor's is told by the comparison of shapes that
+                # follows every translation.
+                with suppress(RuntimeError):
                     tensor = change(before)
-                except RuntimeError:
-                    # A shape that cannot be this tensor's; the comparison of shapes that follows
-                    # every translation says so in words.
-                    pass
                 if tensor.shape != before.shape or not torch.equal(tensor, before):
                     changed.append(key)
             renamed[target] = tensor

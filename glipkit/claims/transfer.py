@@ -1,11 +1,12 @@
 """What tuning a grounding model brings: seven comparisons of the GLIP paper on generated tasks.
 
 Section 5 of the paper (data efficiency, one model for all tasks) with `glipkit.tuning.run.tune`,
-as users call it, over small tasks of the shapes world. Three pre-trained models are compared: *deep* (deep fusion,
-detection and captions), *late* (no fusion) and *classes* (no captions). Comparisons 2 and 4 are
-fair only between models of the same pictures, schedule and iterations. By default all have those
-of the weights that come with glipkit, so deep is these weights and two models are pre-trained;
-with any other number of iterations or pictures, or with --pretrain-deep, all three are.
+as users call it, over small tasks of the shapes world. Three pre-trained models are compared:
+*deep* (deep fusion, detection and captions), *late* (no fusion) and *classes* (no captions).
+Comparisons 2 and 4 are fair only between models of the same pictures, schedule and iterations. By
+default all have those of the weights that come with glipkit, so deep is these weights and two
+models are pre-trained; with any other number of iterations or pictures, or with --pretrain-deep,
+all three are.
 Pre-training takes a GPU where there is one, whatever --device says of tuning.
 
 Every pre-training and every tuning run is a unit in OUT/transfer. The same command goes on where

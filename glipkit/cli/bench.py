@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from glipkit.cli.main import Parser
+from glipkit.common.reporter import ConsoleReporter, note, reporting
 
 # Of a parsed command line, what is no option or says where something is kept.
 OWN_VALUES = {'command', 'benchmark', 'benchmark_name', 'run', 'parser', 'out', 'peer_env',
@@ -19,13 +20,15 @@ OWN_VALUES = {'command', 'benchmark', 'benchmark_name', 'run', 'parser', 'out', 
 BENCHMARKS = {
     'predict': ('benchmarks.predict', 'time detection against another implementation'),
     'train-step': ('benchmarks.train_step', 'time a training step against another implementation'),
-    'evaluation': ('benchmarks.evaluation', 'time LVIS AP, and what memory it takes, against mmdet'),
+    'evaluation': ('benchmarks.evaluation',
+                   'time LVIS AP, and what memory it takes, against mmdet'),
     'loader': ('benchmarks.loader', 'time the training loader against mmdet'),
     'pseudo-labels': ('claims.pseudo_labels',
                       'precision of pseudo-labels, and throughput against single predictions'),
     'transfer': ('claims.transfer', 'what tuning brings: seven comparisons of the paper, in hours'),
-    'self-training': ('claims.self_training', 'what captions without boxes teach: teacher, student, and '
-                                       'gold alone, in hours'),
+    'self-training': ('claims.self_training',
+                      'what captions without boxes teach: teacher, student, and gold alone, in '
+                      'hours'),
 }
 
 # What `glipkit bench all` runs: name of the result -> command line.
@@ -140,23 +143,28 @@ def run(args: argparse.Namespace) -> int:
 
 def run_all(args: argparse.Namespace) -> int:
     """Run the suite and keep each result as soon as it is there; returns the exit code."""
-    from glipkit.benchmarks.results import check_page, save, table, write_page
+    from glipkit.benchmarks.results import check_page
     from glipkit.cli.main import build_parser
     check_out(args.out)
     if args.page is not None:
         check_page(args.page)
-    parser = build_parser('bench')
+    with reporting(ConsoleReporter(notes=sys.stderr)):
+        _run_suite(args, build_parser('bench'))
+    return 0
+
+
+def _run_suite(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from glipkit.benchmarks.results import save, table, write_page
     for name in args.only or SUITE:
         if args.resume and (args.out / f'{name}.json').is_file():
-            print(f'{name}: there already', file=sys.stderr)
+            note(f'{name}: there already')
             continue
-        print(f'{name}: glipkit bench {SUITE[name]}', file=sys.stderr)
+        note(f'{name}: glipkit bench {SUITE[name]}')
         content = measure(parser.parse_args(['bench', *SUITE[name].split()]))
         save(content, args.out, name)
         print(f"{name}\n{table(content['rows'])}\n", flush=True)
         if args.page is not None:
             write_page(args.page, args.out)
-    return 0
 
 
 def run_page(args: argparse.Namespace) -> int:
@@ -176,7 +184,9 @@ def check_out(folder: Path | None) -> None:
 def measure(args: argparse.Namespace) -> dict:
     """Run one benchmark; returns its result with what it takes to repeat it."""
     from glipkit.benchmarks.results import document
-    return document(args.benchmark, given(args), load_benchmark(args.benchmark).run(args))
+    with reporting(ConsoleReporter(notes=sys.stderr)):  # standard output is for the table
+        content = load_benchmark(args.benchmark).run(args)
+    return document(args.benchmark, given(args), content)
 
 
 def given(args: argparse.Namespace) -> list[str]:

@@ -22,7 +22,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('config', help='config name (glip-mini) or path')
     parser.add_argument('--resume', nargs='?', const=True, default=False, metavar='CHECKPOINT',
                         help='continue from CHECKPOINT, or from the newest in the work dir')
-    parser.add_argument('--amp', action='store_true', help='bfloat16 autocast, on CPU too')
+    parser.add_argument('--amp', action='store_true',
+                        help='bfloat16 autocast; on a processor only where that is faster '
+                             '(AVX512-BF16, AMX)')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale the learning rate with the global batch size')
     add_run_arguments(parser)

@@ -73,11 +73,18 @@ class Reporter:
 
 
 class ConsoleReporter(Reporter):
-    """Notes on standard output; bars on standard error, as lines where that is no terminal."""
+    """Notes on standard output; bars on standard error, as lines where that is no terminal.
+
+    Args:
+        notes: Stream of the notes instead, where standard output is for a result alone.
+    """
+
+    def __init__(self, notes: TextIO | None = None) -> None:
+        self._notes = notes
 
     def note(self, text: str) -> None:
         """Prints the line at once."""
-        print(text, flush=True)  # noqa: T201
+        print(text, file=self._notes, flush=True)  # noqa: T201
 
     def bar(self, title: str, total: int | None = None, unit: str = 'item', done: int = 0,
             scale: bool = False) -> Bar:

@@ -5,10 +5,11 @@ import importlib
 import importlib.util
 import sys
 import warnings
+from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Optional, Sequence
+from typing import Any
 
 NAME = 'mmcv._ext'
 ORIGIN = 'served by glipkit.compat'
@@ -34,9 +35,9 @@ class CompiledLoader(Loader):
 
     def __init__(self, compiled: Any) -> None:
         self.compiled = compiled
-        self.cause: Optional[Exception] = None
+        self.cause: Exception | None = None
 
-    def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         # The extension links against torch's libraries: they must be in the process first, or a
         # good build would look broken.
         importlib.import_module('torch')
@@ -76,8 +77,8 @@ class CompiledLoader(Loader):
 class OperatorFinder(MetaPathFinder):
     """Answers for ``mmcv._ext`` alone: the compiled module, guarded, or else the served one."""
 
-    def find_spec(self, fullname: str, path: Optional[Sequence[str]] = None,
-                  target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None,
+                  target: ModuleType | None = None) -> ModuleSpec | None:
         if fullname != NAME:
             return None
         for finder in sys.meta_path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Optional
 
 from packaging.version import Version
 
@@ -49,7 +48,7 @@ def installed_versions(requirement: Requirement) -> dict[str, str]:
     return found
 
 
-def _problem(requirement: Requirement) -> Optional[str]:
+def _problem(requirement: Requirement) -> str | None:
     """What is wrong with one library, or None."""
     found = installed_versions(requirement)
     wanted = f'{requirement.distributions[0]}{requirement.range}'

@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 from mmengine.dist import master_only
 from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from glipkit.checkpoints.loading import read_training_checkpoint
+from glipkit.common.precision import require_bfloat16
+from glipkit.engine.optim.autocast import AutocastOptimWrapper
 from glipkit.engine.token_budgets import share_tokenizer
 from glipkit.models.contract import GroundingDetector
 from glipkit.registry import RUNNERS
@@ -25,13 +29,14 @@ class GroundingRunner(Runner):
     * ``resume`` and ``load_from`` read weights only; a file that would have to execute code to be
       read is refused.
     * A checkpoint on a local disk appears whole or not at all.
+    * bfloat16 is refused on a processor that is slower at it than at float32, before it starts.
     """
 
     def setup_env(self, env_cfg: dict) -> None:
         """Open the process group; gloo where there is no GPU."""
-        if self.distributed and not torch.cuda.is_available():
-            if not torch.distributed.is_initialized():
-                torch.distributed.init_process_group('gloo')
+        if self.distributed and not torch.cuda.is_available() \
+                and not torch.distributed.is_initialized():
+            torch.distributed.init_process_group('gloo')
         super().setup_env(env_cfg)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
@@ -51,6 +56,21 @@ class GroundingRunner(Runner):
             broadcast_buffers=False,
             find_unused_parameters=self.cfg.get('find_unused_parameters', False))
 
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """Build the optimiser with its precision."""
+        built: OptimWrapper = super().build_optim_wrapper(optim_wrapper)
+        if isinstance(built, AutocastOptimWrapper):
+            require_bfloat16('AutocastOptimWrapper', get_device())
+        return built
+
+    def build_val_loop(self, loop: Any) -> BaseLoop:
+        """Build the loop of evaluations during training."""
+        return _checked(super().build_val_loop(loop), 'val_cfg.fp16')
+
+    def build_test_loop(self, loop: Any) -> BaseLoop:
+        """Build the loop of a test."""
+        return _checked(super().build_test_loop(loop), 'test_cfg.fp16')
+
     def load_checkpoint(self,
                         filename: str | os.PathLike,
                         map_location: Any = 'cpu',
@@ -69,7 +89,14 @@ class GroundingRunner(Runner):
         """Save under another name first; arguments as in mmengine."""
         target = Path(out_dir) / filename
         if not target.parent.is_dir():  # a remote folder, which its own backend looks after
-            return super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
         partial = f'{filename}.part'
         super().save_checkpoint(out_dir, partial, *args, **kwargs)
         os.replace(target.with_name(partial), target)
+
+
+def _checked(loop: BaseLoop, setting: str) -> BaseLoop:
+    if getattr(loop, 'fp16', False):  # bfloat16, on a processor
+        require_bfloat16(setting, get_device())
+    return loop

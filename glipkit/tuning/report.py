@@ -93,7 +93,7 @@ def _facts(result: TuneResult, best: Mapping[str, Any]) -> str:
     }
     if settings.interpolate < 1:
         rows['weights'] = f'{settings.interpolate:g} of the way from the base model to the tuned'
-    table = markdown_table(('', ''), [(key, value) for key, value in rows.items()])
+    table = markdown_table(('', ''), list(rows.items()))
     notes = [f'* {note}' for note in result.data.notes]
     if result.mean('val')[0] <= result.zero_shot['val']['AP']:
         notes.append('* Tuning did not help on the validation images: use the base model.')
@@ -115,7 +115,8 @@ def _scores(result: TuneResult) -> str:
     seeds = [(s['seed'], s['train_images'], *(f'{s["scores"][p]["AP"]:.3f}'
                                               for p in result.zero_shot)) for s in result.seeds]
     parts = [part.replace('_', '-') for part in result.zero_shot]
-    return text + '\n\n' + markdown_table(('seed', 'training images', *(f'AP {p}' for p in parts)), seeds)
+    header = ('seed', 'training images', *(f'AP {p}' for p in parts))
+    return text + '\n\n' + markdown_table(header, seeds)
 
 
 def _classes(coco: CocoJson, before: list, after: list, seed: int) -> str:

@@ -38,8 +38,8 @@ def test_rows_and_names(found):
         found[2]
 
 
-@pytest.mark.parametrize('index', [found_index for found_index in (
-    slice(1, None), [False, True], [1], np.array([1]), np.array([False, True]))])
+@pytest.mark.parametrize('index', [
+    slice(1, None), [False, True], [1], np.array([1]), np.array([False, True])])
 def test_selecting_rows(found, index):
     chosen = found[index]
     assert chosen.names == ['Hund']

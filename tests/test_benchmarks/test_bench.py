@@ -12,6 +12,7 @@ from glipkit.benchmarks.peers import PEERS
 from glipkit.benchmarks.worker import make
 from glipkit.cli import bench
 from glipkit.cli.main import build_parser, main
+from glipkit.common import precision
 from glipkit.testing.tiny_glip import write_config
 
 SMALL = ('--image', '64x96', '--threads', '1', '--rounds', '2', '--warmup', '0')
@@ -37,6 +38,7 @@ def in_one_process(monkeypatch):
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_predict_in_processes(config, tmp_path, capsys):
     out = tmp_path / 'out'
     assert main(['bench', 'predict', '--config', config, *SMALL, '--classes', 'cat, dog',
@@ -59,6 +61,18 @@ def test_other_settings(in_one_process, config, capsys, words):
     assert main(['bench', *words, '--config', config, *SMALL]) == 0
     out = capsys.readouterr().out
     assert f'# {words[0]}: {config}' in out and '| glipkit |' in out
+
+
+@pytest.mark.parametrize('option', ['--dtype', '--peer-dtype'])
+def test_slow_bfloat16_is_noted(in_one_process, config, capsys, monkeypatch, option):
+    monkeypatch.setattr(precision, '_slowdown', lambda: 25.)
+    words = ['predict', '--prompt', 'three', '--config', config, *SMALL, '--no-count']
+    assert main(['bench', *words, option, 'bf16']) == 0
+    ran = capsys.readouterr()
+    line = f'25.0 times as long as in float32. For speed leave {option} bf16 out.'
+    assert line in ran.out and line in ran.err
+    assert main(['bench', *words]) == 0
+    assert 'times as long' not in capsys.readouterr().out
 
 
 def test_a_training_step_trains_and_counts_its_backward_pass(in_one_process, config):

@@ -1,12 +1,14 @@
 """Operations counted, against counts by hand."""
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torchvision.ops import deform_conv2d
 
-from glipkit.benchmarks.flops import MATMULS, Matmul, count_flops
+from glipkit.benchmarks import flops
+from glipkit.benchmarks.flops import LARGEST_SIDE, MATMULS, Matmul, count_flops, lasting_side
 
 
 def test_a_small_model_by_hand():
@@ -65,3 +67,15 @@ def test_the_yardstick_says_what_it_does():
     matmul = Matmul('float32', 'cpu', 1, side=16)
     torch.set_num_threads(threads)
     assert matmul.facts['flops'] == count_flops(matmul) == MATMULS * 2 * 16**3
+
+
+@pytest.mark.parametrize(('rate', 'side'), [(.5e9, 256), (1e11, 1024), (1e15, LARGEST_SIDE['cpu'])])
+def test_products_last_long_enough_and_not_longer(monkeypatch, rate, side):
+    """At half a GFLOP/s, as a processor without bfloat16 has, up to that of a GPU."""
+    monkeypatch.setattr(flops, '_seconds_of_product', lambda side, *_: 2 * side**3 / rate)
+    assert lasting_side('bf16', 'cpu') == side
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bf16'])
+def test_a_size_is_found_on_any_processor(dtype):
+    assert 128 <= lasting_side(dtype, 'cpu', seconds=.002) <= LARGEST_SIDE['cpu']

@@ -222,6 +222,7 @@ def test_each_seed_has_four_units_in_order(tmp_path):
     assert jobs[0].seconds > jobs[2].seconds == jobs[3].seconds > 0
 
 
+@pytest.mark.slow
 def test_a_whole_run_and_its_resume(tmp_path):
     args = arguments(tmp_path, *TINY, '--seeds', '5')
     folder = tmp_path / 'self-training'

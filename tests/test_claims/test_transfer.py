@@ -338,6 +338,7 @@ def test_impossible_numbers_are_refused(tmp_path, words):
         transfer.run(arguments(None))
 
 
+@pytest.mark.slow
 def test_a_real_comparison_from_end_to_end(tmp_path):
     words = ('--claims', '5', '7', '--seeds', '3', '--pictures', '6', '2', '2',
              '--max-passes', '1')

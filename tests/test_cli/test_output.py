@@ -2,6 +2,8 @@
 import subprocess
 import sys
 
+import pytest
+
 
 def printed(code: str) -> str:
     result = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True,
@@ -10,6 +12,7 @@ def printed(code: str) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_importing_all_rooms_prints_nothing():
     assert printed('import glipkit.engine, glipkit.models, glipkit.data, glipkit.evaluation, '
                    'glipkit.apis.predictor') == ''

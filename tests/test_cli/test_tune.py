@@ -153,6 +153,7 @@ def test_few_shots_over_seeds_with_a_part_set_aside(run, files, train, tmp_path)
         assert {i['id'] for i in shots['images']} <= {i['id'] for i in parts[0]['images']}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_result(run, words, tmp_path):
     """SIGKILL in the middle of the second of two passes; the same command again."""
     assert run(*words('--strategy', 'lora', out='whole')).code == 0
@@ -170,9 +171,10 @@ def test_a_killed_run_goes_on_to_the_same_result(run, words, tmp_path):
     assert run(*words('--strategy', 'lora')).code == 0  # finished: only the report again
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns(run, words, tmp_path):
     """Half the batch each; nothing that trains with this strategy has dropout."""
-    ran = start('--nproc_per_node=2', '--master_port=29641', '-m', 'glipkit.cli.main',
+    ran = start('--nproc_per_node=2', '--standalone', '-m', 'glipkit.cli.main',
                 *words('--strategy', 'head'), program=('-m', 'torch.distributed.run'))
     assert ran.returncode == 0, ran.stderr[-3000:]
     assert ran.stdout.count('zero-shot on val') == 1
@@ -231,6 +233,7 @@ def test_manual_prompts_are_scored_without_training(run, words, tmp_path):
     assert again.code == (0 if json.loads(chosen.read_text()) else 2), again.err
 
 
+@pytest.mark.slow
 def test_tuning_learns(run, tmp_path):
     """Shapes under each other's names: the mini model learns them from a few pictures."""
     drawn = ['large red plain square', 'large blue striped star']

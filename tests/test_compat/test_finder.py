@@ -32,6 +32,7 @@ def test_import_prints_nothing_and_stays_light():
     assert out == '' and err == ''
 
 
+@pytest.mark.slow
 def test_import_opens_no_connection():
     run("""
         import socket
@@ -46,9 +47,10 @@ def test_import_opens_no_connection():
 def test_unknown_public_name():
     import glipkit
     with pytest.raises(AttributeError, match='nonsense'):
-        glipkit.nonsense
+        glipkit.nonsense  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_module_is_served_where_there_is_none(tmp_path):
     out, err = run("""
         import glipkit, importlib.util
@@ -67,6 +69,7 @@ def test_a_module_is_served_where_there_is_none(tmp_path):
     assert out == 'served by glipkit.compat\n' and 'RuntimeWarning' not in err
 
 
+@pytest.mark.slow
 def test_a_compiled_module_takes_precedence(tmp_path):
     (tmp_path / '_ext.py').write_text('def nms(*args, **kwargs):\n    return "compiled"\n')
     out, err = run(PUT + textwrap.dedent("""
@@ -83,6 +86,7 @@ def test_a_compiled_module_takes_precedence(tmp_path):
     assert out == f'compiled ({tmp_path}/_ext.py)\n' and 'RuntimeWarning' not in err
 
 
+@pytest.mark.slow
 def test_a_compiled_module_of_another_finder_takes_precedence():
     run("""
         import sys
@@ -103,6 +107,7 @@ def test_a_compiled_module_of_another_finder_takes_precedence():
     """)
 
 
+@pytest.mark.slow
 def test_a_module_loaded_before_is_left_alone(tmp_path):
     (tmp_path / '_ext.py').write_text('nms = "compiled"\n')
     run(PUT + textwrap.dedent("""
@@ -124,6 +129,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('case', BROKEN)
 def test_a_broken_compiled_module_is_replaced_with_one_warning(case, tmp_path):
     name, content, cause = BROKEN[case]

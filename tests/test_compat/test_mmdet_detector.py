@@ -3,6 +3,8 @@ import json
 import os
 import subprocess
 import sys
+
+import pytest
 import textwrap
 
 import numpy as np
@@ -101,6 +103,7 @@ def make_world(root):
         dict(images=images, annotations=annotations, categories=categories)))
 
 
+@pytest.mark.slow
 def test_train_checkpoint_resume_and_evaluate(tmp_path):
     make_world(tmp_path)
     process = subprocess.run([sys.executable, '-c', LIFE, str(tmp_path)], capture_output=True,

@@ -31,14 +31,14 @@ def test_every_sample_comes_its_number_of_times_per_pass():
     plan = DrawPlan([4, 3], [8, 3], seed=7)
     passes = [[plan[k * 11 + i] for i in range(11)] for k in range(3)]
     for draws in passes:
-        assert Counter(draws) == {**{i: 2 for i in range(4)}, **{i: 1 for i in range(4, 7)}}
+        assert Counter(draws) == {**dict.fromkeys(range(4), 2), **dict.fromkeys(range(4, 7), 1)}
     assert len({tuple(draws) for draws in passes}) == 3
 
 
 def test_a_source_is_gone_through_before_it_repeats():
     plan = DrawPlan([5, 100], [2, 10], seed=0)
     small = [i for draw in range(60) if (i := plan[draw]) < 5]
-    assert len(small) == 10 and Counter(small) == {i: 2 for i in range(5)}
+    assert len(small) == 10 and Counter(small) == dict.fromkeys(range(5), 2)
     assert len(set(small[:4])) == 4  # two passes with two draws each, from one round of five
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from glipkit.apis.training import load_config, set_max_iters
+from glipkit.apis.training import build_runner, load_config, set_max_iters
 from glipkit.checkpoints import read_training_checkpoint
 from glipkit.cli.main import main
+from glipkit.common import precision
+from glipkit.errors import UserError
 from glipkit.reports.pictures import read_scalars
 
 REPOSITORY = Path(__file__).parents[2]
@@ -32,7 +34,9 @@ sys.exit(main(sys.argv[1:]))
 
 
 def run(*arguments: str, program: tuple[str, ...] = ('-m', 'glipkit.cli.main')):
-    environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(REPOSITORY))
+    # As many threads as here: sums of another number of threads round otherwise.
+    environment = dict(os.environ, OMP_NUM_THREADS=str(torch.get_num_threads()),
+                       PYTHONPATH=str(REPOSITORY))
     return subprocess.run([sys.executable, *program, *map(str, arguments)], env=environment,
                           capture_output=True, text=True, timeout=300)
 
@@ -41,16 +45,15 @@ def final(work_dir: Path, name: str = 'iter_8.pth') -> dict:
     return read_training_checkpoint(work_dir / name)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_weights(config, tmp_path):
     """SIGKILL after 5 iterations with a checkpoint at 3: weights, averages, losses and AP of an
     uninterrupted run come out."""
-    whole = run('train', config, '--work-dir', tmp_path / 'whole')
-    assert whole.returncode == 0, whole.stderr
+    assert main(['train', str(config), '--work-dir', str(tmp_path / 'whole')]) == 0
     killed = run('train', config, '--work-dir', tmp_path / 'killed', program=('-c', KILLER))
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / 'killed' / 'iter_8.pth').exists()
-    resumed = run('train', config, '--work-dir', tmp_path / 'killed', '--resume')
-    assert resumed.returncode == 0, resumed.stderr
+    assert main(['train', str(config), '--work-dir', str(tmp_path / 'killed'), '--resume']) == 0
     a, b = final(tmp_path / 'whole'), final(tmp_path / 'killed')
     assert 'ema_state_dict' in a
     for part in ('state_dict', 'ema_state_dict'):
@@ -62,34 +65,30 @@ def test_a_killed_run_resumes_to_the_same_weights(config, tmp_path):
     assert len(losses[0]) == 8 and losses[0] == losses[1]
 
 
-def test_two_processes_train_on_gloo(config, tmp_path):
-    result = run('--nproc_per_node=2', '--master_port=29631', REPOSITORY / 'tools/train.py', config,
-                 '--launcher', 'pytorch', '--work-dir', tmp_path / 'two', '--cfg-options',
-                 'train_cfg.max_iters=2', program=('-m', 'torch.distributed.run'))
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert final(tmp_path / 'two', 'iter_2.pth')['meta']['iter'] == 2
-    metrics = read_scalars(tmp_path / 'two').evaluations[-1]
-    assert 0 <= metrics['coco/AP50'] <= 1
-
-
+@pytest.mark.slow
 def test_two_processes_see_the_batch_of_one(config, tmp_path):
-    """Two ranks with one image each make the step of one process with two images."""
-    options = ['--cfg-options', 'train_cfg.max_iters=1', 'train_cfg.val_interval=100',
+    """On gloo, two ranks with one image each make the step of one process with two images."""
+    options = ['--cfg-options', 'train_cfg.max_iters=1', 'train_cfg.val_interval=1',
                'default_hooks.checkpoint.interval=1', 'model.bbox_head.fusion.dropout=0',
                'model.text_encoder.dropout=0', 'model.bbox_head.text_layer.dropout=0',
                'model.backbone.drop_path_rate=0']
-    one = run('train', config, '--work-dir', tmp_path / 'one', *options)
-    assert one.returncode == 0, one.stderr
-    two = run('--nproc_per_node=2', '--master_port=29632', REPOSITORY / 'tools/train.py', config,
+    assert main(['train', str(config), '--work-dir', str(tmp_path / 'one'), *options]) == 0
+    two = run('--nproc_per_node=2', '--standalone', REPOSITORY / 'tools/train.py', config,
               '--launcher', 'pytorch', '--work-dir', tmp_path / 'two', *options,
               'train_dataloader.batch_size=1', program=('-m', 'torch.distributed.run'))
     assert two.returncode == 0, two.stderr[-3000:]
-    a, b = (final(tmp_path / d, 'iter_1.pth')['ema_state_dict'] for d in ('one', 'two'))
-    for key in a:
-        torch.testing.assert_close(a[key], b[key], atol=1e-5, rtol=1e-4, msg=key)
+    one, two = (final(tmp_path / d, 'iter_1.pth') for d in ('one', 'two'))
+    assert one['meta']['iter'] == two['meta']['iter'] == 1
+    for key, value in one['ema_state_dict'].items():
+        torch.testing.assert_close(value, two['ema_state_dict'][key], atol=1e-5, rtol=1e-4,
+                                   msg=key)
+    one, two = (read_scalars(tmp_path / d).evaluations[-1] for d in ('one', 'two'))
+    assert one['coco/AP50'] == pytest.approx(two['coco/AP50'], abs=1e-3)
 
 
-def test_bf16_training_and_test_of_its_checkpoint(config, tmp_path, capsys):
+@pytest.mark.slow
+def test_bf16_training_and_test_of_its_checkpoint(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(precision, '_slowdown', lambda: .5)
     work_dir = tmp_path / 'bf16'
     assert main(['train', str(config), '--work-dir', str(work_dir), '--amp']) == 0
     assert all(0 < e['loss'] < 100 for e in read_scalars(work_dir).training)
@@ -100,6 +99,28 @@ def test_bf16_training_and_test_of_its_checkpoint(config, tmp_path, capsys):
     logged = read_scalars(work_dir).evaluations[-1]
     assert metrics['coco/AP50'] == pytest.approx(logged['coco/AP50'])
     assert {'coco/seen_AP50', 'coco/unseen_AP50', 'coco/caption_only_AP50'} <= set(metrics)
+
+
+@pytest.mark.parametrize('arguments, setting', [
+    (['--amp'], '--amp'),
+    (['--cfg-options', 'optim_wrapper.type=AutocastOptimWrapper'], 'AutocastOptimWrapper'),
+    (['--cfg-options', 'val_cfg.fp16=True'], 'val_cfg.fp16'),
+])
+def test_slow_bfloat16_is_refused_before_anything_is_trained(config, tmp_path, capsys, monkeypatch,
+                                                             arguments, setting):
+    monkeypatch.setattr(precision, '_slowdown', lambda: 25.)
+    assert main(['train', str(config), *arguments, '--work-dir', str(tmp_path / 'work')]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f'for {setting} a processor' in error and '25.0 times as long' in error
+    assert not list(tmp_path.glob('work/*.pth'))
+
+
+def test_slow_bfloat16_is_refused_in_a_test(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, '_slowdown', lambda: 25.)
+    cfg = load_config(str(config), {'test_cfg.fp16': True}, str(tmp_path / 'work'))
+    runner = build_runner(cfg)
+    with pytest.raises(UserError, match='for test_cfg.fp16 a processor .* 25.0 times as long'):
+        runner.test()
 
 
 @pytest.mark.parametrize('arguments, message', [
@@ -125,7 +146,6 @@ def test_bad_input_is_one_line_and_exit_code_2(config, tmp_path, capsys, argumen
 
 
 def test_misspelt_top_level_key(config, tmp_path):
-    from glipkit.errors import UserError
     config.write_text(config.read_text() + '\noptim_wraper = dict()\n')
     with pytest.raises(UserError, match='optim_wrapper'):
         load_config(str(config))

@@ -88,7 +88,7 @@ def test_capped_ap_is_the_packages(lvis, tmp_path, seed):
 
 
 @pytest.mark.parametrize('protocol, num_images, num_classes, max_dets', [
-    ('fixed', 300, 200, -1), ('capped', 60, 60, 300)])
+    pytest.param('fixed', 300, 200, -1, marks=pytest.mark.slow), ('capped', 60, 60, 300)])
 def test_with_the_bounds_of_the_protocols(lvis, tmp_path, protocol, num_images, num_classes,
                                           max_dets):
     world, detections = random_world(9, num_images, num_classes, per_image=3, junk=400)

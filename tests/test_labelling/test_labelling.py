@@ -111,6 +111,7 @@ def test_a_damaged_result_is_made_again(labelled, world, tmp_path):
     assert contents(out) == whole == contents(labelled[0])
 
 
+@pytest.mark.slow
 def test_killed_and_run_again(labelled, world, tmp_path):
     """SIGKILL in the middle; the rest is done, and every byte is that of an uninterrupted run."""
     out = tmp_path / 'out'
@@ -181,7 +182,8 @@ def test_hostile_captions(predictor, tmp_path):
         for region in record['grounding']['regions']:
             (begin, end), = region['tokens_positive']
             assert captions[row][begin:end] == region['phrase']
-        grounded = {tuple(region['tokens_positive'][0]) for region in record['grounding']['regions']}
+        regions = record['grounding']['regions']
+        grounded = {tuple(region['tokens_positive'][0]) for region in regions}
         left = {tuple(span) for span in record['grounding']['ungrounded']}
         assert not grounded & left
         assert grounded | left <= set(extract_phrases(captions[row], picture_words=False))

@@ -40,7 +40,8 @@ def test_jobs_run_side_by_side_and_in_order(two_threads):
 
     def work(job):
         meet.wait()
-        return job, torch.get_num_threads(), torch.is_grad_enabled(), torch.is_autocast_enabled('cpu')
+        return (job, torch.get_num_threads(), torch.is_grad_enabled(),
+                torch.is_autocast_enabled('cpu'))
 
     with torch.autocast('cpu', torch.bfloat16):
         assert run_passes(work, [3, 1, 2, 0], 2) == [(i, 1, False, True) for i in (3, 1, 2, 0)]

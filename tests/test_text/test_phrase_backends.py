@@ -87,11 +87,10 @@ def test_noun_chunks_of_a_parser(monkeypatch):
 
     def parse(text):
         words = text.split()
-        doc = spacy.tokens.Doc(
+        return spacy.tokens.Doc(
             spacy.blank('en').vocab, words=words, spaces=[True] * (len(words) - 1) + [False],
             pos=['PRON', 'VERB', 'DET', 'ADJ', 'NOUN'], heads=[1, 1, 4, 4, 1],
             deps=['nsubj', 'ROOT', 'det', 'amod', 'dobj'])
-        return doc
 
     parse.pipe_names = ['parser']
     monkeypatch.setattr(spacy, 'load', lambda name, **kwargs: parse)

@@ -45,7 +45,8 @@ def test_vocabulary_is_bert_base_uncased():
 
 @pytest.mark.parametrize('caption', [
     '. '.join(COCO), 'A café, crème brûlée & piñatas!', "the dog's t-shirt (red_ball)", '',
-    'blanks  between\tand\nbreaks ', '中文 mixed 字', 'x' * 120 + ' end', 'e\u0301te\u0301 \u200bzero',
+    'blanks  between\tand\nbreaks ', '中文 mixed 字', 'x' * 120 + ' end',
+    'e\u0301te\u0301 \u200bzero',
     'naïve ﬁne ½ Ⅷ', '🚗 emoji 👨‍👩‍👧', '\x00control\x07'])
 def test_equals_hugging_face(tokenizer, caption):
     reference = BertTokenizerFast(str(UNCASED_VOCABULARY))

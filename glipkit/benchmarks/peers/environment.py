@@ -15,6 +15,7 @@ import venv
 from importlib.metadata import version
 from pathlib import Path
 
+from glipkit.common.reporter import note
 from glipkit.errors import UserError
 from glipkit.files import make_folder
 
@@ -54,8 +55,7 @@ def peer_python(folder: Path, transformers: str) -> str:
     shutil.rmtree(draft, ignore_errors=True)
     make_folder(draft.parent)
     try:
-        print(f'making an environment with transformers {transformers}: {folder}',
-              file=sys.stderr)
+        note(f'making an environment with transformers {transformers}: {folder}')
         _make(draft, transformers)
         (draft / STAMP).write_text(json.dumps(wanted))
         if folder.is_dir():

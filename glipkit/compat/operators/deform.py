@@ -5,8 +5,6 @@ y, x; masks (B, groups * kernel area, H, W); zeros outside the image.
 """
 from __future__ import annotations
 
-from typing import Optional
-
 import torchvision
 from torch import Tensor
 
@@ -27,7 +25,7 @@ class _Convolution:
         self.stride, self.padding, self.dilation = stride, padding, dilation
 
     def __call__(self, input: Tensor, offset: Tensor, weight: Tensor,
-                 mask: Optional[Tensor] = None, bias: Optional[Tensor] = None) -> Tensor:
+                 mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         size = self._output_size(input, weight)
         if tuple(offset.shape[2:]) != size:
             offset = _cut(offset, size)

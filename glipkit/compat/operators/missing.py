@@ -1,7 +1,8 @@
 """Operators that glipkit does not serve: they exist, and say so when called."""
 from __future__ import annotations
 
-from typing import Callable, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
 
 class OperatorNotServed(NotImplementedError):

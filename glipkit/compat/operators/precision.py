@@ -1,7 +1,7 @@
 """Computing in a precision that every kernel has."""
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import mmcv
 from PIL import Image
@@ -24,7 +24,7 @@ from glipkit.data.formats.tar_shards import FileSlice
 from glipkit.data.formats.tsv_table import TsvImage
 from glipkit.errors import UserError
 
-Place = Union[str, FileSlice, TsvImage]
+Place = str | FileSlice | TsvImage
 """Where the bytes of an image are: the path of its file, or a place inside another one."""
 
 _ORIENTATION = 0x0112

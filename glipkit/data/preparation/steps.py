@@ -239,7 +239,7 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
     partial = path.with_name(path.name + '.part')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(partial, 'wb')
+        file = open(partial, 'wb')  # noqa: SIM115 closed below; only errors of opening end here
     except OSError as error:
         raise _unwritable(path, error) from error
     try:

@@ -1,8 +1,8 @@
 """Mixed precision that also works where there is no GPU."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 import torch
 from mmengine.optim import OptimWrapper
@@ -16,10 +16,11 @@ class AutocastOptimWrapper(OptimWrapper):
     """Forward pass under bfloat16 autocast on any device; weights and gradients stay float32.
 
     bfloat16 has float32's range, so there is no loss scale to keep. For float16 on a GPU use
-    mmengine's ``AmpOptimWrapper``.
+    mmengine's ``AmpOptimWrapper``. glipkit's runner refuses this wrapper on a processor that is
+    slower at bfloat16 than at float32.
 
     Args:
-        **kwargs: Of :class:`mmengine.optim.OptimWrapper`.
+        **kwargs: Arguments of :class:`mmengine.optim.OptimWrapper`.
     """
 
     @contextmanager

@@ -1,7 +1,7 @@
 """Parameter groups of GLIP's recipe."""
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIMIZERS

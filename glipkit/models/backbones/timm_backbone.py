@@ -1,7 +1,8 @@
 """Any feature extractor of timm as a detector's backbone."""
 from __future__ import annotations
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import timm
 import torch

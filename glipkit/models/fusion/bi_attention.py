@@ -5,7 +5,7 @@ over all levels, T tokens, h heads, d head width, C_v and C_l the widths of the 
 """
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn

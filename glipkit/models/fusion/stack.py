@@ -1,7 +1,7 @@
 """The fused tower: L blocks of cross attention, text layer and DyConv (GLIP section 3.2)."""
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint

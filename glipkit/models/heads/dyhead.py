@@ -4,7 +4,7 @@ Follows the official code to the number, with the way its deformable convolution
 """
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F

@@ -4,8 +4,8 @@ B images, L levels, N anchors over all levels, T tokens, K labels, C channels.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -80,8 +80,9 @@ class GLIPHead(nn.Module):
                  strides: Sequence[int] = (8, 16, 32, 64, 128),
                  anchor_scale: int = 8,
                  assigner_topk: int = 9,
-                 loss_cls: dict = dict(type='TokenFocalLoss'),
-                 loss_bbox: dict = dict(type='mmdet.GIoULoss', eps=1e-7, loss_weight=2.0),
+                 loss_cls: dict = dict(type='TokenFocalLoss'),  # noqa: B006 as a config has it
+                 loss_bbox: dict = dict(type='mmdet.GIoULoss', eps=1e-7,  # noqa: B006
+                                        loss_weight=2.0),
                  prior_prob: float = 0.01,
                  log_scale: float = 0.0,
                  with_cp: bool = False) -> None:

@@ -4,8 +4,8 @@ The tensors of one image: N anchors over all levels, K labels.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import torch
 from mmengine.structures import InstanceData
@@ -41,7 +41,7 @@ class Candidates:
     labels: Tensor
 
     @staticmethod
-    def cat(parts: Sequence['Candidates']) -> 'Candidates':
+    def cat(parts: Sequence[Candidates]) -> Candidates:
         return Candidates(*(torch.cat([getattr(p, name) for p in parts])
                             for name in ('boxes', 'scores', 'labels')))
 

@@ -45,8 +45,9 @@ def attend_both_ways(visual: Tensor, keys: Tensor, offset: Tensor, values: Tenso
         dropout: Rate on both maps; 0 outside training.
 
     Returns:
-        Updated positions, ``visual`` and what they received (B, N, C), context of the tokens (B, h*T, C), and mass (B, h*T),
-        the sum of a token's attention, which only dropout makes different from 1.
+        Updated positions, ``visual`` and what they received (B, N, C), context of the tokens
+        (B, h*T, C), and mass (B, h*T), the sum of a token's attention, which only dropout makes
+        different from 1.
     """
     # The drawn seed follows the global generator, so checkpointing repeats it.
     seed = torch.randint(2**62, (1, ) if dropout else (0, ))

@@ -1,7 +1,7 @@
 """Feature pyramid with DropBlock as in the official code (Lin et al., CVPR 2017)."""
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from mmdet.models.necks import FPN

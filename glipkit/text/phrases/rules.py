@@ -71,9 +71,9 @@ class _Chunker:
         """End of the describing words before the noun."""
         j = begin
         while j < len(self.words):
-            if (determined or j > begin) and self._gap(j) != BLANK:
-                if predicate or not self._joins(j, begin, {COMMA}):
-                    break
+            if (determined or j > begin) and self._gap(j) != BLANK \
+                    and (predicate or not self._joins(j, begin, {COMMA})):
+                break
             if self._kind(j) == 'and':
                 if predicate or not self._coordinates(j, begin):
                     break

@@ -80,7 +80,8 @@ ADJECTIVES = _words(
     'icy rainy sunny cloudy foggy misty stormy windy messy tidy bushy wavy baggy bulky chubby '
     'skinny sturdy crispy creamy juicy spicy tasty healthy sick dead alive blind deaf male female '
     'left-handed urban rural public private upper lower inner outer far close rear electric '
-    'lush expensive rich poor proper free safe loose tight blurry hazy dim faint sweet sour bitter cheap '
+    'lush expensive rich poor proper free safe loose tight blurry hazy dim faint sweet sour '
+    'bitter cheap '
     'american asian african european chinese japanese indian french british english italian '
     'german mexican spanish russian greek korean')
 # Describe before a noun, are things elsewhere: 'an orange cat', 'an orange'.
@@ -155,7 +156,8 @@ _VERBS = _words(
     'stroll stuff surf surround sweep swim swing take talk taste teach tend think throw tie toss '
     'touch tow travel try turn use visit wait wake walk wander want wash watch wave wear weigh '
     'wipe work wrap write yawn hurdle balance dress bat stop mend reflect shake pull speed share '
-    'bloom pile slump wade wrestle polish repaint sweat shave cuddle sketch scoop squat lurk tumble')
+    'bloom pile slump wade wrestle polish repaint sweat shave cuddle sketch scoop squat lurk '
+    'tumble')
 # As '-s' forms these are things more often than deeds.
 _THINGS_IN_S = _words('cook bat pet slice paint row display board pilot plow dress stuff cast load '
                       'check cover bow exit nap shop present')

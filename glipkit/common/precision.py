@@ -1,0 +1,90 @@
+"""Whether bfloat16 is worth its name on a device: many processors compute it slower than float32.
+
+Without units for it (AVX512-BF16 or AMX on x86; no processor that has AVX2 alone) a product of
+bfloat16 matrices takes up to seventy times as long as one of float32. Nothing that torch says in
+public tells which processor is which, so a small product is timed.
+"""
+from __future__ import annotations
+
+import time
+from functools import cache
+
+import torch
+
+from glipkit.errors import UserError
+
+#: A product of this side ends soon (8 ms) even at half a GFLOP/s, and shows such a processor.
+_SMALL_SIDE = 128
+_SMALL_SLOWDOWN = 4.
+#: Large enough that units for bfloat16 are seen in spite of what a call costs.
+_SIDE = 256
+_REPEATS = 5
+
+
+def bfloat16_pays(device: torch.device | str = 'cpu') -> bool:
+    """Whether a matrix product in bfloat16 takes less time than the same one in float32.
+
+    A processor is timed once in a process, which takes less than 0.1 s. Other devices are not
+    timed: they pass.
+
+    Args:
+        device: Where torch is to compute.
+    """
+    return torch.device(device).type != 'cpu' or _slowdown() < 1
+
+
+def require_bfloat16(setting: str, device: torch.device | str = 'cpu') -> None:
+    """Refuses a setting that would make a run slower than float32.
+
+    Args:
+        setting: What asks for bfloat16, as the user writes it, e.g. ``--amp``.
+        device: Where torch is to compute.
+
+    Raises:
+        UserError: The processor does not gain from bfloat16.
+    """
+    if not bfloat16_pays(device):
+        raise UserError(
+            f'for {setting} a processor that computes bfloat16 faster than float32 (AVX512-BF16, '
+            'AMX), or a GPU', f'one that takes {_slowdown():.1f} times as long',
+            f'leave {setting} out: float32 is faster here')
+
+
+def slow_bfloat16_note(setting: str, device: torch.device | str = 'cpu') -> str | None:
+    """One line for a result that is measured in spite of a slow bfloat16; None where it is fast.
+
+    Arguments as of :func:`require_bfloat16`.
+    """
+    if bfloat16_pays(device):
+        return None
+    return (f'This processor has no fast bfloat16: a product takes {_slowdown():.1f} times as long '
+            f'as in float32. For speed leave {setting} out.')
+
+
+@cache
+def _slowdown() -> float:
+    """Time of a bfloat16 product on this processor over that of a float32 product.
+
+    On one thread: several wait for each other where other processes keep the cores busy.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        small = _ratio(_SMALL_SIDE)
+        return small if small > _SMALL_SLOWDOWN else _ratio(_SIDE)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _ratio(side: int) -> float:
+    """The same of matrices of one size; the shortest times, as others can only make one longer."""
+    low, high = (torch.ones(side, side, dtype=dtype) for dtype in (torch.bfloat16, torch.float32))
+    seconds = [(_seconds(low), _seconds(high)) for _ in range(1 + _REPEATS)]
+    low_best, high_best = (min(column) for column in zip(*seconds[1:]))  # the first chooses kernels
+    return low_best / high_best
+
+
+def _seconds(matrix: torch.Tensor) -> float:
+    begin = time.perf_counter()
+    torch.matmul(matrix, matrix)
+    return time.perf_counter() - begin
