@@ -31,13 +31,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         'predict', help='find things in images by their names', epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('images', nargs='+', metavar='IMAGES', help='image files and folders')
-    words = parser.add_mutually_exclusive_group(required=True)
-    words.add_argument('--classes', metavar='"A, B"',
+    query = parser.add_mutually_exclusive_group(required=True)
+    query.add_argument('--classes', metavar='"A, B"',
                        help='class names, separated by commas; one that holds a comma goes in '
                             'double quotes')
-    words.add_argument('--caption', metavar='TEXT', help='a sentence that names what to find')
-    words.add_argument('--task', metavar='FILE',
-                       help='what glipkit tune learned: its classes, in its way')
+    query.add_argument('--caption', metavar='TEXT', help='a sentence that names what to find')
+    query.add_argument('--task', metavar='FILE',
+                       help='a task that glipkit tune has learned: finds its classes')
     parser.add_argument('--phrases', metavar='"0-5,9-20"',
                         help="characters of the caption, end exclusive, or 'auto' (the default): "
                              'its noun phrases')
@@ -61,12 +61,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    from tqdm import tqdm
-
     from glipkit.apis.images import list_images
     from glipkit.apis.predictor import Predictor, make_prompt
+    from glipkit.common.reporter import Bar, bar
 
-    # Everything that can be wrong with the words and the paths is said before the model is built.
+    # Whatever is wrong with names and paths ends the command before the model is built.
     classes, phrases = _classes(args.classes), _phrases(args.phrases)
     if args.task is None:
         make_prompt(classes, args.caption, phrases)
@@ -75,9 +74,12 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = _weights(args.config, args.checkpoint)
     predictor = Predictor(args.config, checkpoint, args.device, args.batch_size, args.threshold,
                           args.task)
-    # disable=None: no bar where nobody watches.
-    with tqdm(total=len(paths), unit='image', disable=None if len(paths) > 1 else True) as bar:
-        found = predictor(paths, classes, args.caption, phrases, progress=bar.update)
+    found: list[Detections] = []
+    with bar('predicting', len(paths), 'image') if len(paths) > 1 else Bar() as shown:
+        for begin in range(0, len(paths), args.batch_size):
+            batch = predictor(paths[begin:begin + args.batch_size], classes, args.caption, phrases)
+            found += batch
+            shown.update(len(batch))
     if out is not None:
         _save(found, out, args)
     _summarise(found, out)
@@ -88,12 +90,12 @@ def _classes(text: str | None) -> list[str] | None:
     """Names between commas; one that is quoted as a whole may hold commas."""
     if text is None:
         return None
-    words = re.findall(r'\s*("(?:[^"]|"")*"(?=\s*(?:,|$))|[^,]*)\s*(?:,|$)', text)
-    words = [word.strip() for word in words]
-    while words and not words[-1]:  # after a comma at the end
-        words.pop()
-    return [word[1:-1].replace('""', '"') if re.fullmatch(r'"(?:[^"]|"")*"', word) else word
-            for word in words]
+    names = re.findall(r'\s*("(?:[^"]|"")*"(?=\s*(?:,|$))|[^,]*)\s*(?:,|$)', text)
+    names = [name.strip() for name in names]
+    while names and not names[-1]:  # after a comma at the end
+        names.pop()
+    return [name[1:-1].replace('""', '"') if re.fullmatch(r'"(?:[^"]|"")*"', name) else name
+            for name in names]
 
 
 def _phrases(text: str | None) -> str | list[tuple[int, int]] | None:

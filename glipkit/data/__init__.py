@@ -12,4 +12,4 @@ _NAMES = (
     'detect_format')
 
 __all__ = sorted(_NAMES)
-__getattr__ = lazy_names(__name__, dict.fromkeys(_NAMES, 'glipkit.data.parts'))
+__getattr__ = lazy_names(__name__, dict.fromkeys(_NAMES, 'glipkit.data.registrations'))

@@ -9,10 +9,14 @@ import sys
 import pytest
 
 from glipkit.cli import main as cli
+from glipkit.cli.prepare import SOURCES
+from glipkit.cli.world import WORLDS
 from glipkit.errors import UserError
 
 
-@pytest.mark.parametrize('words', [[], *[[name] for name in cli.COMMANDS]])
+@pytest.mark.parametrize('words', [[], *[[name] for name in cli.COMMANDS],
+                                   *[['prepare', name] for name in SOURCES],
+                                   *[['world', name] for name in WORLDS]])
 def test_every_level_has_help_with_examples(run, words):
     ran = run(*words, '--help')
     assert ran.code == 0
