@@ -1,20 +1,27 @@
 """Rewriting a checkpoint from one layout to another."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
+from glipkit.apis.build import build_model, find_config, read_config
 from glipkit.checkpoints import (
     LAYOUTS,
     Checkpoint,
     check_complete,
     check_target,
+    load_checkpoint,
     read,
     write,
 )
 from glipkit.checkpoints.hub import resolve
 from glipkit.common.digests import file_sha256
 from glipkit.errors import UserError
+
+#: Name of a number format -> how floating-point weights are stored in it.
+DTYPES = {'float32': torch.float32, 'float16': torch.float16, 'bfloat16': torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,8 @@ class ConvertReport:
 
 
 def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipkit',
-                       force: bool = False) -> ConvertReport:
+                       force: bool = False, dtype: str | None = None,
+                       config: str | Path | None = None) -> ConvertReport:
     """Rewrites a GLIP checkpoint.
 
     Args:
@@ -72,6 +80,9 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
         target: ``.safetensors`` or ``.pth``.
         to: ``'glipkit'``, ``'official'`` or ``'mmdet'``.
         force: Whether to replace an existing file.
+        dtype: Name from `DTYPES`: what to store floating-point weights as; loading casts them
+            back. None leaves them as they are.
+        config: Config of a model that the weights must fit; None compares them with themselves.
 
     Raises:
         UserError: When a file cannot be read or written, or one tensor of the model is missing,
@@ -79,10 +90,18 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
     """
     if to not in LAYOUTS:
         raise UserError(f'one of {", ".join(LAYOUTS)} as target layout', repr(to), 'pass one')
+    if dtype is not None and dtype not in DTYPES:
+        raise UserError(f'one of {", ".join(DTYPES)} as number format', repr(dtype), 'pass one')
     target = check_target(target, force)
     source = resolve(source)
+    if config is not None:
+        load_checkpoint(build_model(read_config(find_config(config))), source)
     checkpoint = read(source)
     model = _identify(checkpoint, source, to)
+    if dtype is not None:
+        checkpoint = replace(checkpoint, state={
+            key: tensor.to(DTYPES[dtype]) if tensor.is_floating_point() else tensor
+            for key, tensor in checkpoint.state.items()})
     digest = file_sha256(source)
     written = write(checkpoint, target, to)
     return ConvertReport(source, target, (checkpoint.layout, to), str(model),
