@@ -25,9 +25,9 @@ MODEL_WRAPPERS = _node(root.MODEL_WRAPPERS, 'glipkit.models')
 TASK_UTILS = _node(root.TASK_UTILS, 'glipkit.models')
 WEIGHT_INITIALIZERS = _node(root.WEIGHT_INITIALIZERS, 'glipkit.models')
 
-DATASETS = _node(root.DATASETS, 'glipkit.data.parts')
-DATA_SAMPLERS = _node(root.DATA_SAMPLERS, 'glipkit.data.parts')
-TRANSFORMS = _node(root.TRANSFORMS, 'glipkit.data.parts')
+DATASETS = _node(root.DATASETS, 'glipkit.data.registrations')
+DATA_SAMPLERS = _node(root.DATA_SAMPLERS, 'glipkit.data.registrations')
+TRANSFORMS = _node(root.TRANSFORMS, 'glipkit.data.registrations')
 
 EVALUATOR = _node(root.EVALUATOR, 'glipkit.evaluation')
 METRICS = _node(root.METRICS, 'glipkit.evaluation')

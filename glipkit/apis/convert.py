@@ -1,14 +1,20 @@
 """Rewriting a checkpoint from one layout to another."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glipkit.checkpoints import check_target, known_layouts, read, write
+import torch
+
+from glipkit.apis.build import build_model, find_config, read_config
+from glipkit.checkpoints import check_target, known_layouts, load_checkpoint, read, write
 from glipkit.checkpoints.family import OWN, Checkpoint, family_of
 from glipkit.checkpoints.hub import resolve
 from glipkit.common.digests import file_sha256
 from glipkit.errors import UserError
+
+#: Name of a number format -> how floating-point weights are stored in it.
+DTYPES = {'float32': torch.float32, 'float16': torch.float16, 'bfloat16': torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,8 @@ class ConvertReport:
 
 
 def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipkit',
-                       force: bool = False) -> ConvertReport:
+                       force: bool = False, dtype: str | None = None,
+                       config: str | Path | None = None) -> ConvertReport:
     """Rewrites a checkpoint.
 
     Args:
@@ -67,6 +74,9 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
         target: ``.safetensors`` or ``.pth``.
         to: ``'glipkit'``, or another layout of the family, such as ``'official'`` or ``'mmdet'``.
         force: Whether to replace an existing file.
+        dtype: Name from `DTYPES`: what to store floating-point weights as; loading casts them
+            back. None leaves them as they are.
+        config: Config of a model that the weights must fit; None compares them with themselves.
 
     Raises:
         UserError: When a file cannot be read or written, or one tensor of the model is missing,
@@ -75,10 +85,18 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
     layouts = known_layouts()
     if to not in layouts:
         raise UserError(f'one of {", ".join(layouts)} as target layout', repr(to), 'pass one')
+    if dtype is not None and dtype not in DTYPES:
+        raise UserError(f'one of {", ".join(DTYPES)} as number format', repr(dtype), 'pass one')
     target = check_target(target, force)
     source = resolve(source)
+    if config is not None:
+        load_checkpoint(build_model(read_config(find_config(config))), source)
     checkpoint = read(source)
     model = _identify(checkpoint, source, to)
+    if dtype is not None:
+        checkpoint = replace(checkpoint, state={
+            key: tensor.to(DTYPES[dtype]) if tensor.is_floating_point() else tensor
+            for key, tensor in checkpoint.state.items()})
     digest = file_sha256(source)
     written = write(checkpoint, target, to)
     return ConvertReport(source, target, (checkpoint.layout, to), model,

@@ -15,7 +15,7 @@ from mmengine.registry import DATASETS as ALL_DATASETS
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-import glipkit.data.parts  # noqa: F401 - registers the reader and the transforms
+import glipkit.data.registrations  # noqa: F401 - registers the reader and the transforms
 from glipkit.benchmarks.harness import alternate, ratio, ratio_range
 from glipkit.worlds.backgrounds import draw_scenery
 

@@ -107,7 +107,7 @@ def make_world(setup: Setup, stamps_dir: Path | None = None) -> None:
         own = {} if setup.world == 'shapes' else dict(stamps_dir=stamps_dir, grouping='food')
         WORLDS[setup.world].build(
             setup.data, num_train_det=setup.gold_pictures, num_train_grd=setup.pairs,
-            num_val=setup.val_pictures, progress=True, **own)
+            num_val=setup.val_pictures, **own)
 
 
 def _check_stamps(manifest: Mapping[str, Any], stamps_dir: Path | None) -> None:

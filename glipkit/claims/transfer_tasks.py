@@ -104,8 +104,8 @@ def near(combinations: Sequence[str]) -> list[str]:
     """
     found = []
     for item in splits().seen:
-        words = set(item.words)
-        if any(other.split()[-1] == item.shape and len(words & set(other.split())) >= 2
+        terms = set(item.terms)
+        if any(other.split()[-1] == item.shape and len(terms & set(other.split())) >= 2
                for other in combinations):
             found.append(item.name)
     return found

@@ -180,7 +180,7 @@ def expected_seconds(setup: Setup, unit: Unit) -> float:
 def pretrain(setup: Setup, model: str) -> None:
     """Pre-trains a model; goes on from its newest checkpoint."""
     world, pictures = setup.folder / 'world', setup.pretrain_pictures
-    shapes.build(world, num_train_det=pictures, num_train_grd=pictures, progress=True)
+    shapes.build(world, num_train_det=pictures, num_train_grd=pictures)
     pretraining.pretrain(MODELS[model], world, setup.pretrain_iters, setup.weights(model))
 
 

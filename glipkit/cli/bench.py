@@ -4,15 +4,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-from glipkit.cli.main import Parser
-from glipkit.common.reporter import ConsoleReporter, note, reporting
 
 # Of a parsed command line, what is no option or says where something is kept.
-OWN_VALUES = {'command', 'benchmark', 'benchmark_name', 'run', 'parser', 'out', 'peer_env',
+OWN_VALUES = {'command', 'benchmark', 'run', 'parser', 'out', 'peer_env',
               'stamps'}
 
 # Name on the command line -> module of glipkit and what it does, so that
@@ -83,10 +80,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         'bench', help='time glipkit against its peers', description=DESCRIPTION, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    kinds = parser.add_subparsers(dest='benchmark', metavar='BENCHMARK', required=True,
-                                  parser_class=BenchmarkParser)
+    kinds = parser.add_subparsers(dest='benchmark', metavar='BENCHMARK', required=True)
     for name, (_, summary) in BENCHMARKS.items():
-        _add(kinds, name, summary).set_defaults(benchmark_name=name)
+        kinds.add_parser(name, help=summary, complete=partial(_add_arguments, name),
+                         formatter_class=argparse.RawDescriptionHelpFormatter)
     everything = _add(kinds, 'all', 'run all of them and keep the results', ALL_EXAMPLES)
     everything.add_argument('--out', type=Path, required=True, metavar='DIR',
                             help='folder of the results')
@@ -104,25 +101,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _add(kinds: argparse._SubParsersAction, name: str, summary: str,
-         examples: str | None = None) -> argparse.ArgumentParser:
+         examples: str) -> argparse.ArgumentParser:
     return kinds.add_parser(name, help=summary, epilog=examples,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-class BenchmarkParser(Parser):
-    """A parser that asks its benchmark for arguments once it is chosen."""
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As every parser's."""
-        name = self.get_default('benchmark_name')
-        if name is not None and self.epilog is None:
-            module = load_benchmark(name)
-            self.epilog = module.EXAMPLES
-            module.add_arguments(self)
-            self.add_argument('--out', type=Path, metavar='DIR',
-                              help=f'write {name}.json and {name}.md there')
-            self.set_defaults(run=run, parser=self)
-        return super().parse_known_args(args, namespace)
+def _add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
+    """The options of one benchmark, once it is chosen."""
+    module = load_benchmark(name)
+    parser.epilog = module.EXAMPLES
+    module.add_arguments(parser)
+    parser.add_argument('--out', type=Path, metavar='DIR',
+                        help=f'write {name}.json and {name}.md there')
+    parser.set_defaults(run=run, parser=parser)
 
 
 def load_benchmark(name: str) -> ModuleType:

@@ -11,6 +11,7 @@ official file that goes to glipkit's layout and back is the same bit for bit.'''
 EXAMPLES = '''examples:
   glipkit convert glip_tiny_model_o365_goldg.pth glip-t-c.safetensors
   glipkit convert work_dirs/mini/iter_1300.pth mini.safetensors
+  glipkit convert work_dirs/mini/iter_1300.pth half.safetensors --dtype float16 --config glip-mini
   glipkit convert glip-t-c.safetensors for_mmdet.pth --to mmdet
   glipkit convert hf:owner/repository/model.pth glip-t.safetensors --force
 '''
@@ -26,6 +27,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         help='the new file; .safetensors or .pth says which kind')
     parser.add_argument('--to', choices=['official', 'mmdet', 'glipkit'], default='glipkit',
                         help='layout of DST (default: glipkit)')
+    parser.add_argument('--dtype', choices=['float32', 'float16', 'bfloat16'],
+                        help='number format of the weights; default: that of SRC')
+    parser.add_argument('--config', help='config name or path of a model that SRC must fit')
     parser.add_argument('--force', action='store_true', help='replace DST if it exists')
     parser.set_defaults(run=run)
 
@@ -33,5 +37,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from glipkit.apis.convert import convert_checkpoint
-    print(convert_checkpoint(args.source, args.target, args.to, args.force))
+    print(convert_checkpoint(args.source, args.target, args.to, args.force, args.dtype,
+                             args.config))
     return 0

@@ -7,9 +7,11 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any, NoReturn
 
+from glipkit.common.reporter import ConsoleReporter, reporting
 from glipkit.errors import UserError
 from glipkit.version import __version__
 
@@ -20,6 +22,9 @@ COMMANDS = {
     'tune': 'learn a task from a COCO json',
     'odinw': 'score or tune a model on object detection in the wild',
     'predict': 'find things in images by their names',
+    'prepare': 'write annotations from the files of a published data set',
+    'world': 'make pictures with boxes and captions to try things on',
+    'demo': 'make a world, pre-train a small model on it, evaluate it, and report',
     'convert': 'rewrite a checkpoint for another program',
     'bench': 'time glipkit against its peers',
     'pseudo-label': 'ground the phrases of captions in their images',
@@ -38,7 +43,24 @@ EXAMPLES = '''examples:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line, and that may be completed when it is used.
+
+    Args:
+        complete: Adds the arguments, called with the parser before its first parsing; so the
+            choices of a command are listed without their modules.
+        **kwargs: Those of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, *, complete: Callable[[Parser], None] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._complete = complete
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As every parser's."""
+        if self._complete is not None:
+            complete, self._complete = self._complete, None
+            complete(self)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f'{self.prog}: error: {message}; see {self.prog} --help\n')
@@ -79,8 +101,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors='backslashreplace')
     command = next((word for word in argv if not word.startswith('-')), None)
     args = build_parser(command).parse_args(argv)
+    program = getattr(args, 'prog', f'glipkit {args.command}')
     try:
-        code = args.run(args)
+        with reporting(ConsoleReporter()) if is_first_process() else nullcontext():
+            code = args.run(args)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
@@ -90,18 +114,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except UserError as error:
         message = ' '.join(str(error).split())
-        print(f'glipkit {args.command}: error: {message}', file=sys.stderr)
+        print(f'{program}: error: {message}', file=sys.stderr)
         return 2
     except RuntimeError as error:
         # torch hands on what happened in a data loader's worker as a RuntimeError with its text.
         found = re.search(r'Error: (expected .+; got .+; .+)$', str(error).strip())
         if found is None:
             raise
-        print(f'glipkit {args.command}: error: {found[1]}', file=sys.stderr)
+        print(f'{program}: error: {found[1]}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f'glipkit {args.command}: interrupted', file=sys.stderr)
+        resumes = '; the same command resumes' if getattr(args, 'resumes', False) else ''
+        print(f'{program}: interrupted{resumes}', file=sys.stderr)
         return 130
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for all that a launcher started; alone, it does."""
+    ranks = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+    return next((os.environ[name] for name in ranks if name in os.environ), '0') == '0'
+
+
+def door(*command: str) -> Callable[[Sequence[str] | None], int]:
+    """The ``main`` of a script that stands for a command.
+
+    Args:
+        *command: Its names, e.g. ``'prepare', 'coco'``.
+
+    Returns:
+        A function of the arguments after the script's name (None takes this process's) that
+        returns the exit code.
+    """
+
+    def script(arguments: Sequence[str] | None = None) -> int:
+        return main([*command, *(sys.argv[1:] if arguments is None else arguments)])
+
+    return script
 
 
 if __name__ == '__main__':

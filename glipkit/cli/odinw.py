@@ -20,8 +20,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         'odinw', help='score or tune a model on object detection in the wild', epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('root', type=Path, metavar='DIR',
-                        help='folder of the unpacked release, or of a world of data_prep/stamps.py '
-                             'or data_prep/shapes.py')
+                        help='folder of the unpacked release, or of a world that glipkit '
+                             'world has made')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='for results')
     parser.add_argument('--profile', choices=['13-paper', '13-yaml', '35', 'world'],
                         help="data sets, splits and prompts (default: world where DIR is one, with "

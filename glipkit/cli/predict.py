@@ -31,13 +31,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         'predict', help='find things in images by their names', epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('images', nargs='+', metavar='IMAGES', help='image files and folders')
-    words = parser.add_mutually_exclusive_group(required=True)
-    words.add_argument('--classes', metavar='"A, B"',
+    query = parser.add_mutually_exclusive_group(required=True)
+    query.add_argument('--classes', metavar='"A, B"',
                        help='class names, separated by commas; one that holds a comma goes in '
                             'double quotes')
-    words.add_argument('--caption', metavar='TEXT', help='a sentence that names what to find')
-    words.add_argument('--task', metavar='FILE',
-                       help='what glipkit tune learned: its classes, in its way')
+    query.add_argument('--caption', metavar='TEXT', help='a sentence that names what to find')
+    query.add_argument('--task', metavar='FILE',
+                       help='a task that glipkit tune has learned: finds its classes')
     parser.add_argument('--phrases', metavar='"0-5,9-20"',
                         help="characters of the caption, end exclusive, or 'auto' (the default): "
                              'its noun phrases')
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from glipkit.apis.images import list_images
     from glipkit.apis.predictor import Predictor, check_query, make_query
 
-    # Everything that can be wrong with the words and the paths is said before the model is built.
+    # Whatever is wrong with names and paths ends the command before the model is built.
     classes, phrases = _classes(args.classes), _phrases(args.phrases)
     if args.task is None:
         check_query(make_query(classes, args.caption, phrases))
@@ -84,12 +84,12 @@ def _classes(text: str | None) -> list[str] | None:
     """Names between commas; one that is quoted as a whole may hold commas."""
     if text is None:
         return None
-    words = re.findall(r'\s*("(?:[^"]|"")*"(?=\s*(?:,|$))|[^,]*)\s*(?:,|$)', text)
-    words = [word.strip() for word in words]
-    while words and not words[-1]:  # after a comma at the end
-        words.pop()
-    return [word[1:-1].replace('""', '"') if re.fullmatch(r'"(?:[^"]|"")*"', word) else word
-            for word in words]
+    names = re.findall(r'\s*("(?:[^"]|"")*"(?=\s*(?:,|$))|[^,]*)\s*(?:,|$)', text)
+    names = [name.strip() for name in names]
+    while names and not names[-1]:  # after a comma at the end
+        names.pop()
+    return [name[1:-1].replace('""', '"') if re.fullmatch(r'"(?:[^"]|"")*"', name) else name
+            for name in names]
 
 
 def _phrases(text: str | None) -> str | list[tuple[int, int]] | None:

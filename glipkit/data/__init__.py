@@ -11,4 +11,4 @@ _NAMES = (
     'SampleClassPrompt', 'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'detect_format')
 
 __all__ = sorted(_NAMES)
-__getattr__ = lazy_names(__name__, dict.fromkeys(_NAMES, 'glipkit.data.parts'))
+__getattr__ = lazy_names(__name__, dict.fromkeys(_NAMES, 'glipkit.data.registrations'))

@@ -31,7 +31,7 @@ class DrawPlan:
         self.offsets = np.cumsum([0, *self.lengths])
         self.pass_length = sum(self.quotas)
         self.seed, self.shuffle = seed, shuffle
-        # A sampler asks for one pass many times before it goes on to the next.
+        # A sampler asks for one pass many times before it asks for the next.
         self._cached_pass, self._cached_order = -1, np.empty(0, dtype=np.int64)
 
     def __getitem__(self, draw: int) -> int:

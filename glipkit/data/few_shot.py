@@ -22,7 +22,7 @@ def few_shot_images(coco: CocoJson, shots: int, seed: int) -> list[int]:
     Args:
         coco: The whole set.
         shots: Images per class.
-        seed: Of the order; 0 is the ascending order of the ids, as in the official code.
+        seed: Seed of the order; 0 is the ascending order of the ids, as in the official code.
 
     Returns:
         Ids, in the order in which they were taken.
@@ -85,8 +85,8 @@ def split_by_image(ann_file: str | Path, fraction: float, seed: int,
 
     Args:
         ann_file: COCO json.
-        fraction: Of the images, at least one.
-        seed: Of the draw.
+        fraction: Share of the images, at least one.
+        seed: Seed of the draw.
         folder: For ``split_train.json`` and ``split_val.json``.
 
     Raises:

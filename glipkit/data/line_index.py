@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from glipkit.common.reporter import Bar, bar
 from glipkit.errors import UserError
 
 _VERSION = 1
 _STAMP_ROWS = 2  # (version, size) and (mtime in ns, checksum) stand before the rows
 _ENDS = 1 << 16  # bytes at either end that the checksum covers
-_LONG = 1 << 28  # bytes from which building shows its progress
+_LONG = 1 << 28  # bytes from which building shows a bar
 _SMALL = 20 << 20  # bytes up to which an index is built faster than it would be found
 
 Build = Callable[[Path], np.ndarray]
@@ -154,16 +154,15 @@ def find_lines(path: Path) -> np.ndarray:
     offsets, numbers = array('q'), array('q')
     position = number = 0
     size = path.stat().st_size
-    with path.open('rb') as file, tqdm(
-            total=size, desc=f'indexing {path.name}', unit='B', unit_scale=True, leave=False,
-            disable=size < _LONG) as progress:
+    shown = bar(f'indexing {path.name}', size, 'B', scale=True) if size >= _LONG else Bar()
+    with path.open('rb') as file, shown:
         for number, line in enumerate(file, start=1):
             if not line.isspace():
                 offsets.append(position)
                 numbers.append(number)
             position += len(line)
             if not number & 0xffff:
-                progress.update(position - progress.n)
+                shown.update(position - shown.done)
     offsets.append(position)
     numbers.append(number + 1)
     return np.stack([np.frombuffer(column, dtype=np.int64) for column in (offsets, numbers)], 1)

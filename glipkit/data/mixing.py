@@ -34,7 +34,7 @@ class MixedDataset(torch.utils.data.Dataset):
             draws as there are samples.
         copies: Instead of weights, how often each sample of a source is drawn per pass (the
             official copy switches). Default: once.
-        seed: Of order and augmentations. None takes the one that the runner gives the sampler.
+        seed: Seed of order and augmentations. None takes the one that the runner gives the sampler.
         pipeline: For every source config that has none of its own.
 
     Raises:
@@ -116,10 +116,10 @@ def seeded(*key: int) -> Iterator[None]:
         key: Numbers that are not negative.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    words = np.random.SeedSequence(key).generate_state(8)
-    random.seed(words[:4].tobytes())
-    np.random.seed(words[4:])
-    torch.random.default_generator.manual_seed(int(words[:2].view(np.uint64)[0]))
+    state = np.random.SeedSequence(key).generate_state(8)
+    random.seed(state[:4].tobytes())
+    np.random.seed(state[4:])
+    torch.random.default_generator.manual_seed(int(state[:2].view(np.uint64)[0]))
     try:
         yield
     finally:

@@ -76,7 +76,7 @@ def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
     if not root.is_dir() or not any(root.iterdir()):
         raise UserError('the folder that holds the data sets of ODinW',
                         f'{root}, {"which is empty" if root.is_dir() else "no folder"}',
-                        'check the path, or unpack the release there with data_prep/odinw.py')
+                        'check the path, or unpack the release there with glipkit prepare odinw')
     if settings.strategy != ZERO_SHOT:
         read_recipe(settings.strategy, settings.options)
     profile = settings.profile or (WORLD if is_world(root) else '13-paper')

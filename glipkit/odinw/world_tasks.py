@@ -29,7 +29,7 @@ _MANIFEST = 'manifest.json'
 
 
 def is_world(root: str | Path) -> bool:
-    """Whether a folder is one that ``data_prep/shapes.py`` or ``data_prep/stamps.py`` has made."""
+    """Whether a folder is one that ``glipkit world`` has made."""
     path = Path(root) / _MANIFEST
     if not path.is_file():
         return False
@@ -57,7 +57,7 @@ def world_datasets(root: str | Path, folder: str | Path) -> tuple[OdinwDataset, 
     root, folder = Path(root).resolve(), Path(folder).resolve()
     if not is_world(root) or not read_json(root / _MANIFEST, 'a manifest')['complete']:
         raise UserError('the folder of a complete world', str(root),
-                        'make it with data_prep/stamps.py or data_prep/shapes.py')
+                        'make it with glipkit world')
     train = read_coco_json(root / 'annotations/det_train.json')
     test = read_coco_json(root / 'annotations/val.json')
     found = []

@@ -96,19 +96,19 @@ def _fitted(detections: Detections, cell: int) -> Detections:
     return replace(detections, boxes=detections.boxes * scale, size=size, image=image)
 
 
-def write_markdown(path: str | Path, title: str, facts: Mapping[str, object],
+def write_markdown(path: str | Path, title: str, setup: Mapping[str, object],
                    metrics: Mapping[str, float], pictures: Mapping[str, str]) -> None:
     """Write the report itself.
 
     Args:
         path: Markdown file.
         title: Heading.
-        facts: What was run: label to value.
+        setup: What was run: label to value.
         metrics: Name to value; AP from 0 to 1, -1 where there was nothing to find.
         pictures: Caption to file name beside ``path``.
     """
     scores = [(name, f'{value:.3f}') for name, value in metrics.items()]
-    lines = [f'# {title}', '', markdown_table(('', ''), list(facts.items())), '',
+    lines = [f'# {title}', '', markdown_table(('', ''), list(setup.items())), '',
              markdown_table(('metric', 'value'), scores)]
     for caption, file in pictures.items():
         lines += ['', f'## {caption}', '', f'![{caption}]({file})']

@@ -36,17 +36,17 @@ class Thing:
     """One object of a scene.
 
     Args:
-        words: What can be said of it, noun last; joined by blanks they are its category name.
+        terms: Words for it, noun last; joined by blanks they are its category name.
             A noun may itself be several words.
         box: xyxy pixels with exclusive right and bottom edge.
     """
-    words: tuple[str, ...]
+    terms: tuple[str, ...]
     box: Box
 
     @property
     def name(self) -> str:
         """The category name."""
-        return ' '.join(self.words)
+        return ' '.join(self.terms)
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class Region:
 
 @dataclass(frozen=True)
 class _Mention:
-    """A chosen phrase before it stands in a sentence: its words and its objects' indices."""
-    words: tuple[str, ...]
+    """A chosen phrase before it stands in a sentence: its terms and its objects' indices."""
+    terms: tuple[str, ...]
     members: tuple[int, ...]
 
     @property
     def phrase(self) -> str:
-        *before, noun = self.words
+        *before, noun = self.terms
         return ' '.join((*before, noun if len(self.members) == 1 else plural(noun)))
 
 
@@ -101,8 +101,8 @@ class _Text:
         self.written = ''
         self.spans: dict[_Mention, list[tuple[int, int]]] = {}
 
-    def add(self, words: str) -> None:
-        self.written += words
+    def add(self, text: str) -> None:
+        self.written += text
 
     def mention(self, mention: _Mention, determiner: str) -> None:
         """Write determiner and phrase; the span covers the phrase alone."""
@@ -120,28 +120,28 @@ def _choose_mentions(things: Sequence[Thing], rng: np.random.Generator) -> list[
     for index in rng.permutation(len(things)).tolist():
         if index in spoken or len(spoken) >= wanted:
             continue
-        for words in _word_choices(things[index].words, rng):
-            members = matches(things, words)
+        for terms in _term_choices(things[index].terms, rng):
+            members = matches(things, terms)
             if spoken.isdisjoint(members):
-                mentions.append(_Mention(words, members))
+                mentions.append(_Mention(terms, members))
                 spoken.update(members)
                 break
     return mentions
 
 
-def matches(things: Sequence[Thing], words: Sequence[str]) -> tuple[int, ...]:
-    """Indices of all things that have every one of ``words``."""
-    return tuple(index for index, thing in enumerate(things) if set(words) <= set(thing.words))
+def matches(things: Sequence[Thing], terms: Sequence[str]) -> tuple[int, ...]:
+    """Indices of all things that have every one of ``terms``."""
+    return tuple(index for index, thing in enumerate(things) if set(terms) <= set(thing.terms))
 
 
-def _word_choices(words: tuple[str, ...], rng: np.random.Generator) -> list[tuple[str, ...]]:
+def _term_choices(terms: tuple[str, ...], rng: np.random.Generator) -> list[tuple[str, ...]]:
     """Ways to name a thing, to be tried in turn; the last is its full name."""
     choices = []
     if rng.random() >= FULL_NAME_SHARE:
         for _ in range(3):
-            kept = rng.random(len(words) - 1) < KEEP_WORD
-            choices.append((*(w for w, keep in zip(words, kept) if keep), words[-1]))
-    return [*choices, words]
+            kept = rng.random(len(terms) - 1) < KEEP_WORD
+            choices.append((*(w for w, keep in zip(terms, kept) if keep), terms[-1]))
+    return [*choices, terms]
 
 
 def _enumerate(text: _Text, mentions: Sequence[_Mention], rng: np.random.Generator) -> None:
@@ -162,7 +162,7 @@ def _enumerate(text: _Text, mentions: Sequence[_Mention], rng: np.random.Generat
 
 def _determiner(mention: _Mention, rng: np.random.Generator) -> str:
     """'a', 'an', 'some' or 'the' before one thing, a count or nothing before several."""
-    noun = mention.words[-1]
+    noun = mention.terms[-1]
     if len(mention.members) > 1:
         counted = (len(mention.members) < len(COUNTS) and not is_uncounted(noun)
                    and not is_proper(noun) and rng.random() < .7)
@@ -190,6 +190,6 @@ def _relate(text: _Text, mentions: Sequence[_Mention], things: Sequence[Thing],
 
 def holding_relations(first: Box, second: Box) -> list[str]:
     """Which of left of, right of, above, below hold without doubt: the boxes lie wholly apart."""
-    return [words for words, holds in (
+    return [relation for relation, holds in (
         ('left of', first[2] <= second[0]), ('right of', first[0] >= second[2]),
         ('above', first[3] <= second[1]), ('below', first[1] >= second[3])) if holds]

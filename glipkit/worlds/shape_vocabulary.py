@@ -14,6 +14,7 @@ set, so that a model trained on one set can be judged on another:
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -51,14 +52,14 @@ class Combination:
     shape: str
 
     @property
-    def words(self) -> tuple[str, str, str, str]:
+    def terms(self) -> tuple[str, str, str, str]:
         """The four words in the order of the category name; the noun comes last."""
         return self.size, self.colour, self.texture, self.shape
 
     @property
     def name(self) -> str:
         """The category name."""
-        return ' '.join(self.words)
+        return ' '.join(self.terms)
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,6 @@ def splits() -> Splits:
     return Splits(tuple(seen), tuple(unseen), tuple(caption_only))
 
 
-def _shuffled(rng: np.random.Generator, words) -> list[str]:
-    words = list(words)
-    return [words[index] for index in rng.permutation(len(words))]
+def _shuffled(rng: np.random.Generator, terms: Iterable[str]) -> list[str]:
+    terms = list(terms)
+    return [terms[index] for index in rng.permutation(len(terms))]

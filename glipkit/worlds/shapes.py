@@ -42,8 +42,7 @@ VERSION = 1
 
 def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DEFAULT_TRAIN_DET,
           num_train_grd: int = DEFAULT_TRAIN_GRD, num_val: int = DEFAULT_VAL,
-          image_size: int = DEFAULT_IMAGE_SIZE, *, workers: int | None = None,
-          progress: bool = False) -> dict[str, Any]:
+          image_size: int = DEFAULT_IMAGE_SIZE, *, workers: int | None = None) -> dict[str, Any]:
     """Make a shapes world on disk; nothing is done where the same one is already complete.
 
     Args:
@@ -54,7 +53,6 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
         num_val: Validation pictures (all three groups, in equal parts).
         image_size: Side of the pictures in pixels.
         workers: Processes that draw; None takes two where it pays. Has no effect on the result.
-        progress: Show a progress bar on stderr.
 
     Returns:
         The manifest, with counts per split and group.
@@ -66,7 +64,7 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
     world = World('shapes', groups, {item.name: item.shape for item in all_combinations()},
                   draw_scene, OBJECTS, dict(version=VERSION))
     sizes = dict(train_det=num_train_det, train_grd=num_train_grd, val=num_val)
-    return build_world(world, out_dir, seed, sizes, image_size, workers, progress)
+    return build_world(world, out_dir, seed, sizes, image_size, workers)
 
 
 def draw_scene(names: Sequence[str], image_size: int,
@@ -90,7 +88,7 @@ def draw_scene(names: Sequence[str], image_size: int,
         if placed is not None:
             patch, left, top = placed
             patch.paste(canvas, left, top)
-            things.append(Thing(combination.words, patch.box_at(left, top)))
+            things.append(Thing(combination.terms, patch.box_at(left, top)))
     canvas += rng.uniform(0, 7) * rng.standard_normal(canvas.shape, np.float32)
     return Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8)), things
 

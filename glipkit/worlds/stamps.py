@@ -59,8 +59,8 @@ VERSION = 1
 def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DEFAULT_TRAIN_DET,
           num_train_grd: int = DEFAULT_TRAIN_GRD, num_val: int = DEFAULT_VAL,
           image_size: int = DEFAULT_IMAGE_SIZE, *, stamps_dir: str | Path | None = None,
-          deb: str | Path | None = None, grouping: str = 'all', workers: int | None = None,
-          progress: bool = False) -> dict[str, Any]:
+          deb: str | Path | None = None, grouping: str = 'all',
+          workers: int | None = None) -> dict[str, Any]:
     """Make a stamps world on disk; nothing is done where the same one is already complete.
 
     Args:
@@ -72,10 +72,9 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
         image_size: Side of the pictures in pixels.
         stamps_dir: Stamps folder, or root of an unpacked package. None unpacks the package.
         deb: The package file. None downloads it unless ``source`` has it already.
-        grouping: Of `GROUPINGS`: 'all' takes all things; 'food' has fruit in the detection
+        grouping: Name from `GROUPINGS`: 'all' takes all things; 'food' has fruit in the detection
             pictures, fruit and vegetables in the captioned ones.
         workers: Processes that draw; None takes two where it pays. Has no effect on the result.
-        progress: Show a progress bar on stderr.
 
     Returns:
         The manifest, with counts per split and group and the package's version and checksum.
@@ -103,7 +102,7 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
                   {name: folder for name, folder in sorted(folders.items()) if name in shown},
                   SceneDrawer.of([stamp for stamp in stamps if stamp.name in shown]), OBJECTS,
                   settings, notes)
-    return build_world(world, out_dir, seed, sizes, image_size, workers, progress)
+    return build_world(world, out_dir, seed, sizes, image_size, workers)
 
 
 def choose_groups(folders: Mapping[str, str]) -> dict[str, list[str]]:

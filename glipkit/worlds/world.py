@@ -25,10 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.logging import print_log
 from PIL import Image
-from tqdm import tqdm
 
+from glipkit.common.reporter import note, track
 from glipkit.errors import UserError
 from glipkit.worlds import world_files
 from glipkit.worlds.captions import Thing, describe
@@ -71,7 +70,7 @@ class World:
 
 
 def build_world(world: World, out_dir: str | Path, seed: int, sizes: Mapping[str, int],
-                image_size: int, workers: int | None, progress: bool) -> dict[str, Any]:
+                image_size: int, workers: int | None) -> dict[str, Any]:
     """Make a world on disk, or leave it alone where the same one is already complete.
 
     Args:
@@ -82,7 +81,6 @@ def build_world(world: World, out_dir: str | Path, seed: int, sizes: Mapping[str
         sizes: Split -> number of pictures.
         image_size: Side of the square pictures in pixels.
         workers: Processes that draw; None takes two where it pays.
-        progress: Show a progress bar on stderr.
 
     Returns:
         The manifest: ``world``, ``settings``, ``complete`` and ``counts``.
@@ -94,7 +92,7 @@ def build_world(world: World, out_dir: str | Path, seed: int, sizes: Mapping[str
     manifest = check_request(world.title, out_dir, seed, sizes, image_size, workers)
     settings = dict(seed=seed, image_size=image_size, **sizes, **world.settings)
     if manifest is not None and manifest['complete'] and manifest['settings'] == settings:
-        print_log(f'{out_dir} is complete and has these settings: nothing to do', 'current')
+        note(f'{out_dir} is complete and has these settings: nothing to do')
         return manifest
     manifest = dict(world=world.title, settings=settings, complete=False, **world.notes)
     world_files.start(out_dir, manifest)
@@ -103,7 +101,7 @@ def build_world(world: World, out_dir: str | Path, seed: int, sizes: Mapping[str
             for number, names in enumerate(plan, start=1)]
     make = partial(make_picture, world, out_dir, seed, image_size)
     pictures: dict[str, list[Picture]] = {split: [] for split in sizes}
-    for picture, (split, _, _) in zip(_run(make, jobs, workers, progress, world.title), jobs):
+    for picture, (split, _, _) in zip(_run(make, jobs, workers, world.title), jobs):
         pictures[split].append(picture)
     world_files.write_annotations(out_dir, pictures, world.groups, world.supercategories)
     manifest.update(complete=True, counts=world_files.count(pictures, world.groups))
@@ -155,21 +153,20 @@ def _deal(names: Sequence[str], rng: np.random.Generator) -> Iterator[str]:
 
 def _kin(name: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
     """Categories of the same group with the same noun and another word in common, and itself."""
-    words = name.split()
+    terms = name.split()
     names = next(names for names in groups.values() if name in names)
     return [other for other in names if other == name or (
-        other.split()[-1] == words[-1] and len(set(words) & set(other.split())) > 1)]
+        other.split()[-1] == terms[-1] and len(set(terms) & set(other.split())) > 1)]
 
 
-def _run(make: Callable, jobs: Sequence, workers: int | None, progress: bool,
+def _run(make: Callable, jobs: Sequence, workers: int | None,
          title: str) -> Iterator[Picture]:
     """Results of ``make`` over ``jobs`` in order, in this process or in several."""
     if workers is None:
         workers = min(2, os.cpu_count() or 1) if len(jobs) >= POOL_FROM else 1
 
     def shown(results: Iterable[Picture]) -> Iterator[Picture]:
-        return iter(tqdm(results, f'{title} world', len(jobs), unit='picture',
-                         disable=not progress))
+        return track(results, f'{title} world', len(jobs), 'picture')
 
     if workers == 1:
         yield from shown(map(make, jobs))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,33 @@ def test_a_part_of_a_model_with_another_backbone(refuse, tmp_path):
     part = {key: tensor for key, tensor in state.items() if not key.startswith('neck.')}
     torch.save(part, tmp_path / 'part.pth')
     assert 'without neck' in refuse('convert', tmp_path / 'part.pth', tmp_path / 'b.pth')
+
+
+def test_half_precision_for_a_model_that_is_named(run, refuse, files, tmp_path):
+    target = tmp_path / 'half.safetensors'
+    assert run('convert', files.checkpoint, target, '--dtype', 'float16', '--config',
+               files.config).code == 0
+    one, two = read_file(files.checkpoint).state, read_file(target).state
+    assert one.keys() == two.keys()
+    for key, tensor in one.items():
+        kind = torch.float16 if tensor.is_floating_point() else tensor.dtype
+        assert two[key].dtype == kind and torch.equal(two[key], tensor.to(kind))
+    assert 'pass the config that the checkpoint belongs to' in refuse(
+        'convert', files.checkpoint, tmp_path / 'b.pth', '--config', 'glip-mini')
+
+
+def test_the_script_that_exports(run, files, tmp_path, capfd):
+    export = runpy.run_path(str(Path(__file__).parents[2] / 'tools/export.py'))['main']
+    run('convert', files.checkpoint, tmp_path / 'trained.pth')
+    half, whole = tmp_path / 'half.safetensors', tmp_path / 'whole.safetensors'
+    assert export([files.config, str(tmp_path / 'trained.pth'), str(half)]) == 0
+    assert f'sha256   {file_sha256(half)}' in capfd.readouterr().out
+    assert export([files.config, str(tmp_path / 'trained.pth'), str(whole), '--float32']) == 0
+    state, halved = read_file(whole).state, read_file(half).state
+    assert all(torch.equal(state[key], tensor)
+               for key, tensor in read_file(files.checkpoint).state.items())
+    assert all(torch.equal(halved[key], tensor.half() if tensor.is_floating_point() else tensor)
+               for key, tensor in state.items())
+    assert export([files.config, str(tmp_path / 'trained.pth'), str(half)]) == 2
+    assert '--force' in capfd.readouterr().err
+    assert export([files.config, str(tmp_path / 'trained.pth'), str(half), '--force']) == 0

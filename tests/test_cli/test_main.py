@@ -9,10 +9,15 @@ import sys
 import pytest
 
 from glipkit.cli import main as cli
+from glipkit.cli.prepare import SOURCES
+from glipkit.cli.world import WORLDS
+from glipkit.common.reporter import note
 from glipkit.errors import UserError
 
 
-@pytest.mark.parametrize('words', [[], *[[name] for name in cli.COMMANDS]])
+@pytest.mark.parametrize('words', [[], *[[name] for name in cli.COMMANDS],
+                                   *[['prepare', name] for name in SOURCES],
+                                   *[['world', name] for name in WORLDS]])
 def test_every_level_has_help_with_examples(run, words):
     ran = run(*words, '--help')
     assert ran.code == 0
@@ -50,17 +55,17 @@ def test_the_version(run):
     assert run('--version').out.startswith('glipkit ')
 
 
-@pytest.mark.parametrize(('raised', 'code', 'said'), [
+@pytest.mark.parametrize(('raised', 'code', 'printed'), [
     (UserError('a thing', 'two\nlines', 'do this'), 2,
      'glipkit env: error: expected a thing; got two lines; do this\n'),
     (KeyboardInterrupt(), 130, 'glipkit env: interrupted\n'),
 ])
-def test_errors_become_exit_codes(run, monkeypatch, raised, code, said):
+def test_errors_become_exit_codes(run, monkeypatch, raised, code, printed):
     def fail(args):
         raise raised
 
     monkeypatch.setattr('glipkit.cli.env.run', fail)
-    assert run('env') == (code, '', said)
+    assert run('env') == (code, '', printed)
 
 
 @pytest.mark.parametrize(('command', 'flag'), [('train', '--cfg-options'),
@@ -105,3 +110,26 @@ def test_an_error_of_the_program_is_not_hidden(run, monkeypatch):
     monkeypatch.setattr('glipkit.cli.env.run', fail)
     with pytest.raises(ZeroDivisionError):
         run('env')
+
+
+@pytest.mark.parametrize(('rank', 'printed'), [(None, 'a note\n'), ('0', 'a note\n'), ('1', '')])
+def test_one_process_of_many_reports(run, monkeypatch, rank, printed):
+    for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'):
+        monkeypatch.delenv(name, raising=False)
+    if rank is not None:
+        monkeypatch.setenv('RANK', rank)
+    monkeypatch.setattr('glipkit.cli.env.run', lambda args: note('a note') or 0)
+    assert run('env') == (0, printed, '')
+
+
+def test_outside_a_command_nothing_is_printed(capfd):
+    note('a note')
+    assert capfd.readouterr() == ('', '')
+
+
+def test_an_interrupted_command_says_whether_it_resumes(run, monkeypatch):
+    def stop(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('glipkit.cli.demo.run', stop)
+    assert run('demo') == (130, '', 'glipkit demo: interrupted; the same command resumes\n')

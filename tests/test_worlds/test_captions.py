@@ -38,7 +38,7 @@ def test_phrases_are_exact_true_and_complete(scene):
         words = region.phrase.split()
         if len(region.boxes) > 1:
             words[-1] = {'circles': 'circle', 'crosses': 'cross'}[words[-1]]
-        matching = {thing.box for thing in things if set(words) <= set(thing.words)}
+        matching = {thing.box for thing in things if set(words) <= set(thing.terms)}
         assert set(region.boxes) == matching and len(region.boxes) == len(matching)
         spoken.update(region.boxes)
     assert max(spoken.values()) == 1, 'an object belongs to two phrases'

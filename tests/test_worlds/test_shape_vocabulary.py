@@ -11,7 +11,7 @@ from glipkit.worlds.shape_vocabulary import COLOURS, splits
 
 def parts(items, size):
     """All ways to take ``size`` of an item's four words."""
-    return {part for item in items for part in combinations(item.words, size)}
+    return {part for item in items for part in combinations(item.terms, size)}
 
 
 def test_groups_are_disjoint_and_whole():
@@ -37,7 +37,7 @@ def test_caption_only_words_occur_in_no_other_group():
                                      *vocabulary.CAPTION_ONLY_SHAPES)}
     assert held_out
     assert not held_out & parts(splits().seen + splits().unseen, 1)
-    assert all(set(item.words) & {word for word, in held_out} for item in splits().caption_only)
+    assert all(set(item.terms) & {word for word, in held_out} for item in splits().caption_only)
 
 
 def test_groups_do_not_drift():

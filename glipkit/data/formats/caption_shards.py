@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
-from tqdm import tqdm
 
+from glipkit.common.reporter import track
 from glipkit.data import sample_keys as keys
 from glipkit.data.formats.grounding_line import parse_grounding
 from glipkit.data.formats.reading import as_size, read_json
@@ -150,8 +150,7 @@ class ShardList:
         self.paths = paths
         self.num_bytes = 0
         found = []
-        for i, path in enumerate(tqdm(paths, desc='opening shards', unit='shard', leave=False,
-                                      disable=len(paths) < 100)):
+        for i, path in enumerate(track(paths, 'opening shards', unit='shard')):
             shard = _open_shard(path, False)
             if counts is not None and len(shard) != counts[i]:
                 raise UserError(f'{counts[i]} samples in {path.name}, as {MANIFEST} says',

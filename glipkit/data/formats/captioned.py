@@ -20,7 +20,7 @@ class Captioned:
 
     Args:
         key: Its name, for reports: file and line, or file and member.
-        filename: Of the image, as the source gives it.
+        filename: File name of the image, as the source gives it.
         captions: Texts, at least one where the record is whole; '' where the caption is missing.
         image: Path of the image, or where its bytes are.
     """

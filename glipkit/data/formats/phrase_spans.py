@@ -17,10 +17,10 @@ def find_phrase(caption: str, phrase: str) -> list[tuple[int, int]]:
     >>> find_phrase('A man and a woman', 'man')
     [(2, 5)]
     """
-    words = phrase.split()
-    if not words:
+    pieces = phrase.split()
+    if not pieces:
         return []
-    pattern = r'(?<!\w)' + r'\s+'.join(map(re.escape, words)) + r'(?!\w)'
+    pattern = r'(?<!\w)' + r'\s+'.join(map(re.escape, pieces)) + r'(?!\w)'
     return [match.span() for match in re.finditer(pattern, caption, re.IGNORECASE)]
 
 

@@ -86,8 +86,8 @@ def clip_box(box: list[float], width: int | None, height: int | None) -> list[fl
 
     Args:
         box: x1, y1, x2, y2 in pixels.
-        width: Of the image; None where unknown, then that direction is not clipped on the right.
-        height: Likewise.
+        width: Width of the image; None where unknown, then nothing is clipped on the right.
+        height: Its height, likewise.
     """
     x1, y1 = max(box[0], 0.), max(box[1], 0.)
     x2 = box[2] if width is None else min(box[2], float(width))

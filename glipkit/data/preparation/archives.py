@@ -1,4 +1,4 @@
-"""Zip files unpacked so that nothing lands outside the target, and a cut run goes on."""
+"""Zip files unpacked so that nothing lands outside the target, and a cut run resumes."""
 from __future__ import annotations
 
 import shutil

@@ -34,7 +34,7 @@ def merge_sentences(sentences: Sequence[Sentence], max_length: int = 250,
     room. Every sentence is closed with a full stop unless it ends in '.' or '?'.
 
     Args:
-        sentences: Of one picture; a repeated one is taken once.
+        sentences: Those of one picture; a repeated one is taken once.
         max_length: Characters of a caption. A longer sentence stands alone.
         iou: Overlap above which two boxes are in conflict.
 

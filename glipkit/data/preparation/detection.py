@@ -58,8 +58,8 @@ class BoxBuilder:
         """Appends a box.
 
         Args:
-            image_id: Of its image.
-            category_id: Of its class.
+            image_id: Id of its image.
+            category_id: Id of its class.
             xywh: x, y, width, height in pixels.
             crowd: Whether it stands for several objects.
             box_id: None numbers the boxes from 1.
@@ -86,7 +86,7 @@ class Detections:
     Args:
         images: Image id -> ``file_name``, ``width``, ``height`` and what else an output shall hold.
         categories: Records with ``id`` and ``name``, in ascending order of ids.
-        boxes: Of any image ids.
+        boxes: All boxes; their image ids need not be listed in ``images``.
     """
     images: Mapping[int, Mapping[str, Any]]
     categories: Sequence[Mapping[str, Any]]

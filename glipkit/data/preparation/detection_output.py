@@ -123,7 +123,7 @@ def write_odvg(step: Step, detections: Detections) -> None:
 
     def lines() -> Iterator[dict[str, Any]]:
         start = 0
-        images = step.progress(detections.images.values(), 'images', len(detections.images))
+        images = step.track(detections.images.values(), 'image', len(detections.images))
         for image, end in zip(images, ends, strict=True):
             chosen = order[start:end]
             start = end
@@ -174,7 +174,7 @@ def _drop(step: Step, boxes: Boxes, mask: np.ndarray, reason: str) -> Boxes:
 
 
 def _annotations(step: Step, boxes: Boxes) -> Iterator[dict[str, Any]]:
-    for row in step.progress(range(len(boxes)), 'boxes'):
+    for row in step.track(range(len(boxes)), 'box'):
         yield dict(id=int(boxes.ids[row]), image_id=int(boxes.image_ids[row]),
                    category_id=int(boxes.category_ids[row]),
                    bbox=boxes.xywh[row].tolist(), area=float(boxes.areas[row]),

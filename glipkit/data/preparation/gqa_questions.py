@@ -55,7 +55,7 @@ def _scene_boxes(scene: Any, where: str) -> dict[str, list[Any]]:
 def _question(record: Mapping[str, Any], boxes: Mapping[str, list[Any]], scale: Sequence[float],
               step: Step, number: str) -> Sentence | None:
     text = record['question']
-    words = [match.span() for match in re.finditer(r"[\w'-]+", text)]
+    word_spans = [match.span() for match in re.finditer(r"[\w'-]+", text)]
     mentions = record.get('annotations') or {}
     found: dict[Box, list[Span]] = {}
 
@@ -67,7 +67,7 @@ def _question(record: Mapping[str, Any], boxes: Mapping[str, list[Any]], scale: 
             found.setdefault(box, []).append(span)
 
     for place, thing in (mentions.get('question') or {}).items():
-        add(thing, _word_span(words, place))
+        add(thing, _word_span(word_spans, place))
     asking = _ASKING.search(text)
     for thing in (mentions.get('answer') or {}).values() if asking else ():
         add(thing, asking.span())
@@ -75,13 +75,13 @@ def _question(record: Mapping[str, Any], boxes: Mapping[str, list[Any]], scale: 
     return Sentence(text, regions) if regions else None
 
 
-def _word_span(words: Sequence[Span], place: str) -> Span | None:
+def _word_span(word_spans: Sequence[Span], place: str) -> Span | None:
     """GQA counts words: '4' is the fifth one, '4:6' are the fifth and the sixth."""
     numbers = place.split(':')
     if not all(map(str.isdecimal, numbers)) or len(numbers) > 2:
         return None
     first = int(numbers[0])
     last = int(numbers[-1]) - (len(numbers) - 1)
-    if not first <= last < len(words):
+    if not first <= last < len(word_spans):
         return None
-    return words[first][0], words[last][1]
+    return word_spans[first][0], word_spans[last][1]

@@ -178,9 +178,9 @@ def read_refs(path: str | Path, step: Step) -> References:
             excluded.add(record['image_id'])
             continue
         texts = (s.get('sent', '') if isinstance(s, dict) else str(s) for s in record['sentences'])
-        words = dict.fromkeys(' '.join(text.split()) for text in texts)
+        single = dict.fromkeys(' '.join(text.split()) for text in texts)
         kept.append(Reference(record['ann_id'], record['image_id'],
-                              tuple(text for text in words if _has_word(text))))
+                              tuple(text for text in single if _has_word(text))))
     return References(tuple(kept), frozenset(excluded))
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from tqdm import tqdm
-
+from glipkit.common.reporter import Bar, bar
 from glipkit.data.formats.reading import open_text
 from glipkit.errors import UserError
 
@@ -27,7 +26,7 @@ def stream_json(path: str | Path, what: str,
     Args:
         path: The file. Its top level is an object or a list.
         what: Its kind, for the error ('a COCO json').
-        description: Shows a bar on stderr with this text, where somebody watches.
+        description: Title of the bar; None shows none.
 
     Yields:
         For an object ``(key, element)`` per element of every list in it and ``(key, value)`` per
@@ -37,8 +36,8 @@ def stream_json(path: str | Path, what: str,
     Raises:
         UserError: The file cannot be read, is not JSON, or ends too early.
     """
-    with open_text(path, what) as file, _bar(path, description) as bar:
-        reader = _Reader(file, path, what, bar)
+    with open_text(path, what) as file, _bar(path, description) as shown:
+        reader = _Reader(file, path, what, shown)
         opening = reader.peek()
         if opening == '[':
             yield from (('', element) for element in reader.elements())
@@ -65,32 +64,33 @@ def stream_lines(path: str | Path, what: str,
         UserError: The file cannot be read, or is not UTF-8.
     """
     number = 0
-    with open_text(path, what) as file, _bar(path, description) as bar:
+    with open_text(path, what) as file, _bar(path, description) as shown:
         try:
             for number, line in enumerate(file, start=1):
-                bar.update(len(line))
+                shown.update(len(line))
                 yield number, line.rstrip('\r\n')
         except UnicodeDecodeError as error:
             raise UserError(f'{what} in UTF-8', f'{path}, after line {number}: {error}',
                             'save the file as UTF-8') from error
 
 
-def _bar(path: str | Path, description: str | None) -> tqdm:
+def _bar(path: str | Path, description: str | None) -> Bar:
+    if description is None:
+        return Bar()
     # Counts characters against bytes: equal but for the few that are not ASCII.
-    return tqdm(desc=description, total=os.stat(path).st_size, unit='B', unit_scale=True,
-                disable=True if description is None else None, leave=False)
+    return bar(description, os.stat(path).st_size, 'B', scale=True)
 
 
 class _Reader:
     """The text of a file through a window, and Python's own decoder on it."""
 
-    def __init__(self, file: TextIO, path: str | Path, what: str, bar: tqdm) -> None:
+    def __init__(self, file: TextIO, path: str | Path, what: str, bar: Bar) -> None:
         self._file, self._path, self._what, self._bar = file, path, what, bar
         self._text, self._at, self._before, self._ended = '', 0, 0, False
         self._decode = json.JSONDecoder().raw_decode
 
     def elements(self) -> Iterator[Any]:
-        """Of the list that begins here; reads its ']' as well."""
+        """Elements of the list that begins here; reads its ']' as well."""
         self.next_character()
         if self.peek() == ']':
             self.next_character()
@@ -129,7 +129,7 @@ class _Reader:
             except RecursionError as error:
                 raise self.error('too many levels') from error
             else:
-                # A number at the end of the window may go on behind it, and its '.', 'e' or 'e-'
+                # A number at the end of the window may continue behind it, and its '.', 'e' or 'e-'
                 # may already stand there, unread.
                 if end + 2 < len(self._text) or self._ended:
                     self._at = end

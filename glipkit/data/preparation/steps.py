@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tqdm import tqdm
-
+from glipkit.common.reporter import track
 from glipkit.data.preparation.json_stream import stream_json, stream_lines
 from glipkit.errors import UserError
 from glipkit.version import __version__
@@ -28,17 +27,17 @@ class Preparation:
         prep = Preparation(options.out, 'coco', redo=options.redo)
         with prep.step('annotations/train.json', inputs=[path], settings={'min_side': 1}) as step:
             if not step.done:
-                for record in step.progress(records, 'boxes'):
+                for record in step.track(records, 'box'):
                     if bad(record):
                         step.drop('degenerate boxes', f'annotation {record["id"]}')
                 step.count('boxes', len(kept))
                 step.write_json({'images': images, 'annotations': kept})
         print(prep.report())
 
-    ``manifest.json`` in the folder is rewritten after every step. A run that was killed therefore
-    goes on with the step it was in, and a second run does nothing. A step is made again when its
-    settings, one of its inputs (path, size or time of change), glipkit's version or the content of
-    its output differ.
+    ``manifest.json`` in the folder is rewritten after every step. A run after a kill therefore
+    resumes with the step that was cut off, and a second run does nothing. A step is made again
+    when its settings, one of its inputs (path, size or time of change), glipkit's version or the
+    content of its output differ.
 
     Args:
         out: The folder; made where there is none.
@@ -52,7 +51,7 @@ class Preparation:
     def __init__(self, out: str | Path, source: str, redo: bool = False) -> None:
         self.out, self.source, self.redo = Path(out), source, redo
         self._steps: dict[str, dict[str, Any]] = _read_manifest(self.out, source)
-        self._told: list[Step] = []
+        self._used: list[Step] = []
         self._checks: list[str] = []
 
     def path(self, name: str) -> Path:
@@ -91,7 +90,7 @@ class Preparation:
             self._write_manifest()
 
         step = Step(name, output, record if done else None, commit)
-        self._told.append(step)
+        self._used.append(step)
         yield step
         if not done and not step.written:
             raise RuntimeError(f'step {name} ended without writing its output')
@@ -110,8 +109,8 @@ class Preparation:
         if not folder.is_dir():
             raise UserError('a folder of images', f'no folder {folder}', 'check --check-images')
         all_names, all_missing = 0, []
-        for step in self._told:
-            names = {n for n in step.progress(_image_names(step.path), 'images') if n}
+        for step in self._used:
+            names = {n for n in step.track(_image_names(step.path), 'image') if n}
             missing = sorted(n for n in names if not (folder / n).is_file())
             all_names, all_missing = all_names + len(names), [*all_missing, *missing]
             if names:
@@ -126,7 +125,7 @@ class Preparation:
     def report(self) -> str:
         """What each output of this run holds, and what was dropped and why; several lines."""
         lines = [f'{self.source} in {self.out}']
-        for step in self._told:
+        for step in self._used:
             counts = ', '.join(f'{n:,} {what}' for what, n in step.counts.items())
             earlier = ' (complete from an earlier run)' if step.done else ''
             lines.append(f'  {step.name}: {counts}{earlier}')
@@ -180,10 +179,9 @@ class Step:
         if example and len(entry['examples']) < _EXAMPLES:
             entry['examples'].append(example)
 
-    def progress(self, items: Iterable, unit: str, total: int | None = None) -> Iterator:
-        """The same items, with a bar on stderr where somebody watches."""
-        return iter(tqdm(items, desc=self.name, unit=f' {unit}', total=total, disable=None,
-                         leave=False))
+    def track(self, items: Iterable, unit: str, total: int | None = None) -> Iterator:
+        """The same items, while the current reporter tells how many have been taken."""
+        return track(items, self.name, total, unit)
 
     def read_json(self, path: str | Path, what: str) -> Iterator[tuple[str, Any]]:
         """`stream_json` with a bar."""

@@ -40,7 +40,7 @@ class Limits:
     Args:
         timeout: Seconds without any answer.
         deadline: Seconds for the whole image, however steadily it drips.
-        max_bytes: Of the image.
+        max_bytes: Largest size of an image file.
         retries: Further attempts where the cause may pass (server errors, broken connections).
         pause: Seconds before the first of them; twice as long before each later one.
     """
@@ -121,7 +121,7 @@ def fetch(url: str, limits: Limits) -> bytes:
     """The bytes of one address.
 
     Raises:
-        ImageProblem: Of another scheme, refused, too slow or too large.
+        ImageProblem: The address has another scheme, or is refused, too slow or too large.
     """
     if not url.startswith(('http://', 'https://')):
         raise ImageProblem('address that is not http or https')

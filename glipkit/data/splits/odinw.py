@@ -78,10 +78,10 @@ class OdinwDataset:
         ann_file, folder = (Path(root) / part for part in self.splits[split])
         if not folder.is_dir():
             raise UserError(f'the {split} images of {self.name}', f'no folder {folder}',
-                            'unpack the release with data_prep/odinw.py, or correct the root')
+                            'unpack the release with glipkit prepare odinw, or correct the root')
         if not ann_file.is_file():
             raise UserError(f'the {split} annotations of {self.name}', f'no file {ann_file}',
-                            'unpack the release with data_prep/odinw.py, or correct the root')
+                            'unpack the release with glipkit prepare odinw, or correct the root')
         return ann_file, folder
 
     def few_shot_file(self, split: str, shots: int, seed: int) -> str:

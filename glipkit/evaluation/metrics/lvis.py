@@ -20,8 +20,8 @@ from glipkit.evaluation.metrics.classes import (
 )
 from glipkit.evaluation.metrics.federated_json import read_federated_json
 from glipkit.evaluation.metrics.trimming import is_trimmed, trim
-from glipkit.text.query import Query
 from glipkit.registry import METRICS
+from glipkit.text.query import Query
 
 
 @METRICS.register_module()

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from glipkit.cli.main import door
 from glipkit.data import OdvgGrounding
 
 
@@ -29,10 +30,11 @@ IMAGE_DATA = [
 ALIASES = 'window pane,windowpane,pane\nman,guy,man in suit\nguy,chap\n'
 
 
-@pytest.fixture
-def command(tmp_path, write, script):
-    main = script('visual_genome')['main']
+main = door('prepare', 'visual-genome')
 
+
+@pytest.fixture
+def command(tmp_path, write):
     def call(*options, objects=OBJECTS, image_data=IMAGE_DATA, aliases=ALIASES):
         return main(['--objects', write('objects.json', objects), '--image-data',
                      write('image_data.json', image_data), '--aliases', write('a.txt', aliases),
@@ -113,8 +115,8 @@ def test_a_second_run_does_nothing_and_another_threshold_does(command, result, c
 ])
 def test_damaged_sources_are_one_line(command, tmp_path, capsys, change, complaint):
     assert command(**change) == 2
-    told = capsys.readouterr().err
-    assert complaint in told and told.count('\n') == 1
+    printed = capsys.readouterr().err
+    assert complaint in printed and printed.count('\n') == 1
     assert not (tmp_path / 'out/annotations/visual_genome_train.jsonl').exists()
 
 

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from glipkit.cli.main import door
 from glipkit.data.formats.lvis import LvisDetection
 
 
@@ -26,16 +27,14 @@ def lvis(images):
 VAL = lvis([(397133, 'val2017'), (9, 'train2017'), (37777, 'val2017')])
 
 
-@pytest.fixture
-def main(script):
-    return script('lvis')['main']
+main = door('prepare', 'lvis')
 
 
 def images_of(path):
     return [image['file_name'] for image in json.loads(path.read_text())['images']]
 
 
-def test_names_and_minival_come_from_the_addresses(main, tmp_path, write, capsys):
+def test_names_and_minival_come_from_the_addresses(tmp_path, write, capsys):
     out = tmp_path / 'out'
     assert main(['--val', write('lvis_v1_val.json', VAL), '--out', str(out)]) == 0
     both = ['val2017/000000397133.jpg', 'val2017/000000037777.jpg']
@@ -46,7 +45,7 @@ def test_names_and_minival_come_from_the_addresses(main, tmp_path, write, capsys
 
 
 @pytest.mark.parametrize('listed', [[37777], lvis([(37777, 'val2017')])])
-def test_minival_from_a_list(main, tmp_path, write, listed, capsys):
+def test_minival_from_a_list(tmp_path, write, listed, capsys):
     out, val = tmp_path / 'out', write('lvis_v1_val.json', VAL)
     assert main(['--val', val, '--minival', write('m.json', listed), '--out', str(out)]) == 0
     assert images_of(out / 'annotations/lvis_v1_minival.json') == ['val2017/000000037777.jpg']
@@ -54,7 +53,7 @@ def test_minival_from_a_list(main, tmp_path, write, listed, capsys):
     assert '1 others, such as 5' in capsys.readouterr().err
 
 
-def test_the_reader_of_the_format_reads_it(main, tmp_path, write):
+def test_the_reader_of_the_format_reads_it(tmp_path, write):
     out = tmp_path / 'out'
     source = write('lvis_v1_train.json', VAL)
     assert main(['--train', source, '--val', source, '--out', str(out)]) == 0
@@ -72,14 +71,14 @@ def test_the_reader_of_the_format_reads_it(main, tmp_path, write):
     assert content['annotations'][0]['area'] == 50.5
 
 
-def test_training_images_can_be_left_out(main, tmp_path, write):
+def test_training_images_can_be_left_out(tmp_path, write):
     source = write('lvis_v1_train.json', VAL)
     assert main(['--train', source, '--leave-out', write('x.json', [9]), '--out',
                  str(tmp_path / 'out')]) == 0
     assert len(images_of(tmp_path / 'out/annotations/lvis_v1_train.json')) == 2
 
 
-def test_a_second_run_reads_nothing(main, tmp_path, write, monkeypatch):
+def test_a_second_run_reads_nothing(tmp_path, write, monkeypatch):
     command = ['--val', write('lvis_v1_val.json', VAL), '--out', str(tmp_path / 'out')]
     assert main(command) == 0
     monkeypatch.setattr('glipkit.data.preparation.steps.stream_json', None)
@@ -90,12 +89,12 @@ def test_a_second_run_reads_nothing(main, tmp_path, write, monkeypatch):
     ([], 'got neither'), (['--minival', 'm.json', '--train', 't.json'], 'got no --val'),
     (['--val', '/no/such.json'], '/no/such.json'),
 ])
-def test_wrong_options(main, tmp_path, capsys, command, complaint):
+def test_wrong_options(tmp_path, capsys, command, complaint):
     assert main([*command, '--out', str(tmp_path / 'out')]) == 2
     assert complaint in capsys.readouterr().err
 
 
-def test_damaged_sources(main, tmp_path, write, capsys):
+def test_damaged_sources(tmp_path, write, capsys):
     content = lvis([(1, 'train2017')])
     assert main(['--val', write('a.json', content), '--out', str(tmp_path / 'out')]) == 2
     assert "addresses of COCO's val2017" in capsys.readouterr().err

@@ -1,18 +1,17 @@
 """Unpacking and checking ODinW, with small zips laid out as the official ones."""
 import json
-import runpy
 import stat
 import zipfile
-from pathlib import Path
 
 import pytest
 
 import glipkit  # noqa: F401
+from glipkit.cli.main import door
 from glipkit.data.preparation.archives import unpack
 from glipkit.data.splits.odinw import odinw_dataset, odinw_datasets
 from glipkit.errors import UserError
 
-main = runpy.run_path(str(Path(__file__).parents[2] / 'data_prep/odinw.py'))['main']
+main = door('prepare', 'odinw')
 
 NAME = 'annotations_without_background.json'
 
@@ -71,19 +70,19 @@ def test_zips_are_unpacked_and_found(zips, tmp_path, capsys):
     assert aquarium['train']['few_shot_files'] == [
         'Aquarium/Aquarium Combined.v2-raw-1024.coco/train/fewshot_train_shot3_seed30.json']
     assert not (out / 'vector').exists()
-    told = capsys.readouterr().out
-    assert 'train images, ' in told and '4 data sets' in told
-    assert 'dropped 31 data sets that are not there' in told
+    printed = capsys.readouterr().out
+    assert 'train images, ' in printed and '4 data sets' in printed
+    assert 'dropped 31 data sets that are not there' in printed
     # Table 9 of the paper has 448, 127 and 63 images, the small zip 2 each.
-    assert 'dropped 632 images that the paper counts beyond these' in told
-    assert 'first: train has 2, published are 448' in told
+    assert 'dropped 632 images that the paper counts beyond these' in printed
+    assert 'first: train has 2, published are 448' in printed
 
 
 def test_a_zip_may_hold_one_of_two_data_sets(tmp_path, capsys):
     write_zip(tmp_path / 'zips/EgoHands.zip', content_of(odinw_dataset('EgoHands')))
     assert main(['--zips', str(tmp_path / 'zips'), '--out', str(tmp_path / 'out')]) == 0
-    told = capsys.readouterr().out
-    assert 'EgoHands_generic.json' in told and 'EgoHands_specific.json' not in told
+    printed = capsys.readouterr().out
+    assert 'EgoHands_generic.json' in printed and 'EgoHands_specific.json' not in printed
 
 
 def test_unpacking_writes_checksums(zips, tmp_path):
@@ -160,20 +159,20 @@ def test_an_unpacked_release_is_checked_where_it_is(tmp_path, capsys):
         path.write_text(text)
     (tmp_path / 'root/CottontailRabbits/valid/val0.jpg').unlink()
     assert main(['--root', str(tmp_path / 'root'), '--out', str(tmp_path / 'out')]) == 0
-    told = capsys.readouterr().out
-    assert 'dropped 1 images that are missing' in told
-    assert 'CottontailRabbits/valid/val0.jpg' in told
+    printed = capsys.readouterr().out
+    assert 'dropped 1 images that are missing' in printed
+    assert 'CottontailRabbits/valid/val0.jpg' in printed
     assert report(tmp_path / 'out', voc)['test'] == {'same as': 'val'}
     assert {p.name for p in (tmp_path / 'root').iterdir()} == {'CottontailRabbits', 'PascalVOC'}
 
 
-@pytest.mark.parametrize('change, told', [
+@pytest.mark.parametrize('change, printed', [
     (lambda text: text.replace('"pistol"', '"gun"'), "class 1 of pistols_export to be 'pistol'"),
     (lambda text: text.replace('"category_id": 1', '"category_id": 2'), 'category_id 2'),
     (lambda text: text[:50], 'repair the file'),
     (None, 'the test annotations of pistols_export'),
 ])
-def test_wrong_annotations_are_one_line(tmp_path, capsys, change, told):
+def test_wrong_annotations_are_one_line(tmp_path, capsys, change, printed):
     files = content_of(odinw_dataset('Pistols'))
     name = f'pistols/export/test_{NAME}'
     if change:
@@ -183,7 +182,7 @@ def test_wrong_annotations_are_one_line(tmp_path, capsys, change, told):
     write_zip(tmp_path / 'zips/pistols.zip', files)
     assert main(['--zips', str(tmp_path / 'zips'), '--out', str(tmp_path / 'out')]) == 2
     error = capsys.readouterr().err
-    assert told in error and error.count('\n') == 1
+    assert printed in error and error.count('\n') == 1
 
 
 def test_one_wrong_data_set_does_not_keep_the_others(zips, tmp_path, capsys):

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from glipkit.cli.main import door
 from glipkit.data import CocoDetection
 from glipkit.data.preparation import steps
 
-SCRIPT = Path(__file__).parents[2] / 'data_prep/coco.py'
+SCRIPT = Path(__file__).parents[3] / 'data_prep/coco.py'
 
 
 def record(number, image, category, bbox, area=None, crowd=0):
@@ -40,9 +41,7 @@ ANNOTATIONS = [
 ]
 
 
-@pytest.fixture
-def main(script):
-    return script('coco')['main']
+main = door('prepare', 'coco')
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def train(write):
     return write('instances_train2017.json', instances(ANNOTATIONS))
 
 
-def test_training_set_is_cleaned(main, tmp_path, train, capsys, manifest_of):
+def test_training_set_is_cleaned(tmp_path, train, capsys, manifest_of):
     assert main(['--train', train, '--out', str(tmp_path / 'out')]) == 0
     content = json.loads((tmp_path / 'out/annotations/coco_train.json').read_text())
     assert [(a['id'], a['bbox'], a['area'], a['iscrowd']) for a in content['annotations']] == [
@@ -60,8 +59,8 @@ def test_training_set_is_cleaned(main, tmp_path, train, capsys, manifest_of):
     assert content['images'][0] == dict(id=391895, file_name='000000391895.jpg', width=64,
                                         height=48)
     assert [c['id'] for c in content['categories']] == [1, 3, 90]
-    told = capsys.readouterr().out
-    assert 'coco_train.json: 3 images, 3 boxes, 3 classes, 1 images without boxes' in told
+    printed = capsys.readouterr().out
+    assert 'coco_train.json: 3 images, 3 boxes, 3 classes, 1 images without boxes' in printed
     dropped = manifest_of(tmp_path / 'out')['annotations/coco_train.json']['dropped']
     assert dropped == {
         'boxes of images not listed': dict(count=1, examples=['annotation 6 of image 5']),
@@ -69,7 +68,7 @@ def test_training_set_is_cleaned(main, tmp_path, train, capsys, manifest_of):
         'repeated boxes': dict(count=1, examples=['annotation 5 of image 391895'])}
 
 
-def test_the_reader_sees_the_same_in_source_and_output(main, tmp_path, write):
+def test_the_reader_sees_the_same_in_source_and_output(tmp_path, write):
     annotations = [a for a in ANNOTATIONS if a['id'] != 5]
     train = write('a.json', instances(annotations))
     assert main(['--train', train, '--out', str(tmp_path / 'out')]) == 0
@@ -80,7 +79,7 @@ def test_the_reader_sees_the_same_in_source_and_output(main, tmp_path, write):
     assert before == after and [len(instances) for instances in after] == [2, 0, 0]
 
 
-def test_validation_set_keeps_every_box(main, tmp_path, train):
+def test_validation_set_keeps_every_box(tmp_path, train):
     assert main(['--val', train, '--out', str(tmp_path / 'out')]) == 0
     content = json.loads((tmp_path / 'out/annotations/coco_val.json').read_text())
     kept = ('area', 'iscrowd', 'image_id', 'bbox', 'category_id', 'id')
@@ -88,7 +87,7 @@ def test_validation_set_keeps_every_box(main, tmp_path, train):
 
 
 @pytest.mark.parametrize('listed', [instances([], ids=(391895,)), [391895]])
-def test_images_can_be_left_out(main, tmp_path, train, write, listed, capsys):
+def test_images_can_be_left_out(tmp_path, train, write, listed, capsys):
     if isinstance(listed, dict):
         listed['annotations'] = ANNOTATIONS[:1]
     assert main(['--train', train, '--leave-out', write('val.json', listed), '--out',
@@ -101,7 +100,7 @@ def test_images_can_be_left_out(main, tmp_path, train, write, listed, capsys):
     assert 'none after leaving out' in capsys.readouterr().err
 
 
-def test_killed_in_the_validation_set_and_run_again(main, tmp_path, train, monkeypatch, capsys):
+def test_killed_in_the_validation_set_and_run_again(tmp_path, train, monkeypatch, capsys):
     command = ['--train', train, '--val', train, '--out', str(tmp_path / 'out')]
     write_json = steps.Step.write_json
 
@@ -116,9 +115,9 @@ def test_killed_in_the_validation_set_and_run_again(main, tmp_path, train, monke
     first = (tmp_path / 'out/annotations/coco_train.json').stat().st_mtime_ns
     capsys.readouterr()
     assert main(command) == 0
-    told = capsys.readouterr().out
-    assert 'classes, 1 images without boxes (complete from an earlier run)' in told
-    assert 'coco_val.json: 3 images, 6 boxes' in told and told.count('earlier run') == 1
+    printed = capsys.readouterr().out
+    assert 'classes, 1 images without boxes (complete from an earlier run)' in printed
+    assert 'coco_val.json: 3 images, 6 boxes' in printed and printed.count('earlier run') == 1
     assert (tmp_path / 'out/annotations/coco_train.json').stat().st_mtime_ns == first
     assert main(command) == 0
     assert capsys.readouterr().out.count('earlier run') == 2
@@ -138,10 +137,10 @@ def test_killed_in_the_validation_set_and_run_again(main, tmp_path, train, monke
     ({**instances(ANNOTATIONS), 'categories': [dict(id=1, name='a'), dict(id=1, name='b')]},
      'ids that differ'),
 ])
-def test_damaged_sources_are_one_line(main, tmp_path, write, capsys, content, complaint):
+def test_damaged_sources_are_one_line(tmp_path, write, capsys, content, complaint):
     assert main(['--train', write('a.json', content), '--out', str(tmp_path / 'out')]) == 2
-    told = capsys.readouterr().err
-    assert complaint in told and told.count('\n') == 1
+    printed = capsys.readouterr().err
+    assert complaint in printed and printed.count('\n') == 1
     assert not list(tmp_path.glob('out/**/*.json*'))
 
 

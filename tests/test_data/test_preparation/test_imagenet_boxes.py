@@ -3,7 +3,9 @@ import json
 
 import pytest
 
+from glipkit.cli.main import door
 from glipkit.data import CocoDetection, OdvgGrounding
+from glipkit.data.preparation.sources import imagenet_boxes
 
 
 def voc(boxes, size=(500, 333), name='n01440764_18'):
@@ -29,10 +31,11 @@ FILES = {
 }
 
 
-@pytest.fixture
-def command(tmp_path, write, script):
-    main = script('imagenet_boxes')['main']
+main = door('prepare', 'imagenet-boxes')
 
+
+@pytest.fixture
+def command(tmp_path, write):
     def call(*options, files=FILES, words=WORDS):
         (tmp_path / 'xml').mkdir(exist_ok=True)
         for name, content in files.items():
@@ -73,9 +76,9 @@ def test_coco_layout(command, tmp_path):
         dict(bbox=[13, 30, 500, 333], bbox_label=0, ignore_flag=0)]
 
 
-def test_words_with_a_tab(script, write):
+def test_words_with_a_tab(write):
     words = write('words.txt', 'n00001740\tentity\nn02123045\ttabby,  tabby cat\n\njunk\n')
-    assert script('imagenet_boxes')['read_words'](words) == {
+    assert imagenet_boxes.read_synonyms(words) == {
         'n00001740': ['entity'], 'n02123045': ['tabby', 'tabby cat']}
 
 
@@ -93,9 +96,9 @@ def test_a_damaged_file_is_left_out_and_named(command, tmp_path, capsys):
               'n01440764/n01440764_91.xml': voc([('n01440764', 1, 1, 'x', 9)]),
               'n01440764/n01440764_92.xml': voc([('n01440764', 1, 1, 9, 9)], size=(0, 5))}
     assert command(files={**FILES, **broken}) == 0
-    told = capsys.readouterr().out
-    assert 'dropped 3 unusable xml files, first: n01440764/n01440764_90.xml' in told
-    assert '6 images' in told
+    printed = capsys.readouterr().out
+    assert 'dropped 3 unusable xml files, first: n01440764/n01440764_90.xml' in printed
+    assert '6 images' in printed
 
 
 @pytest.mark.parametrize('change, complaint', [
@@ -105,8 +108,8 @@ def test_a_damaged_file_is_left_out_and_named(command, tmp_path, capsys):
 ])
 def test_damaged_sources_are_one_line(command, tmp_path, capsys, change, complaint):
     assert command(**change) == 2
-    told = capsys.readouterr().err
-    assert complaint in told and told.count('\n') == 1
+    printed = capsys.readouterr().err
+    assert complaint in printed and printed.count('\n') == 1
     assert not (tmp_path / 'out').exists()
 
 

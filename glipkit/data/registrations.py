@@ -1,4 +1,4 @@
-"""All parts of this room that configs name; importing this module registers them."""
+"""Imports every dataset, sampler and transform that configs name, and so registers them."""
 from glipkit.compat import import_mmdet
 
 import_mmdet()

@@ -1,17 +1,15 @@
 """Flickr30k Entities, on two pictures in the release's own format."""
 import json
-import runpy
-from pathlib import Path
 
 import pytest
 
 import glipkit  # noqa: F401
+from glipkit.cli.main import door
 from glipkit.data.formats.mdetr import FlickrGrounding
+from glipkit.data.preparation.sources.flickr30k import merge_boxes, parse_sentence
 from glipkit.errors import UserError
 
-SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / 'data_prep/flickr30k.py'))
-main, parse_sentence, merge_boxes = (
-    SCRIPT[name] for name in ('main', 'parse_sentence', 'merge_boxes'))
+main = door('prepare', 'flickr30k')
 
 # Entity 1 has two boxes, 2 shares the place of the first of them, 3 is the scene, 4 has no box.
 XML_36 = """<annotation>
@@ -93,12 +91,12 @@ def test_training_split(release, tmp_path, capsys):
         (0, [10, 20, 50, 70], [[0, 7], [13, 17]]), (0, [100, 20, 50, 70], [[0, 7]]),
         (2, [0, 0, 50, 40], [[0, 5], [11, 17]])]
     assert content['categories'][0]['id'] == 1
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for line in ('2 pictures', '3 captions', '4 phrases', '1 phrases with several boxes',
                  '1 captions without any box', 'dropped 1 phrases of the whole scene',
                  'dropped 1 phrases without a box', 'dropped 1 phrases of nothing visible',
                  'dropped 1 phrases whose boxes are degenerate', 'dropped 1 degenerate boxes'):
-        assert line in told
+        assert line in printed
 
 
 def test_evaluation_keeps_every_box_and_opens(release, tmp_path):
@@ -129,18 +127,18 @@ def test_a_second_run_does_nothing_and_a_cut_one_goes_on(release, tmp_path, caps
     assert done.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize('name, content, told', [
+@pytest.mark.parametrize('name, content, printed', [
     ('Annotations/36.xml', XML_36[:300], '36.xml'),
     ('Annotations/36.xml', '<annotation/>', '36.xml'),
     ('Sentences/36.txt', '[/EN#1/people cut', '36.txt:1'),
     ('val.txt', '\n', 'val.txt'),
     ('val.txt', '36\n99\n', '99.xml'),
 ])
-def test_damaged_files_are_one_line(release, tmp_path, capsys, name, content, told):
+def test_damaged_files_are_one_line(release, tmp_path, capsys, name, content, printed):
     (release / name).write_text(content)
     assert main([str(release), '--out', str(tmp_path / 'out'), '--splits', 'val']) == 2
     error = capsys.readouterr().err
-    assert told in error and error.count('\n') == 1
+    assert printed in error and error.count('\n') == 1
     assert not list((tmp_path / 'out').glob('final*'))
 
 

@@ -4,6 +4,7 @@ from importlib.resources import files
 
 import pytest
 
+from glipkit.cli.main import door
 from glipkit.data import CocoDetection, OdvgGrounding
 
 
@@ -30,12 +31,10 @@ SOURCE = objv2(
      (420917, 1, [491.3955078011, 88.1856689664, 35.65588379410002, 44.442382796800004])])
 
 
-@pytest.fixture
-def main(script):
-    return script('objects365')['main']
+main = door('prepare', 'objects365')
 
 
-def test_lines_with_a_label_map(main, tmp_path, write, lines_of, manifest_of, capsys):
+def test_lines_with_a_label_map(tmp_path, write, lines_of, manifest_of, capsys):
     out = tmp_path / 'out'
     assert main(['--train', write('train.json', SOURCE), '--out', str(out)]) == 0
     folder = out / 'annotations'
@@ -53,7 +52,7 @@ def test_lines_with_a_label_map(main, tmp_path, write, lines_of, manifest_of, ca
     assert 'patch16/objects365_v2_00908726.jpg' in capsys.readouterr().out
 
 
-def test_both_layouts_give_the_reader_the_same(main, tmp_path, write):
+def test_both_layouts_give_the_reader_the_same(tmp_path, write):
     source = write('train.json', SOURCE)
     for layout in ('odvg', 'coco'):
         assert main(['--train', source, '--layout', layout, '--out', str(tmp_path / layout)]) == 0
@@ -71,14 +70,14 @@ def test_both_layouts_give_the_reader_the_same(main, tmp_path, write):
             assert one['bbox'] == pytest.approx(other['bbox'], abs=0.011)
 
 
-def test_validation_set_keeps_boxes_as_they_are(main, tmp_path, write):
+def test_validation_set_keeps_boxes_as_they_are(tmp_path, write):
     assert main(['--val', write('val.json', SOURCE), '--out', str(tmp_path / 'out')]) == 0
     content = json.loads((tmp_path / 'out/annotations/objects365_val.json').read_text())
     assert len(content['images']) == 2 and len(content['annotations']) == 5
     assert content['annotations'][0]['bbox'] == [10.123456, 20, 30.456789, 40]
 
 
-def test_names_can_be_kept(main, tmp_path, write):
+def test_names_can_be_kept(tmp_path, write):
     source, out = write('train.json', SOURCE), tmp_path / 'out'
     labels = out / 'annotations/objects365_train_label_map.json'
     assert main(['--train', source, '--keep-names', '--out', str(out)]) == 0
@@ -88,7 +87,7 @@ def test_names_can_be_kept(main, tmp_path, write):
     assert list(json.loads(labels.read_text()).values())[2:4] == ['Basket', 'French horn']
 
 
-def test_version_1_names_files_without_folders(main, tmp_path, write, lines_of):
+def test_version_1_names_files_without_folders(tmp_path, write, lines_of):
     source = objv2({1: 'human', 3: 'sneakers'}, [(420917, 3, [1, 2, 30, 40])])
     source['images'] = [dict(id=420917, file_name='obj365_train_000000420917.jpg', width=100,
                              height=90)]
@@ -105,7 +104,7 @@ def test_no_correction_makes_two_classes_one():
     assert all(name == name.strip() for name in known['names'])
 
 
-def test_a_cut_off_file(main, tmp_path, write, capsys):
+def test_a_cut_off_file(tmp_path, write, capsys):
     text = json.dumps(SOURCE)
     assert main(['--train', write('t.json', text[:-30]), '--out', str(tmp_path / 'out')]) == 2
     assert 'cut off' in capsys.readouterr().err

@@ -1,17 +1,8 @@
-"""Small source files in the formats of their owners, and the scripts as functions."""
+"""Small source files in the formats of their owners."""
 import json
-import runpy
 from pathlib import Path
 
 import pytest
-
-SCRIPTS = Path(__file__).parents[2] / 'data_prep'
-
-
-@pytest.fixture
-def script():
-    """script('coco'): everything that data_prep/coco.py defines, among it ``main``."""
-    return lambda name: runpy.run_path(str(SCRIPTS / f'{name}.py'))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Caption shards from a folder, from lists, and from addresses of a server on this machine."""
 import io
 import json
-import runpy
 import struct
 import tarfile
 import threading
@@ -15,10 +14,12 @@ import pytest
 from PIL import Image
 
 import glipkit  # noqa: F401
+from glipkit.cli.main import door
 from glipkit.data.formats.captioned import open_captioned
+from glipkit.data.preparation.sources import captions
 from glipkit.data.preparation.web_images import ImageProblem, Limits, fetch, measure
 
-main = runpy.run_path(str(Path(__file__).parents[2] / 'data_prep/captions.py'))['main']
+main = door('prepare', 'captions')
 
 
 def picture(kind='JPEG', size=(40, 30), **options):
@@ -93,10 +94,10 @@ def test_folder(photos, tmp_path, capsys):
     assert {(x['source'], x['reason']) for x in lines(out / 'dropped/00000.jsonl')} == {
         ('cut.jpg', 'unreadable image'), ('silent.jpg', 'empty caption'),
         ('dots.jpg', 'empty caption')}
-    told = capsys.readouterr().out
-    assert 'shards/00000.jsonl: 2 captions' in told
-    assert 'dropped 2 pairs with empty caption' in told
-    assert 'dropped 1 pairs with unreadable image, first: cut.jpg' in told
+    printed = capsys.readouterr().out
+    assert 'shards/00000.jsonl: 2 captions' in printed
+    assert 'dropped 2 pairs with empty caption' in printed
+    assert 'dropped 1 pairs with unreadable image, first: cut.jpg' in printed
 
 
 def test_shards_open(photos, tmp_path):
@@ -140,8 +141,8 @@ def test_second_run_does_nothing_and_other_settings_need_redo(photos, tmp_path, 
     before = (tar.stat().st_mtime_ns, tar.read_bytes())
     capsys.readouterr()
     assert main([*command, '--shard-size', '1']) == 0
-    told = capsys.readouterr().out
-    assert told.count('complete from an earlier run') == 1 + 2 * 5 + 2
+    printed = capsys.readouterr().out
+    assert printed.count('complete from an earlier run') == 1 + 2 * 5 + 2
     assert (tar.stat().st_mtime_ns, tar.read_bytes()) == before
     assert main(command) == 2
     assert 'pass --redo' in capsys.readouterr().err
@@ -171,12 +172,12 @@ def test_a_lost_tar_is_written_again(photos, tmp_path):
     assert tar.read_bytes() == before
 
 
-@pytest.mark.parametrize('content, told', [
+@pytest.mark.parametrize('content, printed', [
     (picture('JPEG', (40, 30)), ('JPEG', 40, 30)),
     (picture('GIF', (7, 5)), ('GIF', 7, 5)),
 ])
-def test_measure(content, told):
-    assert measure(content) == told
+def test_measure(content, printed):
+    assert measure(content) == printed
 
 
 def test_measure_turns_as_viewers_do():
@@ -227,8 +228,8 @@ def test_a_cut_download_goes_on(server, tmp_path, monkeypatch):
                '--shard-size', '2', '--threads', '1']
 
     with monkeypatch.context() as patch:
-        patch.setattr(main.__globals__['Converter'], '_locate',
-                      stop_after(main.__globals__['Converter']._locate, 3))
+        patch.setattr(captions.Converter, '_locate',
+                      stop_after(captions.Converter._locate, 3))
         assert main(command) == 130
     assert (tmp_path / 'out/shards/00000.jsonl').exists()
     assert not (tmp_path / 'out/shards/00001.jsonl').exists()
@@ -293,15 +294,15 @@ def cut(handler):
     handler.wfile.write(b'x' * 10)
 
 
-@pytest.mark.parametrize('answer, limits, told', [
+@pytest.mark.parametrize('answer, limits, printed', [
     ((200, b'x' * 2000), Limits(max_bytes=1000), 'too large'),
     (drip, Limits(deadline=.2), 'too slowly'),
     (lambda handler: time.sleep(.5), Limits(timeout=.1, retries=0), 'no answer in time'),
     (cut, Limits(retries=0), 'no connection'),
 ])
-def test_limits(server, answer, limits, told):
+def test_limits(server, answer, limits, printed):
     server.answers = {'/x': answer}
-    with pytest.raises(ImageProblem, match=told):
+    with pytest.raises(ImageProblem, match=printed):
         fetch(f'{server.url}/x', limits)
 
 
@@ -313,7 +314,7 @@ def test_nobody_answers():
 # --- wrong use ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize('options, told', [
+@pytest.mark.parametrize('options, printed', [
     (['--captions', 'none.jsonl', '--images', '{photos}'], 'none.jsonl'),
     (['--captions', '{bad}', '--images', '{photos}'], 'bad.jsonl:1'),
     (['--captions', '{bad}'], '--images beside'),
@@ -323,7 +324,7 @@ def test_nobody_answers():
     (['--urls', '{one}'], '1 columns'),
     (['--folder', '{photos}', '--download'], '--download beside'),
 ])
-def test_wrong_use_is_one_line(photos, tmp_path, capsys, options, told):
+def test_wrong_use_is_one_line(photos, tmp_path, capsys, options, printed):
     (tmp_path / 'bad.jsonl').write_text('{"filename": 3}\n')
     (tmp_path / 'one.tsv').write_text('a caption without address\n')
     (tmp_path / 'empty').mkdir()
@@ -332,7 +333,7 @@ def test_wrong_use_is_one_line(photos, tmp_path, capsys, options, told):
     command = [option.format(**places) for option in options]
     assert main([*command, '--out', str(tmp_path / 'out')]) == 2
     error = capsys.readouterr().err
-    assert told in error and error.count('\n') == 1
+    assert printed in error and error.count('\n') == 1
     assert not list((tmp_path / 'out').glob('shards/*'))
 
 

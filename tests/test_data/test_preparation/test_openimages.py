@@ -4,8 +4,10 @@ import json
 import pytest
 from PIL import Image
 
+from glipkit.cli.main import door
 from glipkit.data import CocoDetection, OdvgGrounding
 from glipkit.data.formats.lvis import LvisDetection
+from glipkit.data.preparation.sources import openimages
 
 CLASSES = '/m/0jbk,Animal\n/m/0bt9lr,Dog\n/m/0k4j,Car\n/m/0h9mv,"Tire, rubber"\n/m/01yrx,Cat\n'
 HEADER = ('ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,'
@@ -24,11 +26,12 @@ TREE = {'LabelName': '/m/0bl9f', 'Subcategory': [
     {'LabelName': '/m/0k4j', 'Part': [{'LabelName': '/m/0h9mv'}]}]}
 
 
-@pytest.fixture
-def command(tmp_path, write, script):
-    """command('--option', ..., boxes=text): the exit code; without sizes but with the rest."""
-    main = script('openimages')['main']
+main = door('prepare', 'openimages')
 
+
+@pytest.fixture
+def command(tmp_path, write):
+    """command('--option', ..., boxes=text): the exit code; without sizes but with the rest."""
     def call(*options, boxes=BOXES, classes=CLASSES):
         return main(['--boxes', write('boxes.csv', boxes), '--classes',
                      write('classes.csv', classes), '--out', str(tmp_path / 'out'), *options])
@@ -82,9 +85,9 @@ def test_absent_classes_as_in_lvis(command, sizes, write, tmp_path, capsys):
     labels = ['--image-labels', write('labels.csv', LABELS)]
     assert command(*sizes, *labels, '--layout', 'coco') == 0
     path = tmp_path / 'out/annotations/openimages_train.json'
-    told = [(i['neg_category_ids'], i['not_exhaustive_category_ids'])
+    printed = [(i['neg_category_ids'], i['not_exhaustive_category_ids'])
             for i in json.loads(path.read_text())['images']]
-    assert told == [([4], []), ([], [3])]
+    assert printed == [([4], []), ([], [3])]
     data = LvisDetection(str(path), serialize_data=False, test_mode=True)
     assert [len(data.get_data_info(i)['instances']) for i in range(2)] == [2, 1]
     assert command(*sizes, *labels) == 2
@@ -103,13 +106,13 @@ def test_which_class_is_a_kind_of_which(command, sizes, write, tmp_path):
         'Car': nothing, 'Tire, rubber': nothing}  # a tire is no car
 
 
-def test_a_class_may_stand_in_the_tree_twice(script):
+def test_a_class_may_stand_in_the_tree_twice():
     names = {'a': 'Clothing', 'b': 'Hat', 'c': 'Sports', 'd': 'Helmet'}
     tree = {'LabelName': 'root', 'Subcategory': [
         {'LabelName': 'a',
          'Subcategory': [{'LabelName': 'b', 'Subcategory': [{'LabelName': 'd'}]}]},
         {'LabelName': 'c', 'Subcategory': [{'LabelName': 'd'}]}]}
-    relations = script('openimages')['class_relations'](tree, names)
+    relations = openimages.class_relations(tree, names)
     assert relations['Helmet']['ancestors'] == ['Clothing', 'Hat', 'Sports']
     assert relations['Clothing']['descendants'] == ['Hat', 'Helmet']
 
@@ -124,9 +127,9 @@ def test_sizes_are_read_from_the_images(command, tmp_path, lines_of, capsys):
     assert command(*options) == 0
     first = lines_of(tmp_path / 'out/annotations/openimages_train.jsonl')
     assert [(line['width'], line['height']) for line in first] == [(200, 100), (80, 60)]
-    told = capsys.readouterr().out
-    assert 'dropped 1 unreadable images, first: damaged.jpg' in told
-    assert '0 of 2 images missing' in told
+    printed = capsys.readouterr().out
+    assert 'dropped 1 unreadable images, first: damaged.jpg' in printed
+    assert '0 of 2 images missing' in printed
     assert command(*options) == 0
     assert capsys.readouterr().out.count('earlier run') == 3
     assert command('--images', str(tmp_path)) == 2
@@ -150,8 +153,8 @@ def test_challenge_files_have_a_header_and_fewer_columns(command, sizes, tmp_pat
 ])
 def test_damaged_sources_are_one_line(command, sizes, tmp_path, capsys, change, complaint):
     assert command(*sizes, **change) == 2
-    told = capsys.readouterr().err
-    assert complaint in told and told.count('\n') == 1
+    printed = capsys.readouterr().err
+    assert complaint in printed and printed.count('\n') == 1
     assert not (tmp_path / 'out/annotations/openimages_train.jsonl').exists()
 
 

@@ -1,19 +1,16 @@
-"""What all preparation scripts share: steps, streaming, the command."""
+"""What all sources share: steps, streaming, the command."""
 import json
 import os
+import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from glipkit.data.preparation import (
-    Preparation,
-    json_stream,
-    preparation_parser,
-    run,
-    stream_json,
-    stream_lines,
-)
+from glipkit.cli import prepare as prepare_command
+from glipkit.cli.main import door
+from glipkit.data.preparation import Preparation, json_stream, stream_json, stream_lines
 from glipkit.errors import UserError
 
 
@@ -208,7 +205,8 @@ def test_lines_and_their_errors(tmp_path, write):
 
 
 @pytest.fixture
-def command(tmp_path, source):
+def command(tmp_path, source, monkeypatch):
+    """The command with a source of three steps, which may fail."""
 
     def call(*arguments, fail_at=None, error=None):
 
@@ -217,8 +215,12 @@ def command(tmp_path, source):
                 raise error
             return three_steps(options.out, source, fail_at=fail_at, redo=options.redo)[1]
 
-        parser = preparation_parser('Makes things.', 'examples:\n  python x.py --out a')
-        return run(parser, ['--out', str(tmp_path / 'out'), *arguments], prepare)
+        module = SimpleNamespace(__doc__='Makes things.', prepare=prepare,
+                                 EXAMPLES='examples:\n  glipkit prepare demo --out a',
+                                 add_arguments=lambda parser: None)
+        monkeypatch.setitem(prepare_command.SOURCES, 'demo', 'three steps')
+        monkeypatch.setitem(sys.modules, 'glipkit.data.preparation.sources.demo', module)
+        return door('prepare', 'demo')(['--out', str(tmp_path / 'out'), *arguments])
 
     return call
 
@@ -230,8 +232,10 @@ def test_command_tells_what_it_made(command, capsys):
 
 def test_command_errors_are_one_line(command, capsys):
     assert command(error=UserError('a\nthing', 'none', 'look')) == 2
-    told = capsys.readouterr()
-    assert told.out == '' and told.err.count('\n') == 1 and 'expected a thing; got none' in told.err
+    printed = capsys.readouterr()
+    assert printed.out == '' and printed.err.count('\n') == 1
+    assert 'expected a thing; got none' in printed.err
+    assert printed.err.startswith('glipkit prepare demo: error: ')
     with pytest.raises(SystemExit) as stop:
         command('--unknown')
     assert stop.value.code == 2 and capsys.readouterr().err.count('\n') == 1
@@ -239,7 +243,7 @@ def test_command_errors_are_one_line(command, capsys):
 
 def test_interrupted_command_goes_on_later(command, capsys):
     assert command(fail_at='three.jsonl') == 130
-    assert 'the same command goes on from here' in capsys.readouterr().err
+    assert 'glipkit prepare demo: interrupted; the same command resumes' in capsys.readouterr().err
     assert command() == 0
     assert capsys.readouterr().out.count('earlier run') == 2
 
@@ -247,7 +251,7 @@ def test_interrupted_command_goes_on_later(command, capsys):
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         command('--help')
-    assert stop.value.code == 0 and '  python x.py --out a\n' in capsys.readouterr().out
+    assert stop.value.code == 0 and '  glipkit prepare demo --out a\n' in capsys.readouterr().out
 
 
 def test_missing_images_are_counted(command, tmp_path, write, capsys):

@@ -1,18 +1,17 @@
 """The mixed grounding set, from small files in the formats of its sources."""
 import json
-import runpy
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import glipkit  # noqa: F401
+from glipkit.cli.main import door
 from glipkit.common.boxes import box_iou
 from glipkit.data.formats.mdetr import MdetrGrounding
 from glipkit.data.preparation.captions import Sentence, merge_sentences, whole_words
 
-main = runpy.run_path(str(Path(__file__).parents[2] / 'data_prep/mixed_grounding.py'))['main']
+main = door('prepare', 'mixed-grounding')
 
 
 @pytest.fixture
@@ -147,11 +146,11 @@ def test_regions(files, tmp_path, capsys):
     # Picture 2 is COCO's 700, but nothing says how large COCO has it.
     assert found['vg', 2, 'a dog.'] == [([10, 8, 20, 40], [[0, 5]])]
     assert len(found) == 3
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for line in ('2 pictures', '3 captions', '4 boxes', '2 regions without words or box',
                  '1 sentences whose boxes are outside', '1 sentences of excluded pictures',
                  '1 pictures that are not in image_data.json'):
-        assert line in told
+        assert line in printed
 
 
 def test_questions(files, tmp_path):
@@ -232,12 +231,12 @@ def test_ready_made_file_is_cleaned(files, tmp_path, capsys):
         ('vg', 1, 'two dogs run.'): [([10, 10, 20, 20], [[4, 8]]),
                                      ([90, 70, 10, 10], [[0, 3], [9, 12]])],
         ('coco', 700, 'a cat.'): [([1, 1, 9, 9], [[2, 5]])]}
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for line in ('2 captions', '3 boxes', '1 phrases whose ends were moved',
                  '1 captions of excluded pictures', '1 boxes of captions left out',
                  '2 boxes outside the picture or empty', '2 boxes without a phrase',
                  '1 phrases that fit no word', '1 captions without any box'):
-        assert line in told
+        assert line in printed
 
 
 def test_result_opens(files, tmp_path):
@@ -257,7 +256,7 @@ def test_a_second_run_does_nothing_and_a_new_setting_something(files, tmp_path, 
     assert {key[0] for key in result(tmp_path, 'final_mixed_train_no_coco.json')} == {'vg'}
 
 
-@pytest.mark.parametrize('contents, told', [
+@pytest.mark.parametrize('contents, printed', [
     (dict(ready='{"images": [{"id": 1, "caption": "a'), 'ready.json, character'),
     (dict(ready=dict(images=[dict(id=1)])), 'image 1'),
     (dict(ready=dict(pictures=[])), 'without any'),
@@ -269,8 +268,8 @@ def test_a_second_run_does_nothing_and_a_new_setting_something(files, tmp_path, 
     (dict(refs=[dict(ann_id=1)], coco=COCO), 'ann_id'),
     (dict(ready=READY, exclude_coco=dict(annotations=[])), 'to exclude'),
 ])
-def test_damaged_input_is_one_line(files, tmp_path, capsys, contents, told):
+def test_damaged_input_is_one_line(files, tmp_path, capsys, contents, printed):
     assert main(files(**contents)) == 2
     error = capsys.readouterr().err
-    assert told in error and error.count('\n') == 1
+    assert printed in error and error.count('\n') == 1
     assert not list((tmp_path / 'out').glob('*'))

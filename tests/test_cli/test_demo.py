@@ -1,0 +1,59 @@
+"""``glipkit demo`` from end to end, and what it refuses."""
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from glipkit.testing.toy_stamps import draw_toy_stamps
+
+SCRIPT = Path(__file__).parents[2] / 'tools/demo.py'
+SMALL = ['--iters', '2', '--train', '8', '--val', '1', '--pictures', '1']
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings('ignore')
+def test_a_world_a_training_and_a_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    demo = runpy.run_path(str(SCRIPT))['main']
+    assert demo(SMALL) == 0
+    out = tmp_path / 'work_dirs/demo'
+    printed = capsys.readouterr().out
+    assert printed.count('AP50 ') == 3 and 'never seen in training' in printed
+    assert 'report: work_dirs/demo/report.md' in printed
+    report = (out / 'report.md').read_text()
+    assert report.startswith('# glipkit demo: shapes\n')
+    assert '| training images | 8 train_det, 8 train_grd |' in report
+    assert '| iterations | 2 of 8 images |' in report
+    # One picture, truth above predictions.
+    with Image.open(out / 'predictions.png') as sheet:
+        assert sheet.size == (320, 640)
+    assert (out / 'curves.png').is_file()
+    metrics = json.loads((out / 'metrics.json').read_text())
+    assert {f'coco/{group}_AP50' for group in ('seen', 'unseen', 'caption_only')} <= set(metrics)
+    assert (out / 'training/last_checkpoint').read_text().endswith('iter_2.pth')
+    # Once more: the world is complete and so is the training.
+    trained = (out / 'training/iter_2.pth').stat().st_mtime_ns
+    assert demo(SMALL) == 0
+    assert 'nothing to do' in capsys.readouterr().out
+    assert (out / 'training/iter_2.pth').stat().st_mtime_ns == trained
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings('ignore')
+def test_the_world_of_photographs(run, tmp_path):
+    toys = draw_toy_stamps(tmp_path / 'toys')
+    ran = run('demo', '--world', 'stamps', '--stamps', toys, *SMALL)
+    assert ran.code == 0
+    assert 'report: work_dirs/demo/stamps/report.md' in ran.out
+    assert Path('work_dirs/demo/stamps/predictions.png').is_file()
+
+
+@pytest.mark.parametrize('words', [['--iters', '0'], ['--pictures', '0'], ['--train', '-1'],
+                                   ['--val', '0'], ['--stamps', 'a'],
+                                   ['--world', 'stamps', '--stamps', 'nowhere']])
+def test_wrong_input_is_one_line(refuse, words):
+    assert refuse('demo', *words).startswith('glipkit demo: error: expected ')
