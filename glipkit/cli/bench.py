@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+from glipkit.common.reporter import ConsoleReporter, note, reporting
+
 # Of a parsed command line, what is no option or says where something is kept.
 OWN_VALUES = {'command', 'benchmark', 'run', 'parser', 'out', 'peer_env',
               'stamps'}

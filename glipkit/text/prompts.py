@@ -28,8 +28,8 @@ def clean_name(name: str) -> str:
     return ' '.join(re.sub(r'\(.*\)', '', name, flags=re.DOTALL).replace('_', ' ').split())
 
 
-def class_prompt(names: Sequence[str], separator: str = '. ', caption_prompt: CaptionPrompt | None = None,
-                 start: int = 0) -> Prompt:
+def class_prompt(names: Sequence[str], separator: str = '. ',
+                 caption_prompt: CaptionPrompt | None = None, start: int = 0) -> Prompt:
     """Joins class names to one caption, one entity per class, in the given order.
 
     Args:
@@ -60,7 +60,8 @@ def class_prompt(names: Sequence[str], separator: str = '. ', caption_prompt: Ca
 
 
 def split_class_prompt(names: Sequence[str], tokenizer: Tokenizer, max_tokens: int = 256,
-                       separator: str = '. ', caption_prompt: CaptionPrompt | None = None) -> list[Prompt]:
+                       separator: str = '. ', caption_prompt: CaptionPrompt | None = None
+                       ) -> list[Prompt]:
     """As few consecutive class prompts as a token budget allows.
 
     Args:
@@ -158,7 +159,8 @@ def _parts(name: str, caption_prompt: CaptionPrompt | None) -> tuple[str, str, s
     """Prefix, name and suffix as written in the caption."""
     entry = (caption_prompt or {}).get(name, {})
     if not isinstance(entry, Mapping) or not entry.keys() <= _AFFIX_KEYS:
-        raise UserError("hand-written prompts with 'prefix', 'name' and 'suffix'", f'{entry!r} for {name!r}',
+        raise UserError("hand-written prompts with 'prefix', 'name' and 'suffix'",
+                        f'{entry!r} for {name!r}',
                         "write e.g. dict(name='holes', suffix=' on the road')")
     written = entry.get('name', clean_name(name))
     if not _is_word(written):

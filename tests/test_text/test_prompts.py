@@ -56,16 +56,17 @@ def test_separator_and_start():
     assert (prompt.caption, prompt.start) == ('a . b', 7)
 
 
-def test_caption_prompt_are_written_as_given_and_not_covered():
-    caption_prompt = {'pothole': dict(prefix='there are some ', name='holes', suffix=' on the road'),
-               'dog': dict(suffix=', barking'), 'unused': dict(name='x')}
+def test_hand_written_prompts_are_written_as_given_and_not_covered():
+    caption_prompt = {
+        'pothole': dict(prefix='there are some ', name='holes', suffix=' on the road'),
+        'dog': dict(suffix=', barking'), 'unused': dict(name='x')}
     prompt = class_prompt(['pothole', 'cat', 'dog'], caption_prompt=caption_prompt)
     assert prompt.caption == 'there are some holes on the road. cat. dog, barking'
     assert texts(prompt) == ['holes', 'cat', 'dog']
     assert prompt.names == ('pothole', 'cat', 'dog')
 
 
-def test_caption_prompt_can_name_a_class_without_letters():
+def test_hand_written_prompts_can_name_a_class_without_letters():
     assert texts(class_prompt(['?!', 'b'], caption_prompt={'?!': dict(name='unknown')})) == [
         'unknown', 'b']
 
@@ -150,7 +151,7 @@ def test_a_name_over_budget_is_refused_by_name():
         split_class_prompt(['ok', 'a b c d e f g h i'], TOKENIZER, max_tokens=10)
 
 
-def test_caption_prompt_count_for_the_budget():
+def test_hand_written_prompts_count_for_the_budget():
     caption_prompt = {'b': dict(prefix='one two three ', suffix=' four five')}
     prompts = split_class_prompt(['a', 'b', 'c'], TOKENIZER, 10, caption_prompt=caption_prompt)
     assert [p.names for p in prompts] == [('a', 'b'), ('c', )]  # 2 + 1 + 1 + 6 tokens

@@ -1,8 +1,7 @@
 """Layer groups and low-rank sites of any tower.
 
-
-A tower of ours answers by its methods ``layer_groups()`` and ``low_rank_layers()``. Classes of other
-libraries have none; what they would answer is registered here by class.
+A tower of ours answers by its methods ``layer_groups()`` and ``low_rank_layers()``. Classes of
+other libraries have none; what they would answer is registered here by class.
 """
 from __future__ import annotations
 

@@ -74,7 +74,8 @@ class BertTokenizer:
             raise UserError('a list with at least one caption', repr(captions),
                             'pass [caption] for a single one')
         if max_tokens is not None and max_tokens < self.special_tokens:
-            raise UserError(f'max_tokens of at least {self.special_tokens}, for [CLS] and [SEP]', str(max_tokens),
+            raise UserError(f'max_tokens of at least {self.special_tokens}, for [CLS] and [SEP]',
+                            str(max_tokens),
                             'raise max_tokens')
         rows = [self._encode_one(caption, max_tokens, truncate) for caption in captions]
         ids, mask = _pad([ids for ids, _ in rows], self.pad_id)
