@@ -19,6 +19,7 @@ from glipkit.models.backbones.towers import low_rank_layers
 from glipkit.text.cache import TextFeatureCache
 from glipkit.text.encoders.contract import TextEncoder
 from glipkit.text.prompt_cache import PromptCache
+from glipkit.text.prompts import check_class_names
 from glipkit.text.query import Query
 from glipkit.text.structures import Prompt, TextFeatures, TextTokens
 
@@ -85,9 +86,17 @@ class GroundingDetector(BaseDetector):
     # -- what all have in common ------------------------------------------------------------------
 
     def prompts(self, query: Query) -> tuple[Prompt, ...]:
-        """The prompts of a query, built once for equal queries and budgets."""
-        return self.prompt_cache.get((query, self.prompt_budget),
-                                     lambda: self.build_prompts(query))
+        """The prompts of a query, built once for equal queries and budgets.
+
+        Raises:
+            UserError: Class names that are none or not all different, and as `build_prompts`.
+        """
+        return self.prompt_cache.get((query, self.prompt_budget), lambda: self._checked(query))
+
+    def _checked(self, query: Query) -> list[Prompt]:
+        if not query.is_caption:
+            check_class_names(query.classes)
+        return self.build_prompts(query)
 
     def tokenize(self, prompts: Sequence[Prompt]) -> TextTokens:
         """Tokens of prompts, as many as the text encoder can read.

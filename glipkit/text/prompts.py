@@ -48,7 +48,7 @@ def class_prompt(names: Sequence[str], separator: str = '. ',
         UserError: No names, one twice, or one without any letter or digit; or a separator that
             would glue names together.
     """
-    _check_names(names)
+    check_class_names(names)
     _check_separator(separator)
     caption, spans = '', []
     for i, name in enumerate(names):
@@ -77,7 +77,7 @@ def split_class_prompt(names: Sequence[str], tokenizer: Tokenizer, max_tokens: i
     Raises:
         UserError: As ``class_prompt``; or a single class that exceeds the budget.
     """
-    _check_names(names)
+    check_class_names(names)
     _check_separator(separator)
     special = tokenizer.special_tokens
     separator_length = tokenizer.count(separator)
@@ -131,7 +131,12 @@ def phrase_prompt(caption: str, phrases: Sequence[Span | Sequence[Span]],
     return Prompt(caption, spans, tuple(names))
 
 
-def _check_names(names: Sequence[str]) -> None:
+def check_class_names(names: Sequence[str]) -> None:
+    """Refuses a class list that nobody can be asked.
+
+    Raises:
+        UserError: No list, an empty one, a name that is no string, or one twice.
+    """
     if isinstance(names, str):
         raise UserError('a list of class names', f'the string {reprlib.repr(names)}',
                         f'pass [{reprlib.repr(names)}]')
