@@ -52,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     names = parser.add_subparsers(dest='world', metavar='NAME', required=True)
     for name, summary in WORLDS.items():
-        names.add_parser(name, help=summary, description=f'Makes {summary}.',
+        names.add_parser(name, help=summary, description=f'Makes a world of {summary}.',
                          epilog=WORLD_EXAMPLES[name], complete=partial(_add_arguments, name),
                          formatter_class=argparse.RawDescriptionHelpFormatter)
 
@@ -69,7 +69,7 @@ def _add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
             ('--val', 'num_val', module.DEFAULT_VAL, 'validation pictures'),
             ('--image-size', 'image_size', module.DEFAULT_IMAGE_SIZE,
              'side of the pictures in pixels'),
-            ('--seed', 'seed', module.DEFAULT_SEED, 'seed of all chance')):
+            ('--seed', 'seed', module.DEFAULT_SEED, 'random seed')):
         parser.add_argument(option, dest=dest, type=int, default=default, metavar='N',
                             help=f'{text} (default: %(default)s)')
     parser.add_argument('--workers', type=int, default=None, metavar='N',

@@ -1,7 +1,7 @@
 """Data: formats that read annotation files, transforms, mixing and sampling.
 
 Every format emits the keys of `glipkit.data.sample_keys`; nothing behind it knows the format.
-Nothing is imported here but what is asked for: preparing and indexing files needs no PyTorch.
+Names are imported when they are used: preparing and indexing files needs no PyTorch.
 """
 from glipkit.common.lazy import lazy_names
 

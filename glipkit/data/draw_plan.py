@@ -14,14 +14,14 @@ _SOURCE_STREAM, _PASS_STREAM = 0, 1
 class DrawPlan:
     """Order in which the samples of several sources are drawn, pass by pass, without end.
 
-    A pass holds a fixed number of draws from every source, in random order. Each source is gone
-    through in shuffled rounds, a new round beginning only when every sample was drawn; rounds run
-    on across passes. Any stretch is computed on its own, so that resuming costs nothing.
+    A pass holds a fixed number of draws from every source, in random order. The samples of a
+    source are drawn in shuffled rounds; a new round begins when every sample was drawn, also in
+    the middle of a pass. Any part of the order is computed alone, so that resuming costs nothing.
 
     Args:
         lengths: Number of samples of each source.
         quotas: Draws from each source per pass.
-        seed: Not negative.
+        seed: Random seed, 0 or more.
         shuffle: Whether rounds and passes are shuffled; otherwise sources follow one another.
     """
 
@@ -70,7 +70,7 @@ class DrawPlan:
 def quotas_from_weights(lengths: Sequence[int], weights: Sequence[float]) -> list[int]:
     """Draws per pass and source, in proportion to ``weights``; a pass is as long as all sources.
 
-    What rounding leaves over goes to the sources with the largest fractions.
+    Draws that rounding leaves over go to the sources with the largest fractions.
 
     >>> quotas_from_weights([90, 10], [1, 1])
     [50, 50]

@@ -87,7 +87,7 @@ def split_by_image(ann_file: str | Path, fraction: float, seed: int,
         ann_file: COCO json.
         fraction: Share of the images, at least one.
         seed: Seed of the draw.
-        folder: For ``split_train.json`` and ``split_val.json``.
+        folder: Folder of ``split_train.json`` and ``split_val.json``.
 
     Raises:
         UserError: As :func:`validation_images`.

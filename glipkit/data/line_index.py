@@ -30,8 +30,8 @@ def open_index(path: str | Path, kind: str, build: Build, trust: bool = False) -
     It is kept as ``<file>.<kind>.npy`` beside the file, or in the user's cache folder where that
     one cannot be written, or in memory alone (always for files up to 20 MiB). An index belongs to
     a file when size and time of change agree, and a checksum of its first and last 64 KiB. It is
-    written to another name and moved into place, so that processes that build at once give each
-    other whole indexes.
+    written to another name and moved into place, so that processes that build at the same time
+    always find whole indexes.
 
     Args:
         path: The file.

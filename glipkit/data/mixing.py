@@ -35,7 +35,7 @@ class MixedDataset(torch.utils.data.Dataset):
         copies: Instead of weights, how often each sample of a source is drawn per pass (the
             official copy switches). Default: once.
         seed: Seed of order and augmentations. None takes the one that the runner gives the sampler.
-        pipeline: For every source config that has none of its own.
+        pipeline: Pipeline of every source config that has none of its own.
 
     Raises:
         UserError: No source, a number of weights or copies that differs from theirs, or both.

@@ -80,7 +80,7 @@ def describe(things: Sequence[Thing], rng: np.random.Generator) -> tuple[str, li
 
     Args:
         things: All objects of the image, at least one.
-        rng: Source of all chance.
+        rng: Random generator.
 
     Returns:
         The caption and its regions in the order of their first span.

@@ -47,7 +47,7 @@ def find_place(patch: Patch, image_size: int, taken: Sequence[Box],
         patch: What to place; it stays wholly inside the picture.
         image_size: Side of the picture.
         taken: Boxes already placed, xyxy in the picture.
-        rng: Source of all chance.
+        rng: Random generator.
 
     Returns:
         Left and top of the patch, or None when it found no room.

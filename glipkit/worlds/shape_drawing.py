@@ -22,9 +22,9 @@ def draw_patch(combination: Combination, image_size: int, rng: np.random.Generat
     """Draw one object with random size (within its word), rotation, tint and texture phase.
 
     Args:
-        combination: What to draw.
+        combination: The category to draw.
         image_size: Side in pixels of the image that it is meant for; sizes scale with it.
-        rng: Source of all chance.
+        rng: Random generator.
     """
     low, high = SIZES[combination.size]
     side = rng.uniform(low, high) * image_size / REFERENCE_SIDE

@@ -47,12 +47,12 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
 
     Args:
         out_dir: Folder of the world, laid out as :mod:`.world` says.
-        seed: Seed of all chance but the groups of categories, which never change.
+        seed: Random seed; the groups of categories do not depend on it.
         num_train_det: Detection pictures (seen combinations).
         num_train_grd: Captioned pictures (seen and caption-only combinations).
         num_val: Validation pictures (all three groups, in equal parts).
         image_size: Side of the pictures in pixels.
-        workers: Processes that draw; None takes two where it pays. Has no effect on the result.
+        workers: Processes that draw; None takes two for many pictures. Has no effect on the result.
 
     Returns:
         The manifest, with counts per split and group.
@@ -74,7 +74,7 @@ def draw_scene(names: Sequence[str], image_size: int,
     Args:
         names: Category names.
         image_size: Side in pixels.
-        rng: Source of all chance.
+        rng: Random generator.
 
     Returns:
         The picture, RGB, and what is in it, with boxes tight around each whole object (where one

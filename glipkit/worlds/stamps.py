@@ -4,7 +4,7 @@ The pictures are the cut-outs of Debian's package tuxpaint-stamps-default, their
 from its English captions (:mod:`.stamp_names`). Things are seen, unseen or named in captions alone,
 as in the shapes world, and the files are laid out as :mod:`.world` says. Most things have one
 photograph only, so a seen thing looks alike in training and validation but for its size, tilt,
-light and surroundings; an unseen thing was never looked at at all.
+light and surroundings; an unseen thing occurs in no training picture.
 """
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
 
     Args:
         out_dir: Folder of the world; pictures taken from the package are kept in its ``source``.
-        seed: Seed of all chance but the groups of things, which never change.
+        seed: Random seed; the groups of things do not depend on it.
         num_train_det: Detection pictures (seen things).
         num_train_grd: Captioned pictures (seen and caption-only things).
         num_val: Validation pictures (all three groups, in equal parts).
@@ -74,7 +74,7 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
         deb: The package file. None downloads it unless ``source`` has it already.
         grouping: Name from `GROUPINGS`: 'all' takes all things; 'food' has fruit in the detection
             pictures, fruit and vegetables in the captioned ones.
-        workers: Processes that draw; None takes two where it pays. Has no effect on the result.
+        workers: Processes that draw; None takes two for many pictures. Has no effect on the result.
 
     Returns:
         The manifest, with counts per split and group and the package's version and checksum.
@@ -112,7 +112,7 @@ def choose_groups(folders: Mapping[str, str]) -> dict[str, list[str]]:
         folders: Thing -> folder.
 
     Returns:
-        Group -> sorted names. Which group a thing falls into depends on the names alone.
+        Group -> sorted names. The group of a thing depends on the names alone.
     """
     def key(name: str) -> tuple[str, str]:
         return folders[name], hashlib.sha256(f'{SPLIT_SEED} {name}'.encode()).hexdigest()
@@ -204,9 +204,9 @@ def cut_patch(stamp: Stamp, image_size: int, rng: np.random.Generator) -> Patch:
     """A cut-out with random size, tilt, side and light.
 
     Args:
-        stamp: Which one.
+        stamp: The photograph.
         image_size: Side in pixels of the picture that it is meant for.
-        rng: Source of all chance.
+        rng: Random generator.
     """
     picture = load_cutout(stamp.path)
     low, high = np.log(SCALES)

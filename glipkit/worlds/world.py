@@ -57,8 +57,8 @@ class World:
         draw: ``draw(names, image_size, rng)`` draws a picture with as many of the named objects
             as find room, and tells what was placed. Must pickle: it travels to other processes.
         objects: Fewest and most objects of a picture.
-        settings: What else the content depends on (JSON-ready), for the manifest.
-        notes: What the manifest should record besides (JSON-ready).
+        settings: Everything else that shapes the content (JSON-ready), for the manifest.
+        notes: Further entries of the manifest (JSON-ready).
     """
     title: str
     groups: Mapping[str, Sequence[str]]
@@ -74,19 +74,19 @@ def build_world(world: World, out_dir: str | Path, seed: int, sizes: Mapping[str
     """Make a world on disk, or leave it alone where the same one is already complete.
 
     Args:
-        world: What to make.
+        world: The kind of world.
         out_dir: Folder of the world; created. A world made earlier with other settings is
             replaced; anything else of the same names is refused.
-        seed: Seed of all chance, 0 or more.
+        seed: Random seed, 0 or more.
         sizes: Split -> number of pictures.
         image_size: Side of the square pictures in pixels.
-        workers: Processes that draw; None takes two where it pays.
+        workers: Processes that draw; None takes two for many pictures.
 
     Returns:
         The manifest: ``world``, ``settings``, ``complete`` and ``counts``.
 
     Raises:
-        UserError: For impossible numbers, or when ``out_dir`` holds somebody else's files.
+        UserError: For impossible numbers, or when ``out_dir`` holds files of another origin.
     """
     out_dir = Path(out_dir)
     manifest = check_request(world.title, out_dir, seed, sizes, image_size, workers)
@@ -110,7 +110,7 @@ def build_world(world: World, out_dir: str | Path, seed: int, sizes: Mapping[str
 
 
 def plan_pictures(world: World, split: str, count: int, seed: int) -> list[tuple[str, ...]]:
-    """Decide which categories each picture of a split shows.
+    """Decides which categories each picture of a split shows.
 
     The groups of the split take turns, and within a group every category is dealt once before any
     is dealt again, so that even a small split has several of each.
@@ -183,7 +183,7 @@ def check_request(title: str, out_dir: Path, seed: int, sizes: Mapping[str, int]
         The manifest of a world made earlier in ``out_dir``, complete or not, if there is one.
 
     Raises:
-        UserError: For impossible numbers, or when ``out_dir`` holds somebody else's files.
+        UserError: For impossible numbers, or when ``out_dir`` holds files of another origin.
     """
     if seed < 0:
         raise UserError('a seed of 0 or more', repr(seed), 'choose another seed')

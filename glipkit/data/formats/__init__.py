@@ -1,6 +1,6 @@
 """One reader per annotation format; each emits the keys of `glipkit.data.sample_keys`.
 
-Nothing is imported here but what is asked for: preparing and indexing files needs no PyTorch.
+Names are imported when they are used: preparing and indexing files needs no PyTorch.
 """
 from glipkit.common.lazy import lazy_names
 

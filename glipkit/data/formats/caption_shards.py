@@ -45,21 +45,21 @@ class CaptionShards(RecordDataset):
     one is named, and files that it does not list are left out. Without it all shards of the
     folder are taken.
 
-    Of the steps of Li et al., CVPR 2022 (maskrcnn_benchmark/data/datasets/caption.py of their code)
-    these are done: the screening by score, the minimum of boxes, and packing. Its spans slip when
-    a box vanishes at the image's edge; here they go with their boxes.
+    These steps of Li et al., CVPR 2022 (maskrcnn_benchmark/data/datasets/caption.py of their code)
+    are done: the screening by score, the minimum of boxes, and packing. There, spans are shifted
+    when a box vanishes at the image's edge; here they are dropped with their boxes.
 
     Args:
         ann_file: Folder of the shards, its manifest, or a single shard.
         score_thr: Boxes must score more than this. Tokens of phrases left without box, and of
             the ``ungrounded`` spans of a line, are neither positive nor negative in training.
             None takes boxes as they are, and needs no scores.
-        min_boxes: Samples with fewer are left out in training.
+        min_boxes: Least number of boxes; training leaves out samples with fewer.
         packing: Arguments of `CaptionPacker`: in training, captions of other samples are added as
             negatives. They are drawn with numpy's global generator, which `MixedDataset` seeds
             per draw. None: no packing.
-        **kwargs: Those of `GroundingDataset`; ``data_prefix`` is for jsonl shards. When records
-            are read is told by `RecordDataset`.
+        **kwargs: Those of `GroundingDataset`; ``data_prefix`` is for jsonl shards. `RecordDataset`
+            describes when records are read.
 
     Raises:
         UserError: A shard that is missing, half-written, or not what the manifest says.

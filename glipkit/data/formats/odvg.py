@@ -38,7 +38,7 @@ class OdvgGrounding(RecordDataset):
         ann_file: The jsonl file.
         label_map_file: JSON ``{"0": name, ...}``, relative to ``data_root`` or absolute; needed
             by detection lines only.
-        **kwargs: Those of `GroundingDataset`. When lines are read is told by `RecordDataset`.
+        **kwargs: Those of `GroundingDataset`. `RecordDataset` describes when lines are read.
     """
 
     def __init__(self, ann_file: str, label_map_file: str | None = None, **kwargs: Any) -> None:

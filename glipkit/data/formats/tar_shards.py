@@ -42,7 +42,8 @@ class TarShard(Sequence):
     """An uncompressed tar with ``key.jpg`` (or png, webp) and ``key.json`` for every sample.
 
     Samples are in the order of their first members; members with other endings are passed over.
-    The index is kept as `glipkit.data.line_index.open_index` tells. Instances can be pickled.
+    `glipkit.data.line_index.open_index` describes where the index is kept. Instances can be
+    pickled.
 
     Args:
         path: The file.

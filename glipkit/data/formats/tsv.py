@@ -49,7 +49,7 @@ class TsvDetection(RecordDataset):
         label_map_file: Label map.
         hw_file: Table of sizes; None: sizes are unknown.
         linelist_file: Row numbers, from 0, one per line; None: every row once.
-        **kwargs: Those of `GroundingDataset`. When rows are read is told by `RecordDataset`.
+        **kwargs: Those of `GroundingDataset`. `RecordDataset` describes when rows are read.
 
     Raises:
         UserError: A file is missing, tables differ in rows, or a row cannot be understood.

@@ -18,8 +18,8 @@ class TsvTable:
     """A tsv file, row by row.
 
     Offsets of rows are those of the ``.lineidx`` file beside it (one number per line), as the
-    public sets have it; where there is none, an index is built and kept as
-    `glipkit.data.line_index.open_index` tells. Instances can be pickled.
+    public sets have it; where there is none, an index is built and kept;
+    `glipkit.data.line_index.open_index` describes where. Instances can be pickled.
 
     Args:
         path: The tsv file; ``train.label.tsv`` has ``train.label.lineidx``.

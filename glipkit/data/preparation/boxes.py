@@ -6,10 +6,10 @@ Box = tuple[float, float, float, float]
 
 
 def area(box: Box) -> float:
-    """In square pixels."""
+    """Area of a box in square pixels."""
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def xywh(box: Box) -> list[float]:
-    """As COCO files hold it."""
+    """A box as COCO files hold it: x, y, width, height."""
     return [box[0], box[1], box[2] - box[0], box[3] - box[1]]

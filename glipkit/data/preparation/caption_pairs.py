@@ -1,4 +1,4 @@
-"""Captions and where their images are, from the kinds of lists that are about."""
+"""Captions and the places of their images, from the usual kinds of lists."""
 from __future__ import annotations
 
 from collections.abc import Iterator

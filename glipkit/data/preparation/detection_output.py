@@ -17,14 +17,14 @@ LAYOUTS = ('odvg', 'coco')
 """Line file with a label map, or one json."""
 
 def add_layout(parser: argparse.ArgumentParser) -> None:
-    """Adds --layout, for sets that come in either."""
+    """Adds the option --layout."""
     parser.add_argument('--layout', choices=LAYOUTS, default='odvg',
                         help='of the training set: lines and a label map, which are read without '
                         'holding the file, or one COCO json (default: %(default)s)')
 
 
 def once(read: Callable[[Step], Detections]) -> Callable[[Step], Detections]:
-    """The same function, which reads at its first call only, whatever the step."""
+    """A function that reads at its first call and returns the same result at later ones."""
     kept: list[Detections] = []
 
     def read_or_remember(step: Step) -> Detections:
@@ -44,7 +44,7 @@ def write_set(prep: Preparation, stem: str, inputs: Sequence[str | Path],
         prep: The preparation.
         stem: 'annotations/lvis_train'.
         inputs: Files that the set is made from.
-        settings: All else that it is made from.
+        settings: Everything else that shapes the set.
         read: Reads the source; called at most once, and only where a step is not done.
         layout: One of `LAYOUTS`.
         clean: Drops what training cannot use (`clean_boxes`). Off for validation sets, whose
@@ -71,7 +71,7 @@ def write_set(prep: Preparation, stem: str, inputs: Sequence[str | Path],
 
 
 def clean_boxes(step: Step, detections: Detections) -> Boxes:
-    """Boxes that training can use: of listed images, inside these, no specks, none twice.
+    """Boxes that training can use: in listed images, large enough, each once.
 
     Args:
         step: Counts what is dropped.
@@ -110,7 +110,7 @@ def write_coco(step: Step, detections: Detections) -> None:
 def write_odvg(step: Step, detections: Detections) -> None:
     """Writes a line per image. Labels are the ranks of the category ids.
 
-    Lines have no word for crowds, which training leaves out anyway: they are dropped here.
+    Lines cannot mark crowds, which training leaves out anyway: they are dropped here.
     """
     boxes = _drop(step, detections.boxes, detections.boxes.crowds, 'crowd boxes')
     _count(step, detections, boxes)

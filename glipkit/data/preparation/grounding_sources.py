@@ -1,6 +1,6 @@
 """Visual Genome regions and RefCOCO expressions as sentences with boxes.
 
-These sources and GQA speak of the same pictures under two numberings. `PictureIndex` knows both,
+These sources and GQA number the same pictures in two ways. `PictureIndex` knows both,
 so that a picture's sentences come together whatever their source.
 """
 from __future__ import annotations
@@ -140,7 +140,7 @@ class PictureIndex:
 
 
 def subject(text: str) -> Span:
-    """Whom a short description is about: its first noun phrase, or all of it."""
+    """What a short description is about: its first noun phrase, or all of it."""
     phrases = extract_phrases(text)
     return tuple(phrases[0]) if phrases else (0, len(text))
 

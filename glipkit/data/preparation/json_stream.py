@@ -154,7 +154,7 @@ class _Reader:
         return character
 
     def error(self, message: str) -> UserError:
-        """For the place where the reader stands."""
+        """An error that names the place where the reader stands."""
         if self._ended and self._at >= len(self._text):
             message = 'the file is cut off'
         return UserError(self._what, f'{self._path}, character {self._before + self._at}: '
@@ -177,7 +177,7 @@ class _Reader:
         return near and not self._ended and len(self._text) - self._at < _LONGEST
 
     def _extend(self) -> None:
-        """Forgets what was read and takes on at least as much as is left."""
+        """Drops the text that was read, and reads at least as much as is left."""
         rest = self._text[self._at:]
         try:
             more = self._file.read(max(_CHUNK, len(rest)))

@@ -118,7 +118,7 @@ def _number(value: Any) -> int | None:
 
 
 def _inner(caption: str, start: int, end: int) -> tuple[int, int]:
-    """A span without what is no word at its ends; those alone are not worth telling."""
+    """A span without what is no word at its ends; those alone are not counted."""
     match = re.search(r'\w(.*\w)?', caption[start:end], re.DOTALL)
     return (start + match.start(), start + match.end()) if match else (start, end)
 

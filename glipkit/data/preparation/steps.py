@@ -67,7 +67,7 @@ class Preparation:
             name: Path of the output relative to the folder ('annotations/train.json').
             inputs: Files that it is made from; a missing one is an error. For a folder of many
                 files, pass the folder: it counts by its name and time of change alone.
-            settings: All that shapes the output beside the inputs, of plain JSON types.
+            settings: Everything but the inputs that shapes the output, as plain JSON types.
 
         Yields:
             The step. Where ``step.done`` is False, the block has to write the output.
@@ -142,12 +142,12 @@ class Preparation:
 
 
 class Step:
-    """One output on its way: its counts, what was dropped, and the writing.
+    """One output while it is made: its counts, what was dropped, and the writing.
 
     Args:
         name: Relative path of the output.
-        path: Absolute or as the user gave the folder.
-        record: What the manifest holds of it, where an earlier run made it.
+        path: Path of the output.
+        record: Its entry in the manifest, where an earlier run made it.
         commit: Puts `as_record` into the manifest.
 
     Attributes:

@@ -35,7 +35,7 @@ class ImageProblem(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a download may go.
+    """Limits of a download.
 
     Args:
         timeout: Seconds without any answer.

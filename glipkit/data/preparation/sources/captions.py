@@ -52,7 +52,7 @@ address again without --redo."""
 
 @dataclass(frozen=True)
 class Shard:
-    """What became of some pairs: lines of the shard, lines of the listing of losses."""
+    """Result of some pairs: lines for the usable ones, lines with a reason for the others."""
     kept: list[dict[str, Any]]
     dropped: list[dict[str, str]]
 
@@ -172,7 +172,7 @@ def _image_folder(options: argparse.Namespace) -> Path:
 
 
 def _claim(prep: Preparation, source: Path, settings: dict[str, Any], redo: bool) -> None:
-    """Sees to it that no shard of other settings stays among the new ones.
+    """Removes shards that were made with other settings, or refuses to.
 
     Raises:
         UserError: There are such shards, and --redo was not given.
@@ -192,7 +192,7 @@ def _claim(prep: Preparation, source: Path, settings: dict[str, Any], redo: bool
 
 def _write_shard(prep: Preparation, name: str, source: Path, settings: dict[str, Any],
                  batch: list[Pair], converter: Converter) -> None:
-    """The shard and its listing of losses: two files of one work, which is done once or not."""
+    """The shard and its listing of losses: both files come from one piece of work."""
     with prep.step(f'shards/{name}.jsonl', inputs=[source], settings=settings) as step:
 
         @cache
@@ -263,7 +263,7 @@ def _manifest(paths: Sequence[Path], counts: Sequence[int]) -> dict[str, Any]:
 
 
 def _digest(pairs: Sequence[Pair]) -> str:
-    """Tells whether the pairs of a shard are those of an earlier run."""
+    """Checksum that shows whether the pairs of a shard are those of an earlier run."""
     text = '\n'.join(f'{pair.place}\t{pair.caption}' for pair in pairs)
     return hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()
 
@@ -282,7 +282,7 @@ def _has_word(text: str) -> bool:
 
 
 def _from(least: float, kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A number of an option that is at least so much."""
+    """Reads the number of an option and refuses one below ``least``."""
 
     def number(text: str) -> Any:
         value = kind(text)

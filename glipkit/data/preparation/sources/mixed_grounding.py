@@ -55,7 +55,7 @@ class Builder:
         self._captions = self._boxes = 0
 
     def write(self, pictures: Iterator[Picture]) -> None:
-        """Writes all; boxes wait in a temporary file, for they belong behind the captions."""
+        """Writes all; boxes wait in a temporary file, because they follow the captions."""
         self._step.path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile('w+', encoding='utf-8', dir=self._step.path.parent) as spool:
             self._step.write_json(dict(images=self._images(pictures, spool),
@@ -149,7 +149,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Which files are of use together.
+    """Checks which files are needed together.
 
     Raises:
         UserError: Something is missing, or --ready stands beside sources.

@@ -49,7 +49,7 @@ def read_objects365(step: Step, path: str, known: Mapping[str, Any]) -> Detectio
     Args:
         step: Shows the bar, counts what is dropped.
         path: The file.
-        known: ``names``, from wrong to right, and ``missing``, file names without a file.
+        known: ``names`` (misspelled name -> right name) and ``missing`` (images without a file).
     """
     detections = read_coco(step, path, file_name=file_name)
     missing = {i for i, image in detections.images.items()

@@ -35,7 +35,7 @@ def check_dataset(dataset: OdinwDataset, root: Path, step: Step) -> dict[str, An
     """Reads all splits of one data set.
 
     Args:
-        dataset: From the table.
+        dataset: Entry of the table.
         root: Folder of the release.
         step: Takes counts, missing images and differences from the paper's image counts.
 
@@ -88,7 +88,7 @@ def _check_split(dataset: OdinwDataset, split: str, ann_file: Path, folder: Path
 
 
 def _compare(dataset: OdinwDataset, split: str, found: int, step: Step) -> None:
-    """Tells where a split is not as large as the paper's table 9 has it."""
+    """Counts the images that a split has more or fewer than table 9 of the paper."""
     published = dataset.images.get(split, found)
     example = f'{split} has {found}, published are {published}'
     if found < published:
@@ -112,7 +112,7 @@ def prepare(options: argparse.Namespace) -> Preparation:
         raise UserError(f'data sets of the profile {options.profile}',
                         f'none in {options.zips or options.root}',
                         'pass the folder that holds Aquarium, pothole and so on')
-    _tell_absent(prep, datasets, checked)
+    _write_found(prep, datasets, checked)
     _check_all(prep, checked, root)
     return prep
 
@@ -165,9 +165,9 @@ def _check_all(prep: Preparation, datasets: Sequence[OdinwDataset], root: Path) 
         raise UserError(wrong[0].expected, wrong[0].got + more, wrong[0].fix)
 
 
-def _tell_absent(prep: Preparation, datasets: Sequence[OdinwDataset],
+def _write_found(prep: Preparation, datasets: Sequence[OdinwDataset],
                  checked: Sequence[OdinwDataset]) -> None:
-    """The list of what was found, with what was not as drops."""
+    """Writes which data sets were found; the others are counted as dropped."""
     absent = [d.title for d in datasets if d not in checked]
     with prep.step('datasets.json', settings={'found': [d.name for d in checked],
                                               'absent': absent}) as step:

@@ -191,7 +191,7 @@ def read_boxes(step: Step, path: str, classes: Mapping[str, str],
         path: The csv. Rows of an image need not be neighbours.
         classes: Machine id -> name; category ids are their ranks from 1.
         sizes: Image id -> (width, height).
-        numbers: Is filled with image id -> the number that the output calls it by.
+        numbers: Filled here: image id -> id of the image in the output.
 
     Raises:
         UserError: A column is missing, or a number is none.
@@ -230,7 +230,7 @@ def read_boxes(step: Step, path: str, classes: Mapping[str, str],
 
 def read_absent(step: Step, path: str, classes: Mapping[str, str],
                 numbers: Mapping[str, int]) -> dict[int, set[int]]:
-    """Number of an image -> category ids that people have looked for in vain.
+    """Number of an image -> category ids that people looked for and did not find.
 
     Args:
         step: Shows the bar.
@@ -250,8 +250,8 @@ def read_absent(step: Step, path: str, classes: Mapping[str, str],
 def with_absent(detections: Detections, absent: Mapping[int, set[int]]) -> Detections:
     """With ``neg_category_ids`` and ``not_exhaustive_category_ids`` as LVIS has them.
 
-    OpenImages is annotated like LVIS: a class that nobody looked for may be anywhere. Of a class
-    with a box around a group not every object has its own.
+    OpenImages is annotated like LVIS: a class that nobody looked for may be in any image. Where a
+    box surrounds a group, not every object has a box of its own.
     """
     boxes = detections.boxes
     present: dict[int, set[int]] = {}

@@ -109,10 +109,10 @@ def count_names(step: Step, options: argparse.Namespace, aliases: Mapping[str, s
 
 
 def choose_names(step: Step, counts: Counter, min_count: int) -> dict[str, int]:
-    """The frequent names with their counts, most frequent first; equals in alphabetical order.
+    """The frequent names with their counts, most frequent first, then in alphabetical order.
 
     Raises:
-        UserError: No name is that frequent.
+        UserError: No name is frequent enough.
     """
     kept = {name: number for name, number in sorted(counts.items(), key=lambda c: (-c[1], c[0]))
             if number >= min_count and any(character.isalpha() for character in name)}
