@@ -19,13 +19,15 @@ OWN_VALUES = {'command', 'benchmark', 'benchmark_name', 'run', 'parser', 'out', 
 BENCHMARKS = {
     'predict': ('benchmarks.predict', 'time detection against another implementation'),
     'train-step': ('benchmarks.train_step', 'time a training step against another implementation'),
-    'evaluation': ('benchmarks.evaluation', 'time LVIS AP, and what memory it takes, against mmdet'),
+    'evaluation': ('benchmarks.evaluation',
+                   'time LVIS AP, and what memory it takes, against mmdet'),
     'loader': ('benchmarks.loader', 'time the training loader against mmdet'),
     'pseudo-labels': ('claims.pseudo_labels',
                       'precision of pseudo-labels, and throughput against single predictions'),
     'transfer': ('claims.transfer', 'what tuning brings: seven comparisons of the paper, in hours'),
-    'self-training': ('claims.self_training', 'what captions without boxes teach: teacher, student, and '
-                                       'gold alone, in hours'),
+    'self-training': ('claims.self_training',
+                      'what captions without boxes teach: teacher, student, and gold alone, in '
+                      'hours'),
 }
 
 # What `glipkit bench all` runs: name of the result -> command line.
@@ -176,7 +178,10 @@ def check_out(folder: Path | None) -> None:
 def measure(args: argparse.Namespace) -> dict:
     """Run one benchmark; returns its result with what it takes to repeat it."""
     from glipkit.benchmarks.results import document
-    return document(args.benchmark, given(args), load_benchmark(args.benchmark).run(args))
+    from glipkit.common.reporter import ConsoleReporter, reporting
+    # Standard output is for the result.
+    with reporting(ConsoleReporter(notes_on_error=True)):
+        return document(args.benchmark, given(args), load_benchmark(args.benchmark).run(args))
 
 
 def given(args: argparse.Namespace) -> list[str]:
@@ -185,11 +190,11 @@ def given(args: argparse.Namespace) -> list[str]:
     Without those that say where something is kept: they change no result, and name places on
     somebody's machine.
     """
-    words: list[str] = []
+    options: list[str] = []
     for name, value in vars(args).items():
         if name in OWN_VALUES or value == args.parser.get_default(name):
             continue
-        words.append(f"--{'no-' if value is False else ''}{name.replace('_', '-')}")
+        options.append(f"--{'no-' if value is False else ''}{name.replace('_', '-')}")
         if not isinstance(value, bool):
-            words += [str(item) for item in (value if isinstance(value, list) else [value])]
-    return words
+            options += [str(item) for item in (value if isinstance(value, list) else [value])]
+    return options

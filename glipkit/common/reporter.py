@@ -73,11 +73,20 @@ class Reporter:
 
 
 class ConsoleReporter(Reporter):
-    """Notes on standard output; bars on standard error, as lines where that is no terminal."""
+    """Notes on standard output; bars on standard error, as lines where that is no terminal.
+
+    Args:
+        notes_on_error: Write notes to standard error too, for commands whose result on standard
+            output is for other programs.
+    """
+
+    def __init__(self, notes_on_error: bool = False) -> None:
+        self._notes_on_error = notes_on_error
 
     def note(self, text: str) -> None:
         """Prints the line at once."""
-        print(text, flush=True)  # noqa: T201
+        stream = sys.stderr if self._notes_on_error else sys.stdout
+        print(text, file=stream, flush=True)  # noqa: T201
 
     def bar(self, title: str, total: int | None = None, unit: str = 'item', done: int = 0,
             scale: bool = False) -> Bar:

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from glipkit.checkpoints.loading import read_training_checkpoint
+from glipkit.files import atomic
 from glipkit.registry import RUNNERS
 
 
@@ -56,10 +57,9 @@ class GroundingRunner(Runner):
 
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Save under another name first; arguments as in mmengine."""
+        """Save whole or not at all; arguments as in mmengine."""
         target = Path(out_dir) / filename
         if not target.parent.is_dir():  # a remote folder, which its own backend looks after
             return super().save_checkpoint(out_dir, filename, *args, **kwargs)
-        partial = f'{filename}.part'
-        super().save_checkpoint(out_dir, partial, *args, **kwargs)
-        os.replace(target.with_name(partial), target)
+        with atomic(target) as temporary:
+            super().save_checkpoint(out_dir, temporary.name, *args, **kwargs)

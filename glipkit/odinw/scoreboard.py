@@ -26,10 +26,10 @@ class ScoreRow:
     """One data set; AP from 0 to 1, None where there is none.
 
     Args:
-        name: Of the official config file.
-        title: For tables.
-        ap: Ours.
-        published: For the same model.
+        name: Name of the official config file.
+        title: Title for tables.
+        ap: Measured AP.
+        published: Published AP of the same model.
     """
     name: str
     title: str

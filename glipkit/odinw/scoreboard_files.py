@@ -60,7 +60,8 @@ def scoreboard_markdown(board: Scoreboard, skipped: Mapping[str, str] | None = N
              (f'median{scope}', _percent(board.median), *empty)]
     if board.shared:
         rows.append(('average where published', *map(_percent, board.shared)))
-    lines = [f'# {board.title}', '', markdown_table(header, rows, right=range(1, len(header))), '', f'- {board.protocol}']
+    lines = [f'# {board.title}', '', markdown_table(header, rows, right=range(1, len(header))), '',
+             f'- {board.protocol}']
     if theirs:
         lines.append(f'- published: {board.published_source}')
     skipped = skipped or {}
