@@ -78,7 +78,7 @@ def kept_manifest(path: Path, key: str, owner: str, what: str,
     """
     folder = path.parent
     if folder.exists() and not folder.is_dir():
-        raise UserError('an output folder', f'the file {folder}', 'choose another --out')
+        raise UserError('an output folder', f'the file {folder}', 'choose another output folder')
     if not path.exists():
         return None
     try:
@@ -88,7 +88,7 @@ def kept_manifest(path: Path, key: str, owner: str, what: str,
     if not isinstance(content, dict) or content.get(key) != owner or not all(
             isinstance(content.get(name), kind) for name, kind in needed.items()):
         raise UserError(f'a new folder, or one with a manifest of {what}', str(path),
-                        'choose another --out')
+                        'choose another output folder')
     return content
 
 

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,8 +41,8 @@ if hasattr(os, 'register_at_fork'):  # a forked process holds none of its parent
 def locked(path: str | Path, wait: bool = True) -> Iterator[bool]:
     """Holds the lock of a file inside the block, which no other process and thread can have then.
 
-    The file is made where there is none, and stays; it is empty. The lock ends with the block, or
-    with the process. It is not for the same thread twice.
+    The file is empty. It is made where there is none, and goes when nobody waits for it. The lock
+    ends with the block, or with the process. It is not for the same thread twice.
 
     Args:
         path: The file.
@@ -59,16 +59,46 @@ def locked(path: str | Path, wait: bool = True) -> Iterator[bool]:
     if not own.acquire(blocking=wait):
         raise _in_use(path)
     try:
-        # Inside: the first of several open files to be closed would take the lock with it.
-        with _open(path) as file:
-            held = _lock(file, path, wait)
-            try:
-                yield held
-            finally:
-                if held:
-                    _unlock(file)
+        # One open file at a time: the first of several to be closed would take the lock with it.
+        file, held = _acquire(path, wait)
+        try:
+            yield held
+        finally:
+            _release(file, path, held)
     finally:
         own.release()
+
+
+def _acquire(path: Path, wait: bool) -> tuple[BinaryIO, bool]:
+    """The open file, and whether its lock is held."""
+    while True:
+        file = _open(path)
+        try:
+            held = _lock(file, path, wait)
+            if not held or _is_current(file, path):
+                return file, held
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # the one that held it has removed it
+
+
+def _is_current(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _release(file: BinaryIO, path: Path, held: bool) -> None:
+    if held and fcntl is not None:
+        path.unlink(missing_ok=True)
+    if held:
+        _unlock(file)
+    file.close()
+    if held and fcntl is None:  # Windows removes no open file, neither ours nor that of a waiter
+        with suppress(OSError):
+            path.unlink()
 
 
 def _open(path: Path) -> BinaryIO:

@@ -19,6 +19,7 @@ from glipkit.apis.build import shipped_weights
 from glipkit.apis.predictor import Predictor
 from glipkit.claims.pseudo_labels import hits
 from glipkit.cli.main import main
+from glipkit.common.reporter import reporting
 from glipkit.data.formats.caption_shards import CaptionShards
 from glipkit.data.formats.captioned import CaptionedShard, open_captioned
 from glipkit.errors import UserError
@@ -28,6 +29,7 @@ from glipkit.labelling.screening import screen
 from glipkit.reports.browse import browse, mark_phrases
 from glipkit.text.phrases import extract_phrases
 from glipkit.worlds import shapes
+from tests.recorder import Recorder
 
 TEACHER = Teacher('glip-mini', str(shipped_weights('glip-mini')))
 PAIRS = 12
@@ -90,9 +92,10 @@ def test_the_student_reads_what_was_written(labelled):
 
 def test_nothing_is_done_twice(labelled, world):
     before = {p: p.stat().st_mtime_ns for p in labelled[0].glob('*.jsonl')}
-    steps = []
-    label(world, labelled[0], progress=lambda done, total: steps.append((done, total)))
-    assert steps == [(PAIRS, PAIRS)]
+    with reporting(Recorder()) as heard:
+        label(world, labelled[0])
+    # A bar that is full from the beginning, and never moves.
+    assert [(bar.total, bar.begun, bar.moves) for bar in heard.bars] == [(PAIRS, PAIRS, [])]
     assert {p: p.stat().st_mtime_ns for p in labelled[0].glob('*.jsonl')} == before
 
 
@@ -138,7 +141,7 @@ def ray_workers():
                 title = (folder / 'cmdline').read_bytes()
             except OSError:
                 continue
-            if title.startswith(b'ray::') and b'PartLabeller' in title:
+            if title.startswith(b'ray::') and b'RayLabeller' in title:
                 found.append(int(folder.name))
     return found
 
@@ -150,12 +153,14 @@ def test_ray_with_a_worker_killed(labelled, world, tmp_path):
     out = tmp_path / 'out'
     killed = []
 
-    def kill_one(done, total):
-        if done and not killed:
-            killed.append(ray_workers()[0])
-            os.kill(killed[0], signal.SIGKILL)
+    class Killer(Recorder):
+        def moved(self, bar):
+            if not killed:
+                killed.append(ray_workers()[0])
+                os.kill(killed[0], signal.SIGKILL)
 
-    label(world, out, engine='ray', workers=2, progress=kill_one)
+    with reporting(Killer()):
+        label(world, out, engine='ray', workers=2)
     assert killed
     assert contents(out) == contents(labelled[0])
 
