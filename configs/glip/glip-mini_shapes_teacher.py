@@ -7,6 +7,9 @@ Commands:
         --threshold 0.4 --out data/shapes/pseudo
     glipkit train configs/glip/glip-mini_shapes_student.py
 """
-_base_ = './glip-mini_shapes.py'
+_base_ = [
+    '../_base_/models/glip_mini.py', '../_base_/datasets/shapes.py',
+    '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
+]
 
 train_dataloader = dict(dataset=dict(datasets=[{{_base_.detection}}]))

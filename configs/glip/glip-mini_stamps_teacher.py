@@ -7,6 +7,9 @@ Commands:
         --threshold 0.4 --out data/stamps/pseudo
     glipkit train configs/glip/glip-mini_stamps_student.py
 """
-_base_ = './glip-mini_stamps.py'
+_base_ = [
+    '../_base_/models/glip_mini.py', '../_base_/datasets/stamps.py',
+    '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
+]
 
 train_dataloader = dict(dataset=dict(datasets=[{{_base_.detection}}]))

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glipkit.apis import build
 from glipkit.apis.build import shipped_weights
 from glipkit.apis.predictor import Predictor
 from glipkit.claims.pseudo_labels import hits
@@ -27,6 +28,8 @@ from glipkit.labelling import LabelSettings, Teacher, pseudo_label
 from glipkit.labelling.grounder import CaptionGrounder
 from glipkit.labelling.screening import screen
 from glipkit.reports.browse import browse, mark_phrases
+from glipkit.runs.folder import LOCK
+from glipkit.runs.locks import locked
 from glipkit.text.phrases import extract_phrases
 from glipkit.worlds import shapes
 from tests.recorder import Recorder
@@ -97,6 +100,24 @@ def test_nothing_is_done_twice(labelled, world):
     # A bar that is full from the beginning, and never moves.
     assert [(bar.total, bar.begun, bar.moves) for bar in heard.bars] == [(PAIRS, PAIRS, [])]
     assert {p: p.stat().st_mtime_ns for p in labelled[0].glob('*.jsonl')} == before
+
+
+def test_the_teacher_is_loaded_once(world, tmp_path, monkeypatch):
+    loaded = []
+
+    def load_and_count(*args, **kwargs):
+        loaded.append(args)
+        return load_checkpoint(*args, **kwargs)
+
+    load_checkpoint = build.load_checkpoint
+    monkeypatch.setattr(build, 'load_checkpoint', load_and_count)
+    label(world, tmp_path / 'out', part_size=PAIRS)
+    assert len(loaded) == 1
+
+
+def test_another_process_is_kept_out(labelled, world):
+    with locked(labelled[0] / LOCK), pytest.raises(UserError, match='no other process'):
+        label(world, labelled[0])
 
 
 def test_other_settings_need_another_folder(labelled, world):
