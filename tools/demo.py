@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from glipkit.common.reporter import ConsoleReporter, reporting
 from glipkit.errors import UserError
 
 EXAMPLES = '''examples:
@@ -55,7 +56,8 @@ def pretrain(world: str, data: Path, out: Path, iters: int | None):
         set_max_iters(cfg, iters)
     cfg.custom_hooks.append(dict(type='ProgressBarHook'))
     cfg.log_level = 'WARNING'
-    train(cfg, resume=True)
+    with reporting(ConsoleReporter()):
+        train(cfg, resume=True)
     return cfg, (out / 'training' / 'last_checkpoint').read_text().strip()
 
 

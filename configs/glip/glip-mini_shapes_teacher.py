@@ -1,8 +1,9 @@
-"""Self-training, first step: the mini model on detection data alone, whose words are the base words.
+"""Self-training, first step: the mini model on detection data alone, with base words alone.
 
 Commands:
     glipkit train configs/glip/glip-mini_shapes_teacher.py
-    glipkit pseudo-label data/shapes/annotations/grd_train.jsonl --images data/shapes/images/train_grd \\
+    glipkit pseudo-label data/shapes/annotations/grd_train.jsonl \\
+        --images data/shapes/images/train_grd \\
         --teacher glip-mini --checkpoint work_dirs/glip-mini_shapes_teacher/iter_1300.pth \\
         --threshold 0.4 --out data/shapes/pseudo
     glipkit train configs/glip/glip-mini_shapes_student.py

@@ -2,7 +2,8 @@
 
 Commands:
     glipkit train configs/glip/glip-mini_stamps_teacher.py
-    glipkit pseudo-label data/stamps/annotations/grd_train.jsonl --images data/stamps/images/train_grd \\
+    glipkit pseudo-label data/stamps/annotations/grd_train.jsonl \\
+        --images data/stamps/images/train_grd \\
         --teacher glip-mini --checkpoint work_dirs/glip-mini_stamps_teacher/iter_1300.pth \\
         --threshold 0.4 --out data/stamps/pseudo
     glipkit train configs/glip/glip-mini_stamps_student.py

@@ -28,7 +28,7 @@ def pretrain(config: str, world: Path, iters: int, weights: Path,
         config: Config of the model and its training; its ``data_root`` is replaced.
         world: Folder of the data.
         iters: Iterations to which the schedule is stretched.
-        weights: Where the result goes; checkpoints and logs go to the folder of that name without
+        weights: File of the result; checkpoints and logs go to the folder of that name without
             its ending.
         options: Changes of the config, as `load_config` takes them.
         change: Changes the config where an option has no name for it.

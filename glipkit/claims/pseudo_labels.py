@@ -38,8 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--config', default='glip-mini', help='teacher (default: %(default)s)')
     parser.add_argument('--checkpoint', help='default: the weights that come with glipkit')
     parser.add_argument('--pairs', type=int, default=300, help='pictures (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=1, help='seed of the world (default: %(default)s)')
-    parser.add_argument('--rounds', type=int, default=5, help='rounds of timing (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=1,
+                        help='seed of the world (default: %(default)s)')
+    parser.add_argument('--rounds', type=int, default=5,
+                        help='rounds of timing (default: %(default)s)')
     parser.add_argument('--timed', type=int, default=64, help='pairs timed (default: %(default)s)')
     parser.add_argument('--thresholds', type=float, nargs='+',
                         default=[0.3, 0.4, 0.5, 0.6, 0.7],

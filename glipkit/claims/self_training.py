@@ -10,8 +10,9 @@ Student and gold-only start from the teacher's weights and not from random ones:
 from it, and from each other, in nothing but what the added iterations saw.
 
 Teacher, pseudo-labels, student and gold-only of every seed are units in OUT/self-training. The
-same command resumes with the unit that an earlier one was in, at its newest checkpoint. Seeds do not depend on each other: several processes may each work at other
-seeds of one OUT, and a later call with all seeds collects what they did.
+same command resumes with the unit that an earlier one was in, at its newest checkpoint. Seeds do
+not depend on each other: several processes may each work at other seeds of one OUT, and a later
+call with all seeds collects what they did.
 """
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ EXAMPLES = '''examples:
   glipkit bench self-training --out stamps --world stamps --stamps /usr/share/tuxpaint/stamps
   glipkit bench self-training --out quick --teacher-iters 300 --pairs 200 --pictures 400 50
 
-The first needs hours; the same command again resumes. Other seeds of the same --out may be worked at by another process at the same time.
+The first needs hours; the same command again resumes. Other seeds of the same --out may be worked
+at by another process at the same time.
 '''
 #: Below that of ``glipkit pseudo-label``: so short a training leaves a teacher unsure.
 DEFAULT_THRESHOLD = .4
@@ -74,8 +76,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--pictures', type=int, nargs=2, metavar=('GOLD', 'VAL'),
                         help="pictures to train on, and to score on (default: the world's own)")
     parser.add_argument('--threshold', type=float, default=DEFAULT_THRESHOLD, metavar='SCORE',
-                        help="score above which the teacher's boxes are labels (default: %(default)s)")
-    parser.add_argument('--device', default='cpu', help='device of labelling (default: %(default)s)')
+                        help="score above which the teacher's boxes are labels "
+                             '(default: %(default)s)')
+    parser.add_argument('--device', default='cpu',
+                        help='device of labelling (default: %(default)s)')
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Setup:
         return f'configs/glip/glip-mini_{self.world}_{MODELS[model]}.py'
 
     def weights(self, model: str, seed: int) -> Path:
-        """Where a model's weights are, or will be."""
+        """Weights file of a model, written or not."""
         return self.folder / 'models' / f'{model}-{seed}.safetensors'
 
     def shards(self, seed: int) -> Path:
@@ -79,7 +79,7 @@ class Setup:
         return self.folder / 'pseudo' / str(seed)
 
     def result(self, unit: str, seed: int) -> Path:
-        """Where a unit's result is, or will be."""
+        """Result file of a unit, written or not."""
         return self.folder / 'units' / f'{unit}-{seed}.json'
 
 
@@ -93,7 +93,7 @@ def make_world(setup: Setup, stamps_dir: Path | None = None) -> None:
     """Draws the world, once, however many processes ask for it.
 
     Args:
-        setup: What to make.
+        setup: Setup of the run.
         stamps_dir: Folder of stamps, as ``build`` of the stamps world takes it.
 
     Raises:

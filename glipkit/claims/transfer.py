@@ -3,9 +3,10 @@
 Section 5 of the paper (data efficiency, one model for all tasks) with `glipkit.tuning.run.tune`,
 as users call it, over small tasks of the shapes world. Three pre-trained models are compared:
 *deep* (deep fusion, detection and captions), *late* (no fusion) and *classes* (no captions).
-Comparisons 2 and 4 are fair only between models of the same pictures, schedule and iterations. By default all have those
-of the weights that come with glipkit, so deep is these weights and two models are pre-trained;
-with any other number of iterations or pictures, or with --pretrain-deep, all three are.
+Comparisons 2 and 4 are fair only between models of the same pictures, schedule and iterations. By
+default all have those of the weights that come with glipkit, so deep is these weights and two
+models are pre-trained; with any other number of iterations or pictures, or with --pretrain-deep,
+all three are.
 Pre-training takes a GPU where there is one, whatever --device says of tuning.
 
 Every pre-training and every tuning run is a unit in OUT/transfer. The same command resumes with the
@@ -65,7 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         metavar=('TRAIN', 'VAL', 'TEST'),
                         help='pictures of a task (default: 60 30 100); the held-out set has TEST')
     parser.add_argument('--max-passes', type=int, metavar='N',
-                        help="most passes of a tuning run (default: the recipe's 200, with early stops)")
+                        help="most passes of a tuning run (default: the recipe's 200, with early "
+                             'stops)')
     parser.add_argument('--device', default='cpu', help='device of tuning (default: %(default)s)')
 
 

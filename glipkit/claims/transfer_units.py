@@ -113,13 +113,13 @@ class Setup:
         return json.loads(json.dumps(known))
 
     def weights(self, model: str) -> Path:
-        """Where a model's weights are, or will be."""
+        """Weights file of a model, written or not."""
         if model == 'deep' and self.shipped:
             return shipped_weights(MODELS[model])
         return self.folder / 'models' / f'{model}.safetensors'
 
     def result(self, run: TuningRun) -> Path:
-        """Where the result of a tuning run is, or will be."""
+        """Result file of a tuning run, written or not."""
         return self.folder / 'units' / f'{run.name}.json'
 
     def pretrained(self, runs: Sequence[TuningRun]) -> list[str]:

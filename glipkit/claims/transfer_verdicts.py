@@ -53,7 +53,7 @@ class Scores:
                                     for unit in self.units(model, strategy, shots)]))
 
     def share(self, model: str) -> np.ndarray | None:
-        """(seeds, ) prompt tuning's part of full tuning's gain; None where that gains nothing."""
+        """(seeds, ) gain of prompt tuning, divided by that of full tuning; None where that is 0."""
         zero = self.zero_shot(model, 'full')
         full = self.seeds(model, 'full') - zero
         return None if (full <= 0).any() else (self.seeds(model, 'prompt') - zero) / full

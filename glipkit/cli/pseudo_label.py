@@ -29,14 +29,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         help='model name or config (default: %(default)s)')
     parser.add_argument('--checkpoint', metavar='FILE',
                         help='weights of the teacher; default: those that come with glipkit')
-    parser.add_argument('--device', default='cpu', help='device of the teacher (default: %(default)s)')
+    parser.add_argument('--device', default='cpu',
+                        help='device of the teacher (default: %(default)s)')
     parser.add_argument('--threshold', type=float, default=0.5,
                         help='keep boxes that score more (default: %(default)s)')
     parser.add_argument('--phrase-nms', type=float, default=0.5, metavar='IOU',
-                        help='of two boxes of one phrase that overlap more, keep the better; 1 is off '
-                             '(default: %(default)s)')
+                        help='of two boxes of one phrase that overlap more, keep the better; '
+                             '1 is off (default: %(default)s)')
     parser.add_argument('--cross-nms', type=float, default=0.9, metavar='IOU',
-                        help='the same for boxes of different phrases; 1 is off (default: %(default)s)')
+                        help='the same for boxes of different phrases; 1 is off '
+                             '(default: %(default)s)')
     parser.add_argument('--min-boxes', type=int, default=1, metavar='N',
                         help='leave out images with fewer (default: %(default)s)')
     parser.add_argument('--min-strong', type=int, default=0, metavar='N',
@@ -55,7 +57,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         help='pairs per output shard (default: %(default)s)')
     parser.add_argument('--engine', choices=['local', 'ray'], default='local',
                         help='label in this process, or in many (default: %(default)s)')
-    parser.add_argument('--workers', type=int, default=2, help='processes of --engine ray (default: %(default)s)')
+    parser.add_argument('--workers', type=int, default=2,
+                        help='processes of --engine ray (default: %(default)s)')
     parser.add_argument('--address', help='address of a ray cluster; default: one on this machine')
     parser.set_defaults(run=run)
 

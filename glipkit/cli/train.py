@@ -33,11 +33,13 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from glipkit.apis.training import train
     from glipkit.cli._run_arguments import read_run_config
+    from glipkit.common.reporter import ConsoleReporter, reporting
     cfg = read_run_config(args)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise UserError('auto_scale_lr.base_batch_size in the config', 'none',
                             'add it or leave out --auto-scale-lr')
         cfg.auto_scale_lr.enable = True
-    train(cfg, resume=args.resume, amp=args.amp)
+    with reporting(ConsoleReporter()):
+        train(cfg, resume=args.resume, amp=args.amp)
     return 0

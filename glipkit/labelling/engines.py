@@ -1,4 +1,4 @@
-"""Where the ranges of a run are labelled: in this process, or by Ray Data's actors.
+"""The ranges of a run are labelled in this process, or by actors of Ray Data.
 
 Both do the same with a range and write the same files, so that a run may be begun with one and
 finished with the other.

@@ -1,4 +1,4 @@
-"""What a pseudo-label run does with a caption and its boxes; part of every result's manifest."""
+"""Settings of a pseudo-label run, which every manifest keeps."""
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
@@ -50,5 +50,5 @@ class LabelSettings:
         extract_phrases('', self.backend)  # refuses what is unknown or not installed
 
     def record(self) -> dict[str, Any]:
-        """For the manifest."""
+        """The settings as plain values, for the manifest."""
         return asdict(self)

@@ -48,7 +48,7 @@ class OdinwSettings:
         seeds: Seeds of tuning, one result each.
         only: Names or titles of data sets; empty for all.
         options: Changes of the recipe.
-        device: Where to run.
+        device: Device to run on: cpu, cuda, cuda:1.
         workers: Number of processes that read images.
     """
     root: Path
@@ -138,10 +138,11 @@ def _tune(dataset: OdinwDataset, settings: OdinwSettings, judged: AnnotatedImage
             write_text(prompts, json.dumps(affixes, ensure_ascii=False, indent=1) + '\n')
     # The official configs choose on the smaller validation set where there is one.
     split = 'minival' if 'minival' in dataset.splits else 'val'
-    val = AnnotatedImages(*dataset.find(settings.root, split))
+    train, val = (AnnotatedImages(*dataset.find(settings.root, name))
+                  for name in ('train', split))
     result = tune(TuneSettings(
-        data=AnnotatedImages(*dataset.find(settings.root, 'train')), out=settings.out / dataset.name,
-        strategy=settings.strategy, model=settings.model, checkpoint=settings.checkpoint, val=val,
+        data=train, out=settings.out / dataset.name, strategy=settings.strategy,
+        model=settings.model, checkpoint=settings.checkpoint, val=val,
         test=None if dataset.eval_split == split else judged, shots=settings.shots,
         seeds=settings.seeds, prompts=prompts, options=settings.options, device=settings.device,
         workers=settings.workers))

@@ -1,7 +1,7 @@
-"""A generated world as many small data sets, one per kind of thing: a wild of one's own.
+"""A generated world as many small data sets, one per kind of thing.
 
-What ODinW is to a model that was trained on the web, the kinds of a world are to a mini model: the
-same commands tune and score on 'animals/birds', 'food/fruit' and so on. Pictures stay where they
+They are to a mini model what ODinW is to a model that was trained on the web: the same commands
+tune and score on 'animals/birds', 'food/fruit' and so on. Pictures stay where they
 are; only annotation files are written.
 """
 from __future__ import annotations
@@ -46,7 +46,7 @@ def world_datasets(root: str | Path, folder: str | Path) -> tuple[OdinwDataset, 
 
     Args:
         root: Folder of the world.
-        folder: Where ``NAME/{train,val,test}.json`` are written.
+        folder: Folder in which ``NAME/{train,val,test}.json`` are written.
 
     Returns:
         The data sets in alphabetical order; their splits have absolute paths.

@@ -38,7 +38,7 @@ class TuneData:
 
 
 def check_data(settings: TuneSettings, cfg: Config) -> list[str]:
-    """Looks through every file for what would spoil the run, before anything is done.
+    """Checks every file for what would spoil the run, before anything is done.
 
     Args:
         settings: Settings of the run.

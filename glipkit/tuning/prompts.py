@@ -92,7 +92,7 @@ def search_prompts(candidates: Sequence[Choices],
 
     Args:
         candidates: Candidates from :func:`read_prompts`.
-        score: Gives the score of a complete set of prompts; more is better.
+        score: Function that gives the score of a complete set of prompts; more is better.
 
     Returns:
         Everything that was scored, in that order; of equals the first is the best.

@@ -44,7 +44,7 @@ class TuneSettings:
         interpolate: Place between the base model (0) and the tuned one (1).
         sample_classes: Train with random selections of the class list, in random order.
         options: Changes of the recipe, e.g. ``{'strategy.lr': 0.01}``.
-        device: Where to run.
+        device: Device to run on: cpu, cuda, cuda:1.
         workers: Number of processes that read images.
     """
     data: AnnotatedImages

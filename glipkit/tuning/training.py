@@ -93,8 +93,9 @@ def train(base: nn.Module, settings: TuneSettings, prompts: Sequence[Prompt], da
     note(describe(model, groups))
     # Its weights are loaded; mmengine would draw some of them anew.
     model.is_init = True
-    question = _train_question(prompts, caption_prompt, strategy.closed or not settings.sample_classes,
-                       strategy.closed, _budget(base.cfg))
+    question = _train_question(prompts, caption_prompt,
+                               strategy.closed or not settings.sample_classes,
+                               strategy.closed, _budget(base.cfg))
     loader, iterations = train_loader(base.cfg, settings, data, question)
     schedule = recipe.schedule
     runner = _runner(
@@ -119,7 +120,7 @@ def train(base: nn.Module, settings: TuneSettings, prompts: Sequence[Prompt], da
     return before, read_file(work_dir / BEST).state, history
 
 
-def _runner(model: nn.Module, work_dir: Path, seed: int, **parts: Any) -> Runner:
+def _runner(model: nn.Module, work_dir: Path, seed: int, **arguments: Any) -> Runner:
     """A quiet runner that logs to files, and resumes at the last checkpoint."""
     from glipkit.engine.runner import GroundingRunner
     last = work_dir / LAST
@@ -130,11 +131,11 @@ def _runner(model: nn.Module, work_dir: Path, seed: int, **parts: Any) -> Runner
         experiment_name=f'tune_{os.path.abspath(work_dir)}'.replace(os.sep, '_'),
         randomness=dict(seed=seed), load_from=str(last) if last.is_file() else None,
         resume=last.is_file(),
-        cfg=Config(dict(model=model.cfg.model, optim_wrapper=parts['optim_wrapper'])),
+        cfg=Config(dict(model=model.cfg.model, optim_wrapper=arguments['optim_wrapper'])),
         env_cfg=dict(dist_cfg=dict(backend='nccl' if cuda else 'gloo')),
         log_processor=dict(type='LogProcessor', window_size=10, by_epoch=False),
         default_hooks=dict(checkpoint=None, param_scheduler=None,
-                           logger=dict(type='LoggerHook', interval=1)), **parts)
+                           logger=dict(type='LoggerHook', interval=1)), **arguments)
 
 
 def train_loader(cfg: Config, settings: TuneSettings, data: AnnotatedImages,

@@ -140,8 +140,8 @@ def test_deep_is_the_shipped_model_only_on_equal_footing(tmp_path):
     assert not shipped('--pretrain-iters', '1300')
     assert not shipped('--pretrain-pictures', '100') and not shipped('--pretrain-deep')
     setup = transfer.make_setup(arguments(tmp_path, '--pretrain-deep'))
-    assert setup.pretrained([TuningRun('late', 'full', 'unseen'), TuningRun('deep', 'full', 'unseen')]) == [
-        'late', 'deep']
+    assert setup.pretrained([TuningRun(model, 'full', 'unseen')
+                             for model in ('late', 'deep')]) == ['late', 'deep']
 
 
 def test_configs_differ_from_the_deep_model_in_one_thing():

@@ -207,7 +207,8 @@ def test_hostile_captions(predictor, tmp_path):
         for region in record['grounding']['regions']:
             (begin, end), = region['tokens_positive']
             assert captions[row][begin:end] == region['phrase']
-        grounded = {tuple(region['tokens_positive'][0]) for region in record['grounding']['regions']}
+        grounded = {tuple(region['tokens_positive'][0])
+                    for region in record['grounding']['regions']}
         left = {tuple(span) for span in record['grounding']['ungrounded']}
         assert not grounded & left
         assert grounded | left <= set(extract_phrases(captions[row], picture_words=False))
