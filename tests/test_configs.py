@@ -1,6 +1,7 @@
 """Every config loads, every class in it exists, every model builds."""
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,26 @@ def test_model_builds_and_its_keys_are_known(name):
     if name != 'glip-mini':  # the only one without an official layout
         shapes = Structure.from_state(model.state_dict()).shapes()
         assert shapes.keys() <= model.state_dict().keys()
+
+
+def depth(path: Path) -> int:
+    """How many levels of ``_base_`` stand below a config."""
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    found = [ast.literal_eval(node.value) for node in tree.body
+             if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '_base_']
+    names = [found[0]] if found and isinstance(found[0], str) else found[0] if found else []
+    return max((1 + depth(path.parent / name) for name in names), default=0)
+
+
+def test_a_config_has_two_levels_of_bases_at_most():
+    depths = {path.name: depth(path) for path in config_root().rglob('*.py')}
+    assert max(depths.values()) == 2, depths
+
+
+@pytest.mark.parametrize('path', sorted(config_root().rglob('*.py')), ids=lambda path: path.stem)
+def test_recipes_name_what_they_change(path):
+    """No place in a list of a base is counted out: neither ``[5]`` nor ``'pipeline.5'``."""
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Subscript):
+            assert not isinstance(node.slice, (ast.Slice, ast.UnaryOp)), ast.unparse(node)
+            assert not isinstance(getattr(node.slice, 'value', ''), int), ast.unparse(node)

@@ -6,7 +6,10 @@ Hardware of the paper: 64 V100, global batch 64, 1 M iterations, float32.
 Published: COCO 49.8 AP zero-shot (paper), 51.4 (released weights).
 Copies per pass are the official ones.
 """
-_base_ = './glip-t-c_o365-goldg.py'
+_base_ = [
+    '../_base_/models/glip_swin-t.py', '../_base_/datasets/objects365_goldg.py',
+    '../_base_/schedules/glip_pretrain.py', '../_base_/runtime/averaged.py'
+]
 
 num_blocks = 8
 max_iters = 1000000

@@ -7,6 +7,10 @@ Commands:
     python data_prep/shapes.py --out data/shapes
     glipkit train configs/glip/glip-mini_shapes_classes.py
 """
-_base_ = './glip-mini_shapes_long.py'
+_base_ = [
+    '../_base_/models/glip_mini.py', '../_base_/datasets/shapes.py',
+    '../_base_/schedules/shapes_long.py', '../_base_/runtime/mini.py'
+]
 
+default_hooks = dict(checkpoint=dict(interval=500))
 train_dataloader = dict(dataset=dict(datasets=[{{_base_.detection}}]))

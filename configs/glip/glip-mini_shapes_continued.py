@@ -6,9 +6,12 @@ iterations AP50 of all names 0.04, and 0.31 with whole prompts.
 
 Command: glipkit train configs/glip/glip-mini_shapes_continued.py (after glip-mini_shapes_teacher)
 """
-_base_ = './glip-mini_shapes_teacher.py'
+_base_ = [
+    '../_base_/models/glip_mini.py', '../_base_/datasets/shapes.py',
+    '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
+]
 
 load_from = 'work_dirs/glip-mini_shapes_teacher/iter_1300.pth'
-train_pipeline = _base_.train_pipeline
-train_pipeline[5].update(leave_out_prob=0.5)
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+class_prompt = dict(leave_out_prob=0.5, **_base_.class_prompt)
+train_pipeline = [*_base_.loading, class_prompt, _base_.packing]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline, datasets=[_base_.detection]))

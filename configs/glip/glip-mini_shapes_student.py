@@ -1,10 +1,17 @@
-"""Self-training, last step: glip-mini_shapes_teacher goes on, on gold boxes and on its own.
+"""Self-training, last step: glip-mini_shapes_teacher learns on, from gold boxes and its own.
 
 GLIP section 4: the student sees both kinds of data mixed. Half of the draws are gold here, so that
 the teacher's mistakes stay the smaller part of what a batch says. Captions of other pictures join
 a caption, or words that no gold category has would never be asked for where they are absent.
 """
-_base_ = './glip-mini_shapes_continued.py'
+_base_ = [
+    '../_base_/models/glip_mini.py', '../_base_/datasets/shapes.py',
+    '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
+]
+
+load_from = 'work_dirs/glip-mini_shapes_teacher/iter_1300.pth'
+class_prompt = dict(leave_out_prob=0.5, **_base_.class_prompt)
+train_pipeline = [*_base_.loading, class_prompt, _base_.packing]
 
 pseudo = dict(
     type='CaptionShards',
@@ -14,4 +21,6 @@ pseudo = dict(
     score_thr=0.4,
     packing=dict(num_captions=4, max_tokens=128))
 
-train_dataloader = dict(dataset=dict(datasets=[{{_base_.detection}}, pseudo], weights=[1, 1]))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=train_pipeline, datasets=[_base_.detection, pseudo], weights=[1, 1]))

@@ -2,25 +2,7 @@
 
 Command: glipkit train configs/glip/glip-mini_stamps.py (or ``make demo WORLD=stamps``)
 """
-_base_ = './glip-mini_shapes.py'
-
-data_root = 'data/stamps/'
-validation = dict(data_root=data_root)
-
-detection = dict(
-    type='CocoDetection',
-    data_root=data_root,
-    ann_file='annotations/det_train.json',
-    data_prefix=dict(img='images/train_det/'))
-grounding = dict(
-    type='OdvgGrounding',
-    data_root=data_root,
-    ann_file='annotations/grd_train.jsonl',
-    data_prefix=dict(img='images/train_grd/'))
-
-train_dataloader = dict(dataset=dict(datasets=[detection, grounding]))
-val_dataloader = dict(dataset=validation)
-test_dataloader = dict(dataset=validation)
-val_evaluator = dict(
-    ann_file=data_root + 'annotations/val.json', groups=data_root + 'annotations/splits.json')
-test_evaluator = val_evaluator
+_base_ = [
+    '../_base_/models/glip_mini.py', '../_base_/datasets/stamps.py',
+    '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
+]

@@ -1,5 +1,12 @@
 """Self-training, last step, on photographs of real things: as glip-mini_shapes_student."""
-_base_ = './glip-mini_stamps_continued.py'
+_base_ = [
+    '../_base_/models/glip_mini.py', '../_base_/datasets/stamps.py',
+    '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
+]
+
+load_from = 'work_dirs/glip-mini_stamps_teacher/iter_1300.pth'
+class_prompt = dict(leave_out_prob=0.5, **_base_.class_prompt)
+train_pipeline = [*_base_.loading, class_prompt, _base_.packing]
 
 pseudo = dict(
     type='CaptionShards',
@@ -9,4 +16,6 @@ pseudo = dict(
     score_thr=0.4,
     packing=dict(num_captions=4, max_tokens=128))
 
-train_dataloader = dict(dataset=dict(datasets=[{{_base_.detection}}, pseudo], weights=[1, 1]))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=train_pipeline, datasets=[_base_.detection, pseudo], weights=[1, 1]))

@@ -3,6 +3,9 @@
 Command: torchrun --nproc_per_node=8 tools/train.py configs/glip/glip-t-a_o365.py
     --launcher pytorch --amp
 """
-_base_ = './glip-t-b_o365.py'
+_base_ = [
+    '../_base_/models/glip_swin-t.py', '../_base_/datasets/objects365.py',
+    '../_base_/schedules/glip_pretrain.py', '../_base_/runtime/averaged.py'
+]
 
 model = dict(bbox_head=dict(fusion=None, text_layer=None))

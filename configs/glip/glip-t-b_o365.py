@@ -5,8 +5,5 @@ Command: torchrun --nproc_per_node=8 tools/train.py configs/glip/glip-t-b_o365.p
 """
 _base_ = [
     '../_base_/models/glip_swin-t.py', '../_base_/datasets/objects365.py',
-    '../_base_/schedules/glip_pretrain.py', '../_base_/runtime/default.py'
+    '../_base_/schedules/glip_pretrain.py', '../_base_/runtime/averaged.py'
 ]
-
-# The official average; its authors publish the weights that are not averaged.
-custom_hooks = [dict(type='IterSeedHook'), dict(type='EMAHook', momentum=0.001)]

@@ -8,22 +8,6 @@ Data beside Objects365: MDETR's ``data/mdetr_annotations/final_mixed_train_no_co
 data_prep/mixed_grounding.py cleans the one, data_prep/flickr30k.py makes the other.
 """
 _base_ = [
-    '../_base_/models/glip_swin-t.py', '../_base_/datasets/objects365.py',
-    '../_base_/schedules/glip_pretrain.py', '../_base_/runtime/default.py'
+    '../_base_/models/glip_swin-t.py', '../_base_/datasets/objects365_goldg.py',
+    '../_base_/schedules/glip_pretrain.py', '../_base_/runtime/averaged.py'
 ]
-
-# The official average; its authors publish the weights that are not averaged.
-custom_hooks = [dict(type='IterSeedHook'), dict(type='EMAHook', momentum=0.001)]
-
-mixed_grounding = dict(
-    type='MdetrGrounding',
-    data_root='data/',
-    ann_file='mdetr_annotations/final_mixed_train_no_coco.json',
-    data_prefix=dict(img='gqa/images/'))
-flickr30k = dict(
-    type='FlickrGrounding',
-    data_root='data/',
-    ann_file='mdetr_annotations/final_flickr_separateGT_train.json',
-    data_prefix=dict(img='flickr30k_images/'))
-train_dataloader = dict(
-    dataset=dict(datasets=[{{_base_.objects365}}, mixed_grounding, flickr30k]))

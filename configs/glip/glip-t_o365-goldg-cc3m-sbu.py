@@ -5,7 +5,10 @@ Command: torchrun --nproc_per_node=8 tools/train.py configs/glip/glip-t_o365-gol
 Published: COCO 46.6 AP zero-shot. The caption sets are shards that ``glipkit pseudo-label`` makes
 with GLIP-T (C) as teacher (docs/self-training.md).
 """
-_base_ = './glip-t-c_o365-goldg.py'
+_base_ = [
+    '../_base_/models/glip_swin-t.py', '../_base_/datasets/objects365_goldg.py',
+    '../_base_/schedules/glip_pretrain.py', '../_base_/runtime/averaged.py'
+]
 
 captions = [
     dict(

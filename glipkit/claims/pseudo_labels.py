@@ -38,18 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--config', default='glip-mini', help='teacher (default: %(default)s)')
     parser.add_argument('--checkpoint', help='default: the weights that come with glipkit')
     parser.add_argument('--pairs', type=int, default=300, help='pictures (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=1, help='of the world (default: %(default)s)')
-    parser.add_argument('--rounds', type=int, default=5, help='of timing (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=1,
+                        help='seed of the world (default: %(default)s)')
+    parser.add_argument('--rounds', type=int, default=5,
+                        help='rounds of timing (default: %(default)s)')
     parser.add_argument('--timed', type=int, default=64, help='pairs timed (default: %(default)s)')
     parser.add_argument('--thresholds', type=float, nargs='+',
-                        default=[0.3, 0.4, 0.5, 0.6, 0.7], help='default: %(default)s')
+                        default=[0.3, 0.4, 0.5, 0.6, 0.7],
+                        help='thresholds of the table (default: %(default)s)')
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Labels a world, compares it with its truth, and times batches against single images.
 
     Args:
-        args: From `add_arguments`.
+        args: Arguments of `add_arguments`.
 
     Returns:
         ``setting``, ``notes`` and ``rows``, one per threshold; the timing is in the notes and,
@@ -84,7 +87,7 @@ def hide_boxes(folder: Path) -> dict[str, dict]:
     """Writes a world's image-caption pairs to its ``pairs.jsonl``.
 
     Args:
-        folder: Of the world.
+        folder: Folder of the world.
 
     Returns:
         File name -> object 'grounding' of its ODVG line, with the true regions.
@@ -116,7 +119,7 @@ def hits(record: dict, truth: dict[str, dict]) -> list[bool]:
     """Per box of a pseudo-label line, whether it overlaps an object that its phrase names.
 
     Args:
-        record: Of one line.
+        record: Record of one line.
         truth: File name -> object 'grounding' of an ODVG line, with the true regions.
     """
     known = truth[record['filename']]

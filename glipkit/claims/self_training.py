@@ -10,21 +10,23 @@ Student and gold-only start from the teacher's weights and not from random ones:
 from it, and from each other, in nothing but what the added iterations saw.
 
 Teacher, pseudo-labels, student and gold-only of every seed are units in OUT/self-training. The
-same command goes on where an earlier one was stopped: with the unit that it was in, at that one's
-newest checkpoint. Seeds do not depend on each other: several processes may each work at other
-seeds of one OUT, and a later call with all seeds collects what they did.
+same command resumes with the unit that an earlier one was in, at its newest checkpoint. Seeds do
+not depend on each other: several processes may each work at other seeds of one OUT, and a later
+call with all seeds collects what they did.
 """
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from glipkit.claims.self_training_units import WORLDS, Setup, make_world, plan_jobs, usual_iters
+from glipkit.claims.self_training_units import WORLDS, Setup, make_world, plan_units, usual_iters
 from glipkit.claims.self_training_verdicts import judge, score_rows
+from glipkit.common.reporter import note
 from glipkit.errors import UserError
-from glipkit.runs.units import check_settings, claim, read_results, run_jobs
+from glipkit.runs.folder import claim
+from glipkit.runs.results import read_results
+from glipkit.runs.units import check_settings, run_units
 
 SUMMARY = 'what captions without boxes teach: teacher, student, and gold alone, in hours'
 EXAMPLES = '''examples:
@@ -33,8 +35,8 @@ EXAMPLES = '''examples:
   glipkit bench self-training --out stamps --world stamps --stamps /usr/share/tuxpaint/stamps
   glipkit bench self-training --out quick --teacher-iters 300 --pairs 200 --pictures 400 50
 
-The first needs hours; the same command goes on where an earlier one was stopped. Other seeds of
-the same --out may be worked at by another process at the same time.
+The first needs hours; the same command again resumes. Other seeds of the same --out may be worked
+at by another process at the same time.
 '''
 #: Below that of ``glipkit pseudo-label``: so short a training leaves a teacher unsure.
 DEFAULT_THRESHOLD = .4
@@ -59,30 +61,32 @@ GROUP_NOTES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Registers what the command line takes."""
     parser.add_argument('--world', choices=list(WORLDS), default='shapes',
-                        help='of the pictures (default: %(default)s)')
+                        help='world of the pictures (default: %(default)s)')
     parser.add_argument('--stamps', type=Path, metavar='DIR',
-                        help='of --world stamps: stamps folder, or folder of an unpacked package '
+                        help='for --world stamps: stamps folder, or folder of an unpacked package '
                              '(default: download it with apt-get)')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='N',
-                        help='of weights and order (default: 0 1 2)')
+                        help='seeds of weights and order (default: 0 1 2)')
     parser.add_argument('--teacher-iters', type=int, metavar='N',
                         help="iterations of the teacher (default: its config's)")
     parser.add_argument('--student-iters', type=int, metavar='N',
-                        help='more iterations of student and gold-only (default: half as many)')
+                        help='further iterations of student and gold-only (default: half as many)')
     parser.add_argument('--pairs', type=int, metavar='N',
                         help="captioned pictures to label (default: the world's own)")
     parser.add_argument('--pictures', type=int, nargs=2, metavar=('GOLD', 'VAL'),
-                        help="to train on, and to score on (default: the world's own)")
+                        help="pictures to train on, and to score on (default: the world's own)")
     parser.add_argument('--threshold', type=float, default=DEFAULT_THRESHOLD, metavar='SCORE',
-                        help="above which the teacher's boxes are labels (default: %(default)s)")
-    parser.add_argument('--device', default='cpu', help='of labelling (default: %(default)s)')
+                        help="score above which the teacher's boxes are labels "
+                             '(default: %(default)s)')
+    parser.add_argument('--device', default='cpu',
+                        help='device of labelling (default: %(default)s)')
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Does all units and compares the models.
 
     Args:
-        args: From `add_arguments`, and ``out``.
+        args: Arguments of `add_arguments`, and ``out``.
 
     Returns:
         ``setting``, ``notes``, ``rows`` (models, pseudo-labels, gains), ``scores`` (a row per seed
@@ -93,15 +97,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     _check(args)
     setup = make_setup(args)
-    claim(setup.folder, setup.facts())
+    claim(setup.folder, setup.identity())
     make_world(setup, args.stamps)
-    jobs = plan_jobs(setup, args.seeds)
-    todo = [job for job in jobs if not job.done]
-    print(f'{len(jobs)} units, {len(jobs) - len(todo)} of them done; about '
-          f'{sum(job.seconds for job in todo) / 3600:.1f} h on one thread', file=sys.stderr,
-          flush=True)
-    run_jobs(jobs)
-    results = read_results({job.name: job.result for job in jobs})
+    units = plan_units(setup, args.seeds)
+    todo = [unit for unit in units if not unit.done]
+    note(f'{len(units)} units, {len(units) - len(todo)} of them done; about '
+         f'{sum(unit.seconds for unit in todo) / 3600:.1f} h on one thread')
+    run_units(units)
+    results = read_results({unit.name: unit.result for unit in units})
     return {'setting': _setting(setup, args.seeds), 'notes': [*NOTES, GROUP_NOTES[setup.world]],
             'rows': judge(results, args.seeds, judged=setup.world == 'shapes'),
             'scores': score_rows(results, args.seeds), 'units': results}
@@ -118,7 +121,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def make_setup(args: argparse.Namespace) -> Setup:
-    """What the command line asks for."""
+    """The setup that a command line asks for."""
     teacher = args.teacher_iters or usual_iters(args.world)
     world = WORLDS[args.world]
     gold, val = args.pictures or (world.DEFAULT_TRAIN_DET, world.DEFAULT_VAL)

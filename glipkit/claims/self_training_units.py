@@ -8,28 +8,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
+from mmengine.config import Config
 
 from glipkit.apis.build import find_config, read_config
+from glipkit.apis.config_parts import place_of
 from glipkit.claims.pretraining import SCORE_SECONDS, TRAIN_SECONDS, pretrain, score
 from glipkit.claims.pseudo_labels import hide_boxes, hits
 from glipkit.errors import UserError
-from glipkit.files import write_text
 from glipkit.labelling import LabelSettings, Teacher, pseudo_label
-from glipkit.runs.units import Job, locked
+from glipkit.runs.locks import locked
+from glipkit.runs.results import write_json
+from glipkit.runs.units import Unit
 from glipkit.worlds import shapes, stamps
 from glipkit.worlds.english import plural
 from glipkit.worlds.stamp_source import digest, find_stamps_dir, list_stamps
 from glipkit.worlds.world_files import read_manifest
 
 WORLDS = {'shapes': shapes, 'stamps': stamps}
-#: Model -> its part of a config's name.
+#: Model -> what its config's name ends with.
 MODELS = {'teacher': 'teacher', 'gold-only': 'continued', 'student': 'student'}
 PSEUDO = 'pseudo'
 #: For the first estimate: seconds of one thread of a Xeon to label a pair.
 LABEL_SECONDS = .1
-#: Where the student's config has the pseudo-labels.
-PSEUDO_OPTION = 'train_dataloader.dataset.datasets.1'
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Setup:
     """What all seeds share.
 
     Args:
-        folder: Of everything that is kept.
-        world: Of `WORLDS`.
-        gold_pictures: Detection pictures to train on.
-        pairs: Captioned pictures to label.
-        val_pictures: To score on.
-        teacher_iters: Training of the teacher.
-        student_iters: Further training of student and gold-only.
+        folder: Folder of everything that is kept.
+        world: A key of `WORLDS`.
+        gold_pictures: Number of detection pictures to train on.
+        pairs: Number of captioned pictures to label.
+        val_pictures: Number of pictures to score on.
+        teacher_iters: Iterations of the teacher.
+        student_iters: Further iterations of student and gold-only.
         threshold: Score above which the teacher's boxes are labels.
-        device: Of labelling.
+        device: Device of labelling.
     """
     folder: Path
     world: str
@@ -57,7 +57,7 @@ class Setup:
     threshold: float
     device: str = 'cpu'
 
-    def facts(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What the results of a seed depend on."""
         return {key: value for key, value in vars(self).items() if key not in ('folder', 'device')}
 
@@ -67,11 +67,11 @@ class Setup:
         return self.folder / 'world'
 
     def config(self, model: str) -> str:
-        """Of a model of `MODELS`."""
+        """Config of a model of `MODELS`."""
         return f'configs/glip/glip-mini_{self.world}_{MODELS[model]}.py'
 
     def weights(self, model: str, seed: int) -> Path:
-        """Where a model's weights are, or will be."""
+        """Weights file of a model, written or not."""
         return self.folder / 'models' / f'{model}-{seed}.safetensors'
 
     def shards(self, seed: int) -> Path:
@@ -79,7 +79,7 @@ class Setup:
         return self.folder / 'pseudo' / str(seed)
 
     def result(self, unit: str, seed: int) -> Path:
-        """Where a unit's result is, or will be."""
+        """Result file of a unit, written or not."""
         return self.folder / 'units' / f'{unit}-{seed}.json'
 
 
@@ -93,8 +93,8 @@ def make_world(setup: Setup, stamps_dir: Path | None = None) -> None:
     """Draws the world, once, however many processes ask for it.
 
     Args:
-        setup: What to make.
-        stamps_dir: Of the stamps world, as its ``build`` takes it.
+        setup: Setup of the run.
+        stamps_dir: Folder of stamps, as ``build`` of the stamps world takes it.
 
     Raises:
         UserError: The world is there, made from other stamps.
@@ -118,9 +118,9 @@ def _check_stamps(manifest: Mapping[str, Any], stamps_dir: Path | None) -> None:
                         'pass those, or another --out')
 
 
-def plan_jobs(setup: Setup, seeds: Iterable[int]) -> list[Job]:
+def plan_units(setup: Setup, seeds: Iterable[int]) -> list[Unit]:
     """All units of all seeds, each after those that it needs."""
-    return [Job(f'{unit}-{seed}', setup.result(unit, seed), seconds, partial(work, setup, seed))
+    return [Unit(f'{unit}-{seed}', setup.result(unit, seed), seconds, partial(work, setup, seed))
             for seed in seeds for unit, seconds, work in _units(setup)]
 
 
@@ -142,19 +142,35 @@ def train_and_score(model: str, setup: Setup, seed: int) -> None:
         UserError: There is no pseudo-label for a student.
     """
     options: dict[str, Any] = {'randomness.seed': seed}
+    change = None
     if model != 'teacher':
         options['load_from'] = str(setup.weights('teacher', seed))
     if model == 'student':
         _check_labels(setup, seed)
-        options[f'{PSEUDO_OPTION}.ann_file'] = str(setup.shards(seed))
-        options[f'{PSEUDO_OPTION}.score_thr'] = setup.threshold
+        change = partial(use_labels, shards=setup.shards(seed), threshold=setup.threshold)
     iters = setup.teacher_iters if model == 'teacher' else setup.student_iters
     weights = setup.weights(model, seed)
     if not weights.is_file():
-        pretrain(setup.config(model), setup.data, iters, weights, options)
+        pretrain(setup.config(model), setup.data, iters, weights, options, change)
     metrics = score(setup.config(model), setup.data, weights)
-    facts = {'model': model, 'seed': seed, 'iterations': iters, 'metrics': metrics}
-    write_text(setup.result(model, seed), json.dumps(facts, indent=1) + '\n')
+    write_json(setup.result(model, seed),
+               {'model': model, 'seed': seed, 'iterations': iters, 'metrics': metrics})
+
+
+def use_labels(cfg: Config, shards: Path, threshold: float) -> None:
+    """Lets a student's config train on the pseudo-labels of a folder.
+
+    Args:
+        cfg: Config with a data set of caption shards.
+        shards: Folder of the pseudo-labels.
+        threshold: Score above which boxes count.
+
+    Raises:
+        UserError: The config has no such data set.
+    """
+    datasets = cfg.train_dataloader.dataset.datasets
+    place = place_of(datasets, 'CaptionShards', 'train_dataloader.dataset.datasets')
+    datasets[place].update(ann_file=str(shards), score_thr=threshold)
 
 
 def _check_labels(setup: Setup, seed: int) -> None:
@@ -168,22 +184,16 @@ def label(setup: Setup, seed: int) -> None:
     """Labels the captions with a seed's teacher, and compares that with the hidden boxes."""
     truth = hide_boxes(setup.data)
     teacher = Teacher(setup.config('teacher'), str(setup.weights('teacher', seed)), setup.device)
-    with tqdm(unit='pair', desc='labelling', disable=None) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        manifest = pseudo_label([setup.data / 'pairs.jsonl'], setup.shards(seed), teacher,
-                                LabelSettings(score=setup.threshold),
-                                images=setup.data / 'images/train_grd', progress=progress)
+    manifest = pseudo_label([setup.data / 'pairs.jsonl'], setup.shards(seed), teacher,
+                            LabelSettings(score=setup.threshold),
+                            images=setup.data / 'images/train_grd')
     records = [json.loads(line) for shard in manifest['shards']
                for line in (setup.shards(seed) / shard['name']).read_text(
                    encoding='utf-8').splitlines()]
     groups = json.loads((setup.data / 'annotations/splits.json').read_text(encoding='utf-8'))
-    facts = {'seed': seed, 'pairs': len(truth), 'labelled': len(records),
-             **count_right(records, truth, held_out_words(groups))}
-    write_text(setup.result(PSEUDO, seed), json.dumps(facts, indent=1) + '\n')
+    write_json(setup.result(PSEUDO, seed), {
+        'seed': seed, 'pairs': len(truth), 'labelled': len(records),
+        **count_right(records, truth, held_out_words(groups))})
 
 
 def held_out_words(groups: Mapping[str, Iterable[str]]) -> set[str]:
@@ -201,23 +211,23 @@ def held_out_words(groups: Mapping[str, Iterable[str]]) -> set[str]:
 
 
 def count_right(records: Iterable[Mapping[str, Any]], truth: Mapping[str, dict],
-                words: set[str]) -> dict[str, dict[str, int]]:
+                held_out: set[str]) -> dict[str, dict[str, int]]:
     """How many boxes of pseudo-labels overlap an object that their phrase names.
 
     Args:
         records: Lines of pseudo-labels.
-        truth: From `hide_boxes`.
-        words: The held-out ones.
+        truth: File name -> true boxes, of `hide_boxes`.
+        held_out: Words of `held_out_words`.
 
     Returns:
         ``all`` and ``held_out`` (phrases with such a word), each with ``boxes`` and ``right``.
     """
-    counts = {part: dict(boxes=0, right=0) for part in ('all', 'held_out')}
+    counts = {group: dict(boxes=0, right=0) for group in ('all', 'held_out')}
     for record in records:
         for region in record['grounding']['regions']:
             found = hits({**record, 'grounding': {'regions': [region]}}, dict(truth))
-            parts = ('all', 'held_out') if words & set(region['phrase'].split()) else ('all', )
-            for part in parts:
-                counts[part]['boxes'] += len(found)
-                counts[part]['right'] += sum(found)
+            counted = held_out & set(region['phrase'].split())
+            for group in ('all', 'held_out') if counted else ('all', ):
+                counts[group]['boxes'] += len(found)
+                counts[group]['right'] += sum(found)
     return counts

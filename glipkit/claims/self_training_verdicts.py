@@ -24,8 +24,8 @@ class Comparison:
 
     Args:
         model: 'student' or 'gold-only'.
-        group: Of `GROUPS`.
-        bar: Points of AP50.
+        group: A key of `GROUPS`.
+        bar: Points of AP50 to gain.
         above: Whether the mean gain must reach the bar, or stay below it.
     """
     model: str
@@ -55,8 +55,8 @@ def judge(results: Results, seeds: Sequence[int], judged: bool = True) -> list[R
     """The rows of the table: models, pseudo-labels, gains.
 
     Args:
-        results: Of all units of the seeds, by 'unit-seed'.
-        seeds: Which ones.
+        results: Results of all units, by 'unit-seed'.
+        seeds: Seeds of the units.
         judged: Whether gains are held against their bars, or reported only.
     """
     models = [{'line': f'{model}, AP50',
@@ -67,9 +67,9 @@ def judge(results: Results, seeds: Sequence[int], judged: bool = True) -> list[R
             *(_gain(results, seeds, comparison, judged) for comparison in COMPARISONS)]
 
 
-def _labels(results: Results, seeds: Sequence[int], part: str, phrases: str) -> Row:
+def _labels(results: Results, seeds: Sequence[int], group: str, phrases: str) -> Row:
     """Precision of the pseudo-labels, and how many there are of a seed on average."""
-    counts = [results[f'pseudo-{seed}'][part] for seed in seeds]
+    counts = [results[f'pseudo-{seed}'][group] for seed in seeds]
     shares = [100 * count['right'] / count['boxes'] if count['boxes'] else np.nan
               for count in counts]
     boxes = np.mean([count['boxes'] for count in counts])

@@ -9,23 +9,24 @@ models are pre-trained; with any other number of iterations or pictures, or with
 all three are.
 Pre-training takes a GPU where there is one, whatever --device says of tuning.
 
-Every pre-training and every tuning run is a unit in OUT/transfer. The same command goes on where
-an earlier one was stopped: with the unit that it was in, at that one's newest checkpoint.
+Every pre-training and every tuning run is a unit in OUT/transfer. The same command resumes with the
+unit that an earlier one was in, at its newest checkpoint.
 """
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from glipkit.apis.build import find_config, read_config, shipped_weights
 from glipkit.benchmarks.results import table
 from glipkit.claims.transfer_tasks import plan_tasks
-from glipkit.claims.transfer_units import CLAIMS, MODELS, SHOTS, Setup, Work, plan_units
+from glipkit.claims.transfer_units import CLAIMS, MODELS, SHOTS, Setup, Work, plan_runs
 from glipkit.claims.transfer_verdicts import judge, plot_shots, score_rows
 from glipkit.common.digests import file_sha256
+from glipkit.common.reporter import note
 from glipkit.files import write_text
-from glipkit.runs import units
+from glipkit.runs import folder
+from glipkit.runs.units import check_settings
 from glipkit.worlds.shapes import DEFAULT_TRAIN_DET
 
 SUMMARY = 'what tuning brings: seven comparisons of the paper, in hours'
@@ -34,7 +35,7 @@ EXAMPLES = '''examples:
   glipkit bench transfer --out bench --claims 1 3 5 7
   glipkit bench transfer --out quick --pretrain-iters 300 --pictures 40 20 40 --max-passes 5
 
-The first needs hours; the same command goes on where an earlier one was stopped.
+The first needs hours; the same command again resumes.
 '''
 NOTES = (
     'AP in points (of 100) on test pictures: mean ± deviation of the population over seeds, each '
@@ -52,26 +53,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--claims', type=int, nargs='+', choices=CLAIMS, default=list(CLAIMS),
                         metavar='N', help='comparisons to make, 1 to 7 (default: all)')
     parser.add_argument('--seeds', type=int, nargs='+', default=[3, 30, 300], metavar='N',
-                        help='of tuning (default: 3 30 300)')
+                        help='seeds of tuning (default: 3 30 300)')
     parser.add_argument('--pretrain-iters', type=int, metavar='N',
-                        help="of every model (default: the configs', those of the shipped weights)")
+                        help='iterations of every model (default: those of the configs, which the '
+                             'shipped weights had)')
     parser.add_argument('--pretrain-pictures', type=int, default=DEFAULT_TRAIN_DET, metavar='N',
-                        help='of each kind (default: %(default)s, as the shipped weights had)')
+                        help='pictures of each kind to pre-train on (default: %(default)s, as the '
+                             'shipped weights had)')
     parser.add_argument('--pretrain-deep', action='store_true',
                         help='pre-train the deep model too, instead of the shipped weights')
     parser.add_argument('--pictures', type=int, nargs=3, default=[60, 30, 100],
                         metavar=('TRAIN', 'VAL', 'TEST'),
-                        help='of a task (default: 60 30 100); the held-out set has TEST')
+                        help='pictures of a task (default: 60 30 100); the held-out set has TEST')
     parser.add_argument('--max-passes', type=int, metavar='N',
-                        help="of a tuning run (default: the recipe's 200, with early stops)")
-    parser.add_argument('--device', default='cpu', help='of tuning (default: %(default)s)')
+                        help="most passes of a tuning run (default: the recipe's 200, with early "
+                             'stops)')
+    parser.add_argument('--device', default='cpu', help='device of tuning (default: %(default)s)')
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Does all units, judges them, and plots comparison 4 to ``OUT/transfer.png``.
 
     Args:
-        args: From `add_arguments`, and ``out``.
+        args: Arguments of `add_arguments`, and ``out``.
 
     Returns:
         ``setting``, ``notes``, ``rows`` (comparison, measured, bar, verdict), ``scores`` (a row
@@ -80,13 +84,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: Impossible numbers, no --out, or one that holds a run of other settings.
     """
-    units.check_settings(args.out, [*args.pictures, args.pretrain_pictures, args.pretrain_iters,
-                                    args.max_passes], args.seeds)
+    check_settings(args.out, [*args.pictures, args.pretrain_pictures, args.pretrain_iters,
+                              args.max_passes], args.seeds)
     setup = make_setup(args)
     word_tasks = [f'word-{seed}' for seed in setup.seeds]
     claim(setup)
-    work = Work(setup, plan_units(args.claims, word_tasks))
-    print(work.estimate(), file=sys.stderr, flush=True)
+    work = Work(setup, plan_runs(args.claims, word_tasks))
+    note(work.estimate())
     results = work.run()
     rows, scores = judge(results, args.claims, word_tasks), score_rows(results)
     write_text(args.out / 'transfer-scores.md', table(scores) + '\n')
@@ -99,7 +103,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def make_setup(args: argparse.Namespace) -> Setup:
-    """What the command line asks for; decides which weights the deep model has."""
+    """The setup that a command line asks for; decides which weights the deep model has."""
     usual = read_config(find_config(MODELS['deep'])).train_cfg.max_iters
     iters = args.pretrain_iters or usual
     train, val, test = args.pictures
@@ -118,9 +122,8 @@ def claim(setup: Setup) -> None:
     Raises:
         UserError: It holds a run with other settings, or of other shipped weights.
     """
-    known = setup.facts()
-    known['shipped weights'] = file_sha256(shipped_weights('glip-mini')) if setup.shipped else None
-    units.claim(setup.folder, known)
+    shipped = file_sha256(shipped_weights('glip-mini')) if setup.shipped else None
+    folder.claim(setup.folder, {**setup.identity(), 'shipped weights': shipped})
 
 
 def _setting(setup: Setup) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from glipkit.common.reporter import track
 from glipkit.files import make_folder, write_text
-from glipkit.tuning.settings import Part
+from glipkit.tuning.settings import AnnotatedImages
 from glipkit.worlds import shapes, world_files
 from glipkit.worlds.shape_vocabulary import all_combinations, splits
 
@@ -41,11 +41,11 @@ class DownstreamTask:
     """A task before it is drawn.
 
     Args:
-        name: For files and tables.
+        name: Name for files and tables.
         classes: Class name -> the combination that it names.
-        others: Combinations that pictures show besides, without boxes: near misses.
+        others: Combinations that pictures show too, without boxes: near misses.
         sizes: Split -> number of pictures.
-        seed: Of the pictures.
+        seed: Seed of the pictures.
     """
     name: str
     classes: Mapping[str, str]
@@ -53,9 +53,9 @@ class DownstreamTask:
     sizes: Mapping[str, int]
     seed: int
 
-    def part(self, folder: Path, split: str) -> Part:
-        """Where a split is, once `write` has been called with the same folder."""
-        return Part(folder / self.name / f'{split}.json', folder / self.name / split)
+    def annotated(self, folder: Path, split: str) -> AnnotatedImages:
+        """A split on disk, once `write` has been called with the same folder."""
+        return AnnotatedImages(folder / self.name / f'{split}.json', folder / self.name / split)
 
 
 def plan_tasks(sizes: Mapping[str, int], word_seeds: Sequence[int],
@@ -65,7 +65,7 @@ def plan_tasks(sizes: Mapping[str, int], word_seeds: Sequence[int],
     Args:
         sizes: ``train``, ``val``, ``test`` and ``held_out`` -> pictures.
         word_seeds: One ``word-SEED`` task each, with another word and combination.
-        seed: Of the choice of classes, and of all pictures.
+        seed: Seed of the choice of classes, and of all pictures.
 
     Returns:
         Name -> task.
@@ -104,8 +104,8 @@ def near(combinations: Sequence[str]) -> list[str]:
     """
     found = []
     for item in splits().seen:
-        terms = set(item.terms)
-        if any(other.split()[-1] == item.shape and len(terms & set(other.split())) >= 2
+        own = set(item.terms)
+        if any(other.split()[-1] == item.shape and len(own & set(other.split())) >= 2
                for other in combinations):
             found.append(item.name)
     return found
@@ -122,12 +122,12 @@ def write(task: DownstreamTask, folder: Path) -> None:
     if done.is_file() and done.read_text(encoding='utf-8') == content:
         return
     for number, (split, count) in enumerate(sorted(task.sizes.items())):
-        part = task.part(folder, split)
-        make_folder(part.images)
-        pictures = [_picture(task, part.images, index, names, number) for index, names in
-                    enumerate(tqdm(_plan(task, count, number), f'{task.name}, {split}', count,
-                                   leave=False, disable=None), start=1)]
-        write_text(part.ann_file, json.dumps(_annotations(task, pictures)))
+        drawn = task.annotated(folder, split)
+        make_folder(drawn.images)
+        plan = track(_plan(task, count, number), f'{task.name}, {split}', count, 'picture')
+        pictures = [_picture(task, drawn.images, index, names, number)
+                    for index, names in enumerate(plan, start=1)]
+        write_text(drawn.ann_file, json.dumps(_annotations(task, pictures)))
     write_text(done, content)
 
 

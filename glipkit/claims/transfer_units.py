@@ -16,7 +16,8 @@ from glipkit.claims.pretraining import SCORE_SECONDS, TRAIN_SECONDS
 from glipkit.claims.transfer_tasks import FEW_SHOT, HELD_OUT, LEARNT, DownstreamTask
 from glipkit.engine.transfer import build_strategy
 from glipkit.files import write_text
-from glipkit.runs.units import Job, read_results, run_jobs
+from glipkit.runs.results import read_results, write_json
+from glipkit.runs.units import Unit, run_units
 from glipkit.text.query import Query
 from glipkit.tuning.run import TASK, tune
 from glipkit.tuning.settings import TuneSettings, read_recipe
@@ -35,14 +36,14 @@ CHECKED_PICTURES = 16
 
 
 @dataclass(frozen=True)
-class Unit:
+class TuningRun:
     """One call of `tune`, over all seeds.
 
     Args:
-        model: Of `MODELS`.
-        strategy: As `tune` takes it.
+        model: A key of `MODELS`.
+        strategy: Strategy, as `tune` takes it.
         task: Name of a downstream task.
-        shots: Per class; None takes all pictures.
+        shots: Number of examples per class; None takes all pictures.
     """
     model: str
     strategy: str
@@ -51,7 +52,7 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """For folders and tables."""
+        """Name for folders and tables."""
         return f'{self.model}-{self.strategy}-{self.task}-{self.shots or "all"}'
 
     @property
@@ -60,11 +61,11 @@ class Unit:
         return self.model == 'deep' and self.shots is None and self.task in LEARNT
 
 
-def plan_units(claims: Sequence[int], word_tasks: Sequence[str]) -> list[Unit]:
-    """The units that the numbered comparisons need, each once.
+def plan_runs(claims: Sequence[int], word_tasks: Sequence[str]) -> list[TuningRun]:
+    """The tuning runs that the numbered comparisons need, each once.
 
     Args:
-        claims: Of `CLAIMS`.
+        claims: Numbers of `CLAIMS`.
         word_tasks: The tasks of comparison 5.
     """
     pairs = {1: [('deep', 'full'), ('deep', 'prompt')],
@@ -72,14 +73,14 @@ def plan_units(claims: Sequence[int], word_tasks: Sequence[str]) -> list[Unit]:
              3: [('deep', 'prompt'), ('deep', 'head')],
              6: [('deep', 'prompt'), ('deep', 'lora'), ('deep', 'full')],
              7: [('deep', 'prompt')]}
-    units = [Unit(model, strategy, task) for claim in claims
+    runs = [TuningRun(model, strategy, task) for claim in claims
              for model, strategy in pairs.get(claim, ()) for task in LEARNT]
     if 4 in claims:
-        units += [Unit(model, 'full', task, shots) for shots in SHOTS
+        runs += [TuningRun(model, 'full', task, shots) for shots in SHOTS
                   for model in ('deep', 'classes') for task in FEW_SHOT]
     if 5 in claims:
-        units += [Unit('deep', 'manual', task) for task in word_tasks]
-    return list(dict.fromkeys(units))
+        runs += [TuningRun('deep', 'manual', task) for task in word_tasks]
+    return list(dict.fromkeys(runs))
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,14 @@ class Setup:
     """What all units share.
 
     Args:
-        folder: Of everything that is kept.
+        folder: Folder of everything that is kept.
         tasks: Downstream tasks by name.
-        seeds: Of every tuning run.
-        pretrain_iters: Of the models that are pre-trained here.
-        pretrain_pictures: Of each kind (detection, captioned) to pre-train on.
+        seeds: Seeds of every tuning run.
+        pretrain_iters: Iterations of the models that are pre-trained here.
+        pretrain_pictures: Pictures of each kind (detection, captioned) to pre-train on.
         shipped: Whether the deep model has the weights that come with glipkit.
-        max_passes: Of a tuning run; None leaves it to the recipe.
-        device: Of tuning.
+        max_passes: Most passes of a tuning run; None leaves it to the recipe.
+        device: Device of tuning.
     """
     folder: Path
     tasks: Mapping[str, DownstreamTask]
@@ -105,7 +106,7 @@ class Setup:
     max_passes: int | None
     device: str
 
-    def facts(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What results depend on; the device is where, not what."""
         known = asdict(self)
         for key in ('folder', 'device'):
@@ -113,128 +114,128 @@ class Setup:
         return json.loads(json.dumps(known))
 
     def weights(self, model: str) -> Path:
-        """Where a model's weights are, or will be."""
+        """Weights file of a model, written or not."""
         if model == 'deep' and self.shipped:
             return shipped_weights('glip-mini')
         return self.folder / 'models' / f'{model}.safetensors'
 
-    def result(self, unit: Unit) -> Path:
-        """Where a unit's result is, or will be."""
-        return self.folder / 'units' / f'{unit.name}.json'
+    def result(self, run: TuningRun) -> Path:
+        """Result file of a tuning run, written or not."""
+        return self.folder / 'units' / f'{run.name}.json'
 
-    def pretrained(self, units: Sequence[Unit]) -> list[str]:
-        """The models that have to be pre-trained for the units."""
-        return [model for model in dict.fromkeys(unit.model for unit in units)
+    def pretrained(self, runs: Sequence[TuningRun]) -> list[str]:
+        """The models that have to be pre-trained for the tuning runs."""
+        return [model for model in dict.fromkeys(one.model for one in runs)
                 if not (model == 'deep' and self.shipped)]
 
 
 class Work:
-    """Goes through the units, telling how far it is and how long it may still take."""
+    """Does the tuning runs, and the pre-trainings that they need."""
 
-    def __init__(self, setup: Setup, units: Sequence[Unit]) -> None:
-        self.setup, self.units = setup, units
-        self._jobs = list(self._make_jobs())
+    def __init__(self, setup: Setup, runs: Sequence[TuningRun]) -> None:
+        self.setup, self.runs = setup, runs
+        self._units = list(self._make_units())
 
-    def _make_jobs(self) -> Iterator[Job]:
-        for model in self.setup.pretrained(self.units):
+    def _make_units(self) -> Iterator[Unit]:
+        for model in self.setup.pretrained(self.runs):
             seconds = self.setup.pretrain_iters * 8 * TRAIN_SECONDS
-            yield Job(f'pre-training {model}', self.setup.weights(model), seconds,
-                      lambda model=model: pretrain(self.setup, model))
-        for unit in self.units:
-            yield Job(unit.name, self.setup.result(unit), expected_seconds(self.setup, unit),
-                      lambda unit=unit: run_unit(self.setup, unit))
+            yield Unit(f'pre-training {model}', self.setup.weights(model), seconds,
+                       lambda model=model: pretrain(self.setup, model))
+        for one in self.runs:
+            yield Unit(one.name, self.setup.result(one), expected_seconds(self.setup, one),
+                       lambda one=one: run_unit(self.setup, one))
 
     def estimate(self) -> str:
         """What is to be done, in units, and the first guess of the time."""
-        todo = [job for job in self._jobs if not job.done]
-        pretrainings = sum(job.name.startswith('pre-training') for job in todo)
+        todo = [unit for unit in self._units if not unit.done]
+        pretrainings = sum(unit.name.startswith('pre-training') for unit in todo)
         tunings = len(todo) - pretrainings
-        hours = sum(job.seconds for job in todo) / 3600
-        return (f'{len(self._jobs)} units, {len(self._jobs) - len(todo)} of them done; to do: '
+        hours = sum(unit.seconds for unit in todo) / 3600
+        return (f'{len(self._units)} units, {len(self._units) - len(todo)} of them done; to do: '
                 f'{pretrainings} pre-trainings of {self.setup.pretrain_iters} iterations and '
                 f'{tunings} tuning units of up to {len(self.setup.seeds)} seeds; about '
                 f'{hours:.1f} h on one thread, if a run ends after {PASSES} passes')
 
     def run(self) -> dict[str, dict[str, Any]]:
         """Does what is not done; returns all results by the name of their unit."""
-        run_jobs(self._jobs)
-        return read_results({unit.name: self.setup.result(unit) for unit in self.units})
+        run_units(self._units)
+        return read_results({one.name: self.setup.result(one) for one in self.runs})
 
 
-def expected_seconds(setup: Setup, unit: Unit) -> float:
+def expected_seconds(setup: Setup, run: TuningRun) -> float:
     """A guess, from the number of pictures that are trained on and scored."""
-    task = setup.tasks[unit.task]
+    task = setup.tasks[run.task]
     score = task.sizes['val'] + task.sizes['test']
-    if unit.strategy == 'manual':
+    if run.strategy == 'manual':
         return 2 * SCORE_SECONDS * score
-    copies = read_recipe(unit.strategy).copies(unit.shots)
+    copies = read_recipe(run.strategy).copies(run.shots)
     train_pictures = task.sizes['train']
-    if unit.shots:
-        train_pictures = min(train_pictures, unit.shots * len(task.classes)) * copies
+    if run.shots:
+        train_pictures = min(train_pictures, run.shots * len(task.classes)) * copies
     passes = min(PASSES, setup.max_passes or PASSES)
-    held_out = setup.tasks[HELD_OUT].sizes['test'] if unit.scores_held_out else 0
+    held_out = setup.tasks[HELD_OUT].sizes['test'] if run.scores_held_out else 0
     one = passes * (train_pictures * TRAIN_SECONDS + task.sizes['val'] * SCORE_SECONDS)
     return len(setup.seeds) * (one + SCORE_SECONDS * (score + 4 * held_out))
 
 
 def pretrain(setup: Setup, model: str) -> None:
-    """Pre-trains a model; goes on from its newest checkpoint."""
+    """Pre-trains a model; resumes at its newest checkpoint."""
     world, pictures = setup.folder / 'world', setup.pretrain_pictures
     shapes.build(world, num_train_det=pictures, num_train_grd=pictures)
     pretraining.pretrain(MODELS[model], world, setup.pretrain_iters, setup.weights(model))
 
 
-def run_unit(setup: Setup, unit: Unit) -> None:
+def run_unit(setup: Setup, run: TuningRun) -> None:
     """Tunes, and writes what came out; all that is large goes but the files of comparison 7."""
-    task, data = setup.tasks[unit.task], setup.folder / 'tasks'
+    task, data = setup.tasks[run.task], setup.folder / 'tasks'
     transfer_tasks.write(task, data)
     held_out = None
-    if unit.scores_held_out:
+    if run.scores_held_out:
         transfer_tasks.write(setup.tasks[HELD_OUT], data)
-        held_out = setup.tasks[HELD_OUT].part(data, 'test')
+        held_out = setup.tasks[HELD_OUT].annotated(data, 'test')
     prompts = None
-    if unit.strategy == 'manual':
+    if run.strategy == 'manual':
         prompts = data / task.name / 'prompts.yaml'
         # JSON is YAML.
         write_text(prompts, json.dumps(dict(task.classes)) + '\n')
     passes = {'schedule.max_epochs': setup.max_passes} if setup.max_passes else {}
-    out = setup.folder / 'runs' / unit.name
+    out = setup.folder / 'runs' / run.name
     result = tune(TuneSettings(
-        data=task.part(data, 'train'), val=task.part(data, 'val'), test=task.part(data, 'test'),
-        held_out=held_out, out=out, strategy=unit.strategy, model=MODELS[unit.model],
-        checkpoint=str(setup.weights(unit.model)), shots=unit.shots, seeds=setup.seeds,
-        prompts=prompts, options=passes, device=setup.device))
-    facts: dict[str, Any] = {
-        'unit': asdict(unit), 'zero_shot': result.zero_shot,
+        data=task.annotated(data, 'train'), val=task.annotated(data, 'val'),
+        test=task.annotated(data, 'test'), held_out=held_out, out=out, strategy=run.strategy,
+        model=MODELS[run.model], checkpoint=str(setup.weights(run.model)), shots=run.shots,
+        seeds=setup.seeds, prompts=prompts, options=passes, device=setup.device))
+    content: dict[str, Any] = {
+        'unit': asdict(run), 'zero_shot': result.zero_shot,
         'seeds': [{key: seed[key] for key in ('seed', 'scores', 'train_images', 'minutes')}
                   | {'passes': len(seed['history'])} for seed in result.seeds],
         'task_bytes': result.task.stat().st_size,
-        'trained_parameters': trained_parameters(setup, unit)}
-    if unit.strategy == 'prompt' and unit.model == 'deep' and unit.shots is None:
-        facts['repeats'] = repeats(setup, unit, result.task)
-    write_text(setup.result(unit), json.dumps(facts, indent=1) + '\n')
+        'trained_parameters': trained_parameters(setup, run)}
+    if run.strategy == 'prompt' and run.model == 'deep' and run.shots is None:
+        content['repeats'] = repeats(setup, run, result.task)
+    write_json(setup.result(run), content)
     for path in out.rglob(TASK):
-        if unit.strategy not in ('prompt', 'manual'):
+        if run.strategy not in ('prompt', 'manual'):
             path.unlink()
 
 
-def trained_parameters(setup: Setup, unit: Unit) -> int:
-    """Numbers that the unit's strategy trains."""
-    strategy = build_strategy(read_recipe(unit.strategy).strategy)
-    model = load(MODELS[unit.model], setup.weights(unit.model))
-    strategy.add(model, model.prompts(Query.for_classes(setup.tasks[unit.task].classes)))
+def trained_parameters(setup: Setup, run: TuningRun) -> int:
+    """How many numbers the strategy of a tuning run trains."""
+    strategy = build_strategy(read_recipe(run.strategy).strategy)
+    model = load(MODELS[run.model], setup.weights(run.model))
+    strategy.add(model, model.prompts(Query.for_classes(setup.tasks[run.task].classes)))
     return sum(p.numel() for group in strategy.trained(model) for _, p in group.parameters())
 
 
-def repeats(setup: Setup, unit: Unit, file: Path) -> dict[str, bool]:
+def repeats(setup: Setup, run: TuningRun, file: Path) -> dict[str, bool]:
     """Whether detections come out bit by bit the same.
 
     Returns:
-        ``task``: of the task file in two models loaded apart; ``base``: of the base model before
-        a task was loaded and used, and after.
+        ``task``: those of the task file, in two models loaded apart; ``base``: those of the base
+        model before a task was loaded and used, and after.
     """
-    task, weights = setup.tasks[unit.task], setup.weights(unit.model)
-    test = task.part(setup.folder / 'tasks', 'test')
+    task, weights = setup.tasks[run.task], setup.weights(run.model)
+    test = task.annotated(setup.folder / 'tasks', 'test')
     images = sorted(str(path) for path in test.images.glob('*.jpg'))[:CHECKED_PICTURES]
     classes = list(setup.tasks[HELD_OUT].classes)[:4]
 
@@ -242,7 +243,7 @@ def repeats(setup: Setup, unit: Unit, file: Path) -> dict[str, bool]:
         return [np.column_stack([one.boxes, one.scores, one.labels])
                 for one in predictor(images, score_threshold=0., **ask)]
 
-    first, second = (Predictor(MODELS[unit.model], weights) for _ in range(2))
+    first, second = (Predictor(MODELS[run.model], weights) for _ in range(2))
     before = found(first, classes=classes, task='')
     with_task = found(first, task=file)
     return {'task': same(with_task, found(second, task=file)),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from glipkit.benchmarks.results import spread
 from glipkit.claims.transfer_tasks import FEW_SHOT, LEARNT
-from glipkit.claims.transfer_units import SHOTS, Unit
+from glipkit.claims.transfer_units import SHOTS, TuningRun
 from glipkit.files import atomic
 
 #: Bars, in shares, points of AP (of 100) and bytes.
@@ -38,22 +38,22 @@ class Scores:
     def units(self, model: str, strategy: str, shots: int | None = None) -> list[Mapping]:
         """The units over which a score is a mean."""
         tasks = FEW_SHOT if shots else LEARNT
-        return [self.results[Unit(model, strategy, task, shots).name] for task in tasks]
+        return [self.results[TuningRun(model, strategy, task, shots).name] for task in tasks]
 
     def seeds(self, model: str, strategy: str, shots: int | None = None,
-              part: str = 'test') -> np.ndarray:
+              split: str = 'test') -> np.ndarray:
         """(seeds, ) points of AP."""
-        return 100 * np.mean([[seed['scores'][part]['AP'] for seed in unit['seeds']]
+        return 100 * np.mean([[seed['scores'][split]['AP'] for seed in unit['seeds']]
                               for unit in self.units(model, strategy, shots)], 0)
 
     def zero_shot(self, model: str, strategy: str, shots: int | None = None,
-                  part: str = 'test') -> float:
+                  split: str = 'test') -> float:
         """Points of AP of the model before it was tuned."""
-        return 100 * float(np.mean([unit['zero_shot'][part]['AP']
+        return 100 * float(np.mean([unit['zero_shot'][split]['AP']
                                     for unit in self.units(model, strategy, shots)]))
 
     def share(self, model: str) -> np.ndarray | None:
-        """(seeds, ) prompt tuning's part of full tuning's gain; None where that gains nothing."""
+        """(seeds, ) gain of prompt tuning, divided by that of full tuning; None where that is 0."""
         zero = self.zero_shot(model, 'full')
         full = self.seeds(model, 'full') - zero
         return None if (full <= 0).any() else (self.seeds(model, 'prompt') - zero) / full
@@ -63,8 +63,8 @@ def judge(results: Results, claims: Sequence[int], word_tasks: Sequence[str]) ->
     """The rows of the table, each with its bar and whether it is met.
 
     Args:
-        results: Of all units that the claims need.
-        claims: Which comparisons.
+        results: Results of all units that the claims need.
+        claims: Numbers of the comparisons.
         word_tasks: The tasks of comparison 5.
     """
     scores = Scores(results)
@@ -88,13 +88,13 @@ def _share(scores: Scores) -> list[Row]:
     share = scores.share('deep')
     trained = [max(unit['trained_parameters'] for unit in scores.units('deep', strategy))
                for strategy in ('prompt', 'full')]
-    part = trained[0] / trained[1]
+    fraction = trained[0] / trained[1]
     return [
         _row(1, "prompt tuning's part of full tuning's gain, deep fusion", _percent(share),
              f'>= {LEAST_SHARE:.0%}', share is not None and float(share.mean()) >= LEAST_SHARE),
         _row(1, 'parameters it trains, of those of full tuning',
-             f'{trained[0]:,} of {trained[1]:,}: {part:.2%}', f'< {MOST_PARAMETERS:.0%}',
-             part < MOST_PARAMETERS)]
+             f'{trained[0]:,} of {trained[1]:,}: {fraction:.2%}', f'< {MOST_PARAMETERS:.0%}',
+             fraction < MOST_PARAMETERS)]
 
 
 def _late(scores: Scores) -> list[Row]:
@@ -131,7 +131,7 @@ def _shots(scores: Scores) -> list[Row]:
 
 
 def _words(results: Results, word_tasks: Sequence[str]) -> list[Row]:
-    units = [results[Unit('deep', 'manual', task).name] for task in word_tasks]
+    units = [results[TuningRun('deep', 'manual', task).name] for task in word_tasks]
     plain, written = (100 * np.array(values) for values in (
         [unit['zero_shot']['test']['AP50'] for unit in units],
         [unit['seeds'][0]['scores']['test']['AP50'] for unit in units]))
@@ -144,8 +144,8 @@ def _words(results: Results, word_tasks: Sequence[str]) -> list[Row]:
 def _forgetting(scores: Scores) -> list[Row]:
     rows = []
     for strategy in ('prompt', 'lora', 'full'):
-        before = scores.zero_shot('deep', strategy, part='held_out')
-        lost = before - scores.seeds('deep', strategy, part='held_out')
+        before = scores.zero_shot('deep', strategy, split='held_out')
+        lost = before - scores.seeds('deep', strategy, split='held_out')
         most = MOST_LOST.get(strategy)
         bar, met = ((f'> {LEAST_LOST:g}', lost.mean() > LEAST_LOST) if most is None else
                     (f'<= {most:g}', lost.mean() <= most))
@@ -170,8 +170,8 @@ def score_rows(results: Results) -> list[Row]:
     """One row per unit: what it scored, and what that took."""
     rows = []
     for name, unit in results.items():
-        points = {part: [100 * seed['scores'][part]['AP'] for seed in unit['seeds']]
-                  for part in unit['zero_shot']}
+        points = {split: [100 * seed['scores'][split]['AP'] for seed in unit['seeds']]
+                  for split in unit['zero_shot']}
         row = {'unit': name, 'zero-shot AP': round(100 * unit['zero_shot']['test']['AP'], 1),
                'AP': spread(np.array(points['test'])),
                'AP50': spread(np.array([100 * s['scores']['test']['AP50']

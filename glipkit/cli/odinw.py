@@ -50,11 +50,12 @@ def run(args: argparse.Namespace) -> int:
     from glipkit.cli.tune import read_seeds, weights_of
     from glipkit.odinw.benchmark import OdinwSettings, run_odinw
     from glipkit.odinw.scoreboard_files import scoreboard_markdown
-    board, skipped = run_odinw(OdinwSettings(
+    settings = OdinwSettings(
         root=args.root, out=args.out, profile=args.profile, strategy=args.strategy,
         model=args.model, checkpoint=weights_of(args), shots=args.shots,
         seeds=read_seeds(args), only=tuple(args.only), options=args.options, device=args.device,
-        workers=args.workers))
+        workers=args.workers)
+    board, skipped = run_odinw(settings)
     if is_main_process():
         print(scoreboard_markdown(board, skipped))
         print(f'saved to {args.out}')

@@ -18,8 +18,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         'pseudo-label', help='ground the phrases of captions in their images', epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Writes shards of captions with boxes, to train on beside gold data. Run it '
-                    'again after an interruption and it goes on where it was.')
+        description='Writes shards of captions with boxes, to train on beside gold data. The same '
+                    'command again resumes.')
     parser.add_argument('sources', nargs='+', metavar='SHARDS',
                         help='.jsonl or .tar shards, folders of them, or folders of images with '
                              '.txt captions')
@@ -29,37 +29,42 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         help='model name or config (default: %(default)s)')
     parser.add_argument('--checkpoint', metavar='FILE',
                         help='weights of the teacher; default: those that come with glipkit')
-    parser.add_argument('--device', default='cpu', help='(default: %(default)s)')
+    parser.add_argument('--device', default='cpu',
+                        help='device of the teacher (default: %(default)s)')
     parser.add_argument('--threshold', type=float, default=0.5,
                         help='keep boxes that score more (default: %(default)s)')
     parser.add_argument('--phrase-nms', type=float, default=0.5, metavar='IOU',
-                        help='of boxes of one phrase; 1 is off (default: %(default)s)')
+                        help='of two boxes of one phrase that overlap more, keep the better; '
+                             '1 is off (default: %(default)s)')
     parser.add_argument('--cross-nms', type=float, default=0.9, metavar='IOU',
-                        help='of boxes of different phrases; 1 is off (default: %(default)s)')
+                        help='the same for boxes of different phrases; 1 is off '
+                             '(default: %(default)s)')
     parser.add_argument('--min-boxes', type=int, default=1, metavar='N',
                         help='leave out images with fewer (default: %(default)s)')
     parser.add_argument('--min-strong', type=int, default=0, metavar='N',
                         help='leave out images with fewer boxes above --strong-score')
-    parser.add_argument('--strong-score', type=float, default=0.7, help='(default: %(default)s)')
+    parser.add_argument('--strong-score', type=float, default=0.7,
+                        help='for --min-strong (default: %(default)s)')
     parser.add_argument('--phrases', default='rules', metavar='BACKEND',
                         help='rules, pattern, spacy or spacy:PIPELINE (default: %(default)s)')
     parser.add_argument('--picture-words', action='store_true',
                         help="also ground 'a photo' of 'a photo of a dog'")
     parser.add_argument('--max-tokens', type=int, default=256, metavar='N',
                         help='word pieces of one prompt (default: %(default)s)')
-    parser.add_argument('--batch-size', type=int, default=8, help='(default: %(default)s)')
+    parser.add_argument('--batch-size', type=int, default=8,
+                        help='images that go through the teacher together (default: %(default)s)')
     parser.add_argument('--part-size', type=int, default=256, metavar='N',
                         help='pairs per output shard (default: %(default)s)')
-    parser.add_argument('--engine', choices=['local', 'ray'], default='local')
-    parser.add_argument('--workers', type=int, default=2, help='of ray (default: %(default)s)')
-    parser.add_argument('--address', help='of a ray cluster; default: one on this machine')
+    parser.add_argument('--engine', choices=['local', 'ray'], default='local',
+                        help='label in this process, or in many (default: %(default)s)')
+    parser.add_argument('--workers', type=int, default=2,
+                        help='processes of --engine ray (default: %(default)s)')
+    parser.add_argument('--address', help='address of a ray cluster; default: one on this machine')
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    from tqdm import tqdm
-
     from glipkit.apis.build import find_config, shipped_weights
     from glipkit.errors import UserError
     from glipkit.labelling import LabelSettings, Teacher, pseudo_label
@@ -73,17 +78,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f'weights for {args.teacher}', 'none: glipkit comes without them',
                         'pass --checkpoint FILE')
     teacher = Teacher(str(args.teacher), str(checkpoint), args.device)
-    # disable=None: no bar where nobody watches; an error is then the only line.
-    with tqdm(unit='pair', smoothing=0.1, desc='labelling', disable=None) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            if not bar.n and done:  # what an earlier run did says nothing of this one's speed
-                bar.initial = done
-            bar.update(done - bar.n)
-
-        manifest = pseudo_label(args.sources, args.out, teacher, settings, args.images,
-                                args.part_size, args.engine, args.workers, args.address, progress)
+    manifest = pseudo_label(args.sources, args.out, teacher, settings, args.images,
+                            args.part_size, args.engine, args.workers, args.address)
     width = max(map(len, manifest['counts']))
     for name, count in manifest['counts'].items():
         print(f'{name:{width}} {count}')

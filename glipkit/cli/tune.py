@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from glipkit.errors import UserError
 
 if TYPE_CHECKING:
-    from glipkit.tuning.settings import Part
+    from glipkit.tuning.settings import AnnotatedImages
 
 EXAMPLES = '''examples:
   glipkit tune fish.json --images photos/ --out work_dirs/fish
@@ -20,7 +20,7 @@ EXAMPLES = '''examples:
   torchrun --nproc_per_node=2 -m glipkit.cli.main tune fish.json --images photos/ --out fish
   glipkit predict photo.jpg --task work_dirs/fish/task.safetensors
 
-The same command goes on where an earlier one was stopped.
+The same command again resumes.
 '''
 
 
@@ -39,14 +39,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--model', default='glip-mini',
                         help='model name or config (default: %(default)s)')
     parser.add_argument('--checkpoint', help='its weights; default those that come with glipkit')
-    for name, text in (('val', 'to choose the best weights on; default a part of the data'),
-                       ('test', 'to score the result on; default the validation set'),
-                       ('held-out', 'another task, to measure what is forgotten'),
-                       ('replay', 'other data to mix in; a COCO json or a grounding jsonl')):
+    for name, text in (
+            ('val', 'images to choose the best weights on; default a fifth of the data'),
+            ('test', 'images to score the result on; default the validation set'),
+            ('held-out', 'another task, to measure what is forgotten'),
+            ('replay', 'other data to mix in; a COCO json or a grounding jsonl')):
         parser.add_argument(f'--{name}', type=Path, metavar='FILE', help=text)
         parser.add_argument(f'--{name}-images', type=Path, metavar='DIR', help='its images')
     parser.add_argument('--replay-share', type=float, default=0.5,
-                        help='of the training images (default: %(default)s)')
+                        help='share of --replay in the training images (default: %(default)s)')
     parser.add_argument('--shots', type=int, help='examples per class; default all images')
     parser.add_argument('--seeds', metavar='A,B,C',
                         help='one result each; default 3,30,300 with --shots, else 3')
@@ -54,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--interpolate', type=float, default=1., metavar='ALPHA',
                         help='keep weights between the base model (0) and the tuned one (1)')
     parser.add_argument('--sample-classes', action='store_true',
-                        help='train with random parts of the class list, in random order')
+                        help='train with random selections of the class list, in random order')
     parser.add_argument('--set', nargs='+', action=KeyValues, default={}, dest='options',
                         metavar='KEY=VALUE',
                         help='change the recipe, e.g. strategy.lr=0.01 schedule.max_epochs=50')
@@ -68,33 +69,35 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from mmengine.dist import is_main_process
 
+    from glipkit.data.formats.read_once import files_read_once
     from glipkit.tuning.report import score_lines, write_report
     from glipkit.tuning.run import tune
-    from glipkit.tuning.settings import Part, TuneSettings
+    from glipkit.tuning.settings import AnnotatedImages, TuneSettings
     settings = TuneSettings(
-        data=Part(args.data, args.images), out=args.out, strategy=args.strategy, model=args.model,
-        checkpoint=weights_of(args), val=_part(args, 'val'), test=_part(args, 'test'),
-        held_out=_part(args, 'held_out'), replay=_part(args, 'replay'),
-        replay_share=args.replay_share, shots=args.shots,
+        data=AnnotatedImages(args.data, args.images), out=args.out, strategy=args.strategy,
+        model=args.model, checkpoint=weights_of(args), val=_images(args, 'val'),
+        test=_images(args, 'test'), held_out=_images(args, 'held_out'),
+        replay=_images(args, 'replay'), replay_share=args.replay_share, shots=args.shots,
         seeds=read_seeds(args), prompts=args.prompts,
         interpolate=args.interpolate, sample_classes=args.sample_classes,
         options=args.options, device=args.device, workers=args.workers)
-    result = tune(settings)
-    if is_main_process():
-        report = write_report(result)
-        print('\n'.join(score_lines(result)))
-        print(f'task: {result.task}\nreport: {report}')
+    with files_read_once():
+        result = tune(settings)
+        if is_main_process():
+            report = write_report(result)
+            print('\n'.join(score_lines(result)))
+            print(f'task: {result.task}\nreport: {report}')
     return 0
 
 
-def _part(args: argparse.Namespace, name: str) -> Part | None:
+def _images(args: argparse.Namespace, name: str) -> AnnotatedImages | None:
     """A file and its images; both or neither."""
-    from glipkit.tuning.settings import Part
+    from glipkit.tuning.settings import AnnotatedImages
     file, images = getattr(args, name), getattr(args, f'{name}_images')
     flag = name.replace('_', '-')
     if (file is None) != (images is None):
         raise UserError(f'--{flag} and --{flag}-images together', 'one of them', 'pass both')
-    return None if file is None else Part(file, images)
+    return None if file is None else AnnotatedImages(file, images)
 
 
 def weights_of(args: argparse.Namespace) -> str:

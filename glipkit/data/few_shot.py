@@ -126,6 +126,6 @@ def write_subset(ann_file: str | Path, image_ids: Collection[int], target: str |
     Images and annotations keep their order and ids; categories and all else stay as they are.
     """
     content, kept = read_json(ann_file, 'a COCO json'), set(image_ids)
-    content['images'] = [i for i in content['images'] if i['id'] in kept]
-    content['annotations'] = [a for a in content['annotations'] if a['image_id'] in kept]
-    write_text(target, json.dumps(content, ensure_ascii=False))
+    subset = dict(images=[i for i in content['images'] if i['id'] in kept],
+                  annotations=[a for a in content['annotations'] if a['image_id'] in kept])
+    write_text(target, json.dumps({**content, **subset}, ensure_ascii=False))

@@ -4,7 +4,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from glipkit.common.reporter import Bar, bar
 from glipkit.errors import UserError
+from glipkit.files import atomic, make_folder
 
 _VERSION = 1
 _STAMP_ROWS = 2  # (version, size) and (mtime in ns, checksum) stand before the rows
@@ -110,20 +110,11 @@ def _load(place: Path, stamp: np.ndarray, trust: bool = False) -> np.ndarray | N
 
 def _save(place: Path, whole: np.ndarray) -> bool:
     """Writes an index file atomically; False where that is not possible."""
-    temporary = None
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f'.{place.name}.',
-                                             suffix='.part')
-        with os.fdopen(handle, 'wb') as file:
+        make_folder(place.parent)
+        with atomic(place) as temporary, temporary.open('wb') as file:
             np.save(file, whole)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, place)
-    except OSError:  # a read-only or a full disk; the index is a help, no result
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+    except (OSError, UserError):  # a read-only or a full disk; the index is a help, no result
         return False
     return True
 

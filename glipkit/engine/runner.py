@@ -17,6 +17,7 @@ from glipkit.checkpoints.loading import read_training_checkpoint
 from glipkit.common.precision import require_bfloat16
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
 from glipkit.engine.token_budgets import share_tokenizer
+from glipkit.files import atomic
 from glipkit.models.contract import GroundingDetector
 from glipkit.registry import RUNNERS
 
@@ -86,14 +87,13 @@ class GroundingRunner(Runner):
 
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Save under another name first; arguments as in mmengine."""
+        """Save whole or not at all; arguments as in mmengine."""
         target = Path(out_dir) / filename
         if not target.parent.is_dir():  # a remote folder, which its own backend looks after
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
-        partial = f'{filename}.part'
-        super().save_checkpoint(out_dir, partial, *args, **kwargs)
-        os.replace(target.with_name(partial), target)
+        with atomic(target) as temporary:
+            super().save_checkpoint(out_dir, temporary.name, *args, **kwargs)
 
 
 def _checked(loop: BaseLoop, setting: str) -> BaseLoop:

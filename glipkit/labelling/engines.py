@@ -1,6 +1,6 @@
-"""Where the parts of a run are worked on: in this process, or by Ray Data's actors.
+"""The ranges of a run are labelled in this process, or by actors of Ray Data.
 
-Both do the same with a part and write the same files, so that a run may be begun with one and
+Both do the same with a range and write the same files, so that a run may be begun with one and
 finished with the other.
 """
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 from glipkit.apis.predictor import Predictor
 from glipkit.errors import UserError
 from glipkit.labelling.grounder import CaptionGrounder
-from glipkit.labelling.parts import Part, write_part
 from glipkit.labelling.settings import LabelSettings
+from glipkit.labelling.shard_ranges import ShardRange, write_range
 
 
 @dataclass(frozen=True)
@@ -27,54 +27,70 @@ class Teacher:
     checkpoint: str
     device: str = 'cpu'
 
+    def load(self, device: str | None = None) -> Predictor:
+        """Loads the teacher; on another device where one is given."""
+        return Predictor(self.config, self.checkpoint, device or self.device)
 
-class PartLabeller:
-    """Labels parts and writes their results; loads the teacher once.
+
+class RangeLabeller:
+    """Labels ranges and writes their results.
 
     Args:
-        teacher: What to load.
-        settings: Of labelling.
-        parts: All parts of the run.
+        predictor: The teacher.
+        settings: Settings of labelling.
+        ranges: All ranges of the run.
         out: Folder of the results.
     """
 
-    def __init__(self, teacher: Teacher, settings: LabelSettings, parts: Sequence[Part],
-                 out: Path) -> None:
-        predictor = Predictor(teacher.config, teacher.checkpoint, teacher.device)
+    def __init__(self, predictor: Predictor, settings: LabelSettings,
+                 ranges: Sequence[ShardRange], out: Path) -> None:
         self._grounder = CaptionGrounder(predictor, settings)
-        self._parts, self._out = parts, out
+        self._ranges, self._out = ranges, out
 
-    def do(self, index: int) -> dict[str, Any]:
-        """Labels part ``index``; returns its record."""
-        part = self._parts[index]
-        return write_part(self._out, part, self._grounder.label(part.shard, part.rows))
+    def label(self, index: int) -> dict[str, Any]:
+        """Labels range ``index``; returns its record."""
+        one = self._ranges[index]
+        return write_range(self._out, one, self._grounder.label(one.shard, one.rows))
+
+
+class RayLabeller:
+    """An actor of Ray Data; loads the teacher once.
+
+    Args:
+        teacher: The teacher to load.
+        settings: Settings of labelling.
+        ranges: All ranges of the run.
+        out: Folder of the results.
+    """
+
+    def __init__(self, teacher: Teacher, settings: LabelSettings, ranges: Sequence[ShardRange],
+                 out: Path) -> None:
+        self._labeller = RangeLabeller(teacher.load(), settings, ranges, out)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The same for Ray Data: a batch of one index gives its record, as JSON."""
-        records = [json.dumps(self.do(int(index))) for index in batch['part']]
-        return {'record': records}
+        """A batch of one index gives the record of its range, as JSON."""
+        return {'record': [json.dumps(self._labeller.label(int(index)))
+                           for index in batch['range']]}
 
 
-def run_local(todo: Sequence[int], labeller: tuple) -> Iterator[dict[str, Any]]:
-    """Records of parts, done one after another in this process."""
-    if todo:
-        worker = PartLabeller(*labeller)
-        for index in todo:
-            yield worker.do(index)
+def run_local(todo: Sequence[int], labeller: RangeLabeller) -> Iterator[dict[str, Any]]:
+    """Records of ranges, labelled one after another in this process."""
+    for index in todo:
+        yield labeller.label(index)
 
 
 def run_ray(todo: Sequence[int], labeller: tuple, workers: int,
             address: str | None = None) -> Iterator[dict[str, Any]]:
-    """Records of parts, done by actors of Ray Data, in any order.
+    """Records of ranges, labelled by actors of Ray Data, in any order.
 
-    Every actor loads the teacher once. Ray holds parts back until an actor is free, and gives
-    those of a lost worker to a new one; a part that was half done leaves nothing behind.
+    Every actor loads the teacher once. Ray holds ranges back until an actor is free, and gives
+    those of a lost worker to a new one; a range that was half done leaves nothing behind.
 
     Args:
-        todo: Indices of parts.
-        labeller: Arguments of `PartLabeller`.
+        todo: Indices of ranges.
+        labeller: Arguments of `RayLabeller`.
         workers: Number of actors.
-        address: Of a cluster (``'auto'``, ``'ray://host:10001'``), where the paths of data,
+        address: Address of a cluster (``'auto'``, ``'ray://host:10001'``), where the paths of data,
             results and checkpoint mean the same as here. None starts Ray on this machine for the
             time of the run.
 
@@ -100,10 +116,10 @@ def run_ray(todo: Sequence[int], labeller: tuple, workers: int,
         context.execution_options.verbose_progress = False
         context.print_on_execution_start = False
         on_gpu = labeller[0].device.startswith('cuda')
-        rows = ray.data.from_items([{'part': index} for index in todo],
+        rows = ray.data.from_items([{'range': index} for index in todo],
                                    override_num_blocks=len(todo))
         done = rows.map_batches(
-            PartLabeller, fn_constructor_args=labeller, batch_size=1, num_cpus=1,
+            RayLabeller, fn_constructor_args=labeller, batch_size=1, num_cpus=1,
             num_gpus=1 if on_gpu else None, compute=ray.data.ActorPoolStrategy(size=workers))
         for row in done.iter_rows():
             yield json.loads(row['record'])

@@ -1,28 +1,34 @@
 """A pseudo-label run from beginning to end; resumable at any time."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from glipkit.apis.build import load
 from glipkit.apis.tasks import fingerprint
+from glipkit.common.reporter import bar
 from glipkit.data.formats.captioned import open_captioned
 from glipkit.errors import UserError
-from glipkit.labelling.engines import Teacher, run_local, run_ray
-from glipkit.labelling.parts import begin_run, done_record, finish_run, plan
+from glipkit.labelling.engines import RangeLabeller, Teacher, run_local, run_ray
 from glipkit.labelling.settings import LabelSettings
+from glipkit.labelling.shard_ranges import (
+    IDENTITY,
+    ShardRange,
+    done_record,
+    finish_run,
+    plan,
+)
+from glipkit.runs.folder import claimed
 
 
 def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teacher,
                  settings: LabelSettings | None = None, images: str | Path | None = None,
                  part_size: int = 256, engine: str = 'local', workers: int = 2,
-                 address: str | None = None,
-                 progress: Callable[[int, int], Any] | None = None) -> dict[str, Any]:
+                 address: str | None = None) -> dict[str, Any]:
     """Grounds the phrases of image-caption pairs and writes caption shards for `CaptionShards`.
 
-    GLIP paper, section 3.3 (self-training with a teacher). Run again with the same arguments
-    after a kill, it does only what is left, and the files are those of an uninterrupted run.
+    GLIP paper, section 3.3 (self-training with a teacher). The same call again resumes after a
+    kill, and the files are those of an uninterrupted run.
 
     Args:
         sources: Shards (.jsonl, .tar), folders of shards, or folders of images with .txt files.
@@ -30,17 +36,16 @@ def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teache
         teacher: The model that labels.
         settings: Thresholds and back end.
         images: Folder of the images that jsonl shards name; default: the shard's.
-        part_size: Pairs per output shard; what a kill can cost.
+        part_size: Pairs per output shard; as many are labelled again after a kill, at most.
         engine: ``'local'`` or ``'ray'``.
-        workers: Actors of Ray.
-        address: Of a Ray cluster.
-        progress: Called with (pairs done by now, all pairs).
+        workers: Number of actors of Ray.
+        address: Address of a Ray cluster.
 
     Returns:
         The manifest.
 
     Raises:
-        UserError: Something of the above cannot be used.
+        UserError: Something of the above cannot be used, or another process is at work in ``out``.
     """
     settings = settings or LabelSettings()
     if engine not in ('local', 'ray') or part_size < 1 or workers < 1:
@@ -48,36 +53,43 @@ def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teache
                         f'{engine!r}, {part_size}, {workers}', 'correct them')
     out = Path(out).resolve()
     shards = open_captioned([Path(source).resolve() for source in sources], images)
-    parts = plan(shards, part_size)
-    if not parts:
+    ranges = plan(shards, part_size)
+    if not ranges:
         raise UserError('at least one image with a caption', 'none', 'check the sources')
+    # Actors may have devices that this machine lacks.
+    predictor = teacher.load(None if engine == 'local' else 'cpu')
     identity = dict(
-        teacher=dict(config=teacher.config, fingerprint=_teacher_mark(teacher)),
+        teacher=dict(config=teacher.config, fingerprint=fingerprint(predictor.model)),
         settings=settings.record(),
         sources=[dict(path=str(shard.path), pairs=len(shard)) for shard in shards],
         part_size=part_size)
-    begin_run(out, identity)
-    records = {i: record for i, part in enumerate(parts)
-               if (record := done_record(out, part)) is not None}
-    total, done = sum(map(len, shards)), sum(len(parts[i].rows) for i in records)
-    todo = [i for i in range(len(parts)) if i not in records]
-    labeller = (teacher, settings, parts, out)
-    work = run_local(todo, labeller) if engine == 'local' else run_ray(
-        todo, labeller, workers, address)
-    if progress:
-        progress(done, total)
-    for record in work:
-        done += record['rows'][1] - record['rows'][0]
-        if progress:
-            progress(done, total)
-    # What counts is what lies on the disk, whoever wrote it.
-    finished = [done_record(out, part) for part in parts]
-    missing = [part.name for part, record in zip(parts, finished) if record is None]
-    if missing:
-        raise UserError(f'{len(parts)} finished parts', f'{len(missing)} without result, '
-                        f'e.g. {missing[0]}', 'run the command again')
-    return finish_run(out, identity, finished)
+    with claimed(out, identity, IDENTITY):
+        finished = _finished(out, ranges)
+        todo = [index for index in range(len(ranges)) if index not in finished]
+        if engine == 'local':
+            work = run_local(todo, RangeLabeller(predictor, settings, ranges, out))
+        else:
+            del predictor  # the actors load it themselves
+            work = run_ray(todo, (teacher, settings, ranges, out), workers, address)
+        _follow(work, sum(map(len, shards)), sum(len(ranges[index].rows) for index in finished))
+        # What counts is what lies on the disk, whoever wrote it.
+        finished = _finished(out, ranges)
+        missing = [one.name for index, one in enumerate(ranges) if index not in finished]
+        if missing:
+            raise UserError(f'{len(ranges)} finished shards', f'{len(missing)} without result, '
+                            f'e.g. {missing[0]}', 'run the command again')
+        return finish_run(out, identity, list(finished.values()))
 
 
-def _teacher_mark(teacher: Teacher) -> str:
-    return fingerprint(load(teacher.config, teacher.checkpoint))
+def _finished(out: Path, ranges: Sequence[ShardRange]) -> Mapping[int, dict[str, Any]]:
+    """Index of a range that is done -> its record, in ascending order."""
+    return {index: record for index, one in enumerate(ranges)
+            if (record := done_record(out, one)) is not None}
+
+
+def _follow(work: Iterator[dict[str, Any]], total: int, done: int) -> None:
+    """Lets the work be done, and tells how many pairs of all have been labelled."""
+    with bar('labelling', total, 'pair', done) as shown:
+        for record in work:
+            begin, end = record['rows']
+            shown.update(end - begin)

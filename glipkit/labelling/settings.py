@@ -1,4 +1,4 @@
-"""What a pseudo-label run does with a caption and its boxes; part of every result's manifest."""
+"""Settings of a pseudo-label run, which every manifest keeps."""
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
@@ -17,10 +17,9 @@ class LabelSettings:
         phrase_nms: IoU above which the worse of two boxes of one phrase goes; 1 is off.
         cross_nms: The same between boxes of different phrases; 1 is off.
         min_boxes: Images with fewer boxes are left out.
-        strong_score: With ``min_strong``, a second look: an image is left out unless so many of
-            its boxes have a score above this.
-        min_strong: 0 is off.
-        backend: Of `extract_phrases`.
+        strong_score: Score of a strong box, for ``min_strong``.
+        min_strong: Images with fewer boxes above ``strong_score`` are left out; 0 is off.
+        backend: Back end of `extract_phrases`.
         picture_words: Whether 'a photo' of 'a photo of a dog' is grounded.
         max_tokens: Word pieces of one prompt. Captions of one image are packed together up to
             this; what a longer caption has beyond is not grounded, and counted.
@@ -51,5 +50,5 @@ class LabelSettings:
         extract_phrases('', self.backend)  # refuses what is unknown or not installed
 
     def record(self) -> dict[str, Any]:
-        """For the manifest."""
+        """The settings as plain values, for the manifest."""
         return asdict(self)

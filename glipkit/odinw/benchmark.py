@@ -12,16 +12,18 @@ from torch import nn
 
 from glipkit.apis.build import load
 from glipkit.data.formats.coco_json import read_coco_json
+from glipkit.data.formats.read_once import files_read_once
 from glipkit.data.splits.odinw import OdinwDataset, find_dataset, odinw_datasets, published_scores
 from glipkit.errors import UserError
 from glipkit.files import write_text
 from glipkit.odinw.scoreboard import Scoreboard, odinw_scoreboard
 from glipkit.odinw.scoreboard_files import write_scoreboard
 from glipkit.odinw.world_tasks import WORLD, is_world, world_datasets
+from glipkit.runs.results import remembered
 from glipkit.text.structures import CaptionPrompt
 from glipkit.tuning.report import write_report
-from glipkit.tuning.run import remembered, tune
-from glipkit.tuning.settings import Part, TuneSettings, read_recipe
+from glipkit.tuning.run import tune
+from glipkit.tuning.settings import AnnotatedImages, TuneSettings, read_recipe
 from glipkit.tuning.training import evaluate
 
 ZERO_SHOT = 'zero-shot'
@@ -36,18 +38,18 @@ class OdinwSettings:
     Args:
         root: Folder of the release, which holds 'Aquarium', 'pothole' and so on; or of a world,
             whose kinds of things are then the data sets.
-        out: Folder of results, one below it per data set.
+        out: Folder of the results, with a folder per data set.
         profile: '13-paper', '13-yaml', '35' or 'world'; None: 'world' where ``root`` is one, else
             '13-paper'.
         strategy: 'zero-shot', or as `TuneSettings` takes it.
         model: Model name or config.
-        checkpoint: Its weights.
-        shots: Examples per class; None takes all.
-        seeds: One result each.
-        only: Names or titles; empty for all.
-        options: Overrides of the recipe.
-        device: Where to run.
-        workers: Processes that read images.
+        checkpoint: Weights of the model.
+        shots: Number of examples per class; None takes all.
+        seeds: Seeds of tuning, one result each.
+        only: Names or titles of data sets; empty for all.
+        options: Changes of the recipe.
+        device: Device to run on: cpu, cuda, cuda:1.
+        workers: Number of processes that read images.
     """
     root: Path
     out: Path
@@ -64,7 +66,7 @@ class OdinwSettings:
 
 
 def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
-    """Scores all data sets that can be scored; the same call goes on where it was stopped.
+    """Scores all data sets that can be scored; the same call again resumes.
 
     Returns:
         The scoreboard, and title -> reason of the data sets that were left out.
@@ -88,7 +90,8 @@ def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
     scores, skipped = {}, {}
     for dataset in datasets:
         try:
-            scores[dataset.name] = _score(dataset, settings, base)
+            with files_read_once():
+                scores[dataset.name] = _score(dataset, settings, base)
         except UserError as error:  # one broken data set must not cost the other 34
             skipped[dataset.title] = str(error)
     if not scores:
@@ -114,30 +117,32 @@ def _datasets(profile: str, settings: OdinwSettings) -> Sequence[OdinwDataset]:
 
 def _score(dataset: OdinwDataset, settings: OdinwSettings, base: nn.Module | None) -> float:
     """AP of one data set; for several seeds their mean."""
-    judged = Part(*dataset.find(settings.root, dataset.eval_split))
+    judged = AnnotatedImages(*dataset.find(settings.root, dataset.eval_split))
     classes = list(read_coco_json(judged.ann_file).classes.values())
     dataset.check_classes(classes, judged.ann_file)
-    words = {name: dict(way) for name, way in dataset.caption_prompt.items() if name in classes}
+    affixes = {name: dict(own) for name, own in dataset.caption_prompt.items() if name in classes}
     folder = settings.out / dataset.name
     if base is None:
-        return _tune(dataset, settings, judged, words)
+        return _tune(dataset, settings, judged, affixes)
     return remembered(folder / 'zero_shot.json', lambda: evaluate(
-        base, judged, dataset.title, words or None, predictions=folder / dataset.eval_split,
+        base, judged, dataset.title, affixes or None, predictions=folder / dataset.eval_split,
         workers=settings.workers))['AP']
 
 
-def _tune(dataset: OdinwDataset, settings: OdinwSettings, judged: Part, words: CaptionPrompt) -> float:
+def _tune(dataset: OdinwDataset, settings: OdinwSettings, judged: AnnotatedImages,
+          caption_prompt: CaptionPrompt) -> float:
     prompts = None
-    if words:
+    if caption_prompt:
         prompts = settings.out / 'prompts' / f'{dataset.name}.yaml'
         if is_main_process():
-            write_text(prompts, json.dumps(words, ensure_ascii=False, indent=1) + '\n')
+            write_text(prompts, json.dumps(caption_prompt, ensure_ascii=False, indent=1) + '\n')
     # The official configs choose on the smaller validation set where there is one.
     split = 'minival' if 'minival' in dataset.splits else 'val'
-    val = Part(*dataset.find(settings.root, split))
+    train, val = (AnnotatedImages(*dataset.find(settings.root, name))
+                  for name in ('train', split))
     result = tune(TuneSettings(
-        data=Part(*dataset.find(settings.root, 'train')), out=settings.out / dataset.name,
-        strategy=settings.strategy, model=settings.model, checkpoint=settings.checkpoint, val=val,
+        data=train, out=settings.out / dataset.name, strategy=settings.strategy,
+        model=settings.model, checkpoint=settings.checkpoint, val=val,
         test=None if dataset.eval_split == split else judged, shots=settings.shots,
         seeds=settings.seeds, prompts=prompts, options=settings.options, device=settings.device,
         workers=settings.workers))

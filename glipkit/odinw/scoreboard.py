@@ -1,7 +1,7 @@
 """Scores of many data sets as one: the ODinW benchmarks.
 
 The benchmark's score is the plain mean of the COCO AP of its data sets (arXiv 2112.03857, appendix
-D). A mean over a part of them is a number of its own, and is marked as such.
+D). A mean over some of them is another number, and is marked as such.
 """
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class ScoreRow:
     """One data set; AP from 0 to 1, None where there is none.
 
     Args:
-        name: Of the official config file.
-        title: For tables.
-        ap: Ours.
-        published: For the same model.
+        name: Name of the official config file.
+        title: Title for tables.
+        ap: Measured AP.
+        published: Published AP of the same model.
     """
     name: str
     title: str
@@ -42,12 +42,12 @@ class Scoreboard:
     """Data sets of a profile in the official order, and what they make together.
 
     Args:
-        protocol: What was computed, in one line.
+        protocol: Line that says how the scores were computed.
         profile: '13-paper', '13-yaml', '35' or 'world'.
         rows: All data sets of the profile, those without score included.
         average: Mean over the data sets with a score; None without any.
         median: Likewise.
-        published_source: Where the published figures are from; None without any.
+        published_source: Source of the published figures; None without any.
         shared: Means of ours and of the published figures over the data sets that have both;
             None where there is none.
     """
@@ -61,7 +61,7 @@ class Scoreboard:
 
     @property
     def title(self) -> str:
-        """What it is a scoreboard of."""
+        """Title of the scoreboard."""
         return _title(self.profile)
 
     @property
@@ -71,7 +71,7 @@ class Scoreboard:
 
     @property
     def partial(self) -> bool:
-        """Whether the means are over a part of the benchmark, and so not comparable to it."""
+        """Whether data sets are missing, so that the means cannot be compared with others'."""
         return bool(self.missing)
 
 

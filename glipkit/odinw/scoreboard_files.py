@@ -26,8 +26,8 @@ def write_scoreboard(board: Scoreboard, folder: str | Path,
     """Writes ``scoreboard.json``, ``.md``, ``.csv`` and ``.png``; returns the JSON file.
 
     Args:
-        board: What to write.
-        folder: Where to.
+        board: Scoreboard to write.
+        folder: Folder of the files.
         skipped: Title of a data set -> why it was left out.
 
     Raises:
@@ -47,7 +47,7 @@ def scoreboard_markdown(board: Scoreboard, skipped: Mapping[str, str] | None = N
     """A table of data sets in percent, their mean and median; a partial one says so.
 
     Args:
-        board: What to show.
+        board: Scoreboard to show.
         skipped: Title of a data set -> why it was left out.
     """
     theirs = board.published_source is not None
@@ -60,8 +60,8 @@ def scoreboard_markdown(board: Scoreboard, skipped: Mapping[str, str] | None = N
              (f'median{scope}', _percent(board.median), *empty)]
     if board.shared:
         rows.append(('average where published', *map(_percent, board.shared)))
-    table = markdown_table(header, rows, right=range(1, len(header)))
-    lines = [f'# {board.title}', '', table, '', f'- {board.protocol}']
+    lines = [f'# {board.title}', '', markdown_table(header, rows, right=range(1, len(header))), '',
+             f'- {board.protocol}']
     if theirs:
         lines.append(f'- published: {board.published_source}')
     skipped = skipped or {}

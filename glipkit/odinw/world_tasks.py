@@ -1,7 +1,7 @@
-"""A generated world as many small data sets, one per kind of thing: a wild of one's own.
+"""A generated world as many small data sets, one per kind of thing.
 
-What ODinW is to a model that was trained on the web, the kinds of a world are to a mini model: the
-same commands tune and score on 'animals/birds', 'food/fruit' and so on. Pictures stay where they
+They are to a mini model what ODinW is to a model that was trained on the web: the same commands
+tune and score on 'animals/birds', 'food/fruit' and so on. Pictures stay where they
 are; only annotation files are written.
 """
 from __future__ import annotations
@@ -46,7 +46,7 @@ def world_datasets(root: str | Path, folder: str | Path) -> tuple[OdinwDataset, 
 
     Args:
         root: Folder of the world.
-        folder: Where ``NAME/{train,val,test}.json`` are written.
+        folder: Folder in which ``NAME/{train,val,test}.json`` are written.
 
     Returns:
         The data sets in alphabetical order; their splits have absolute paths.
@@ -62,14 +62,14 @@ def world_datasets(root: str | Path, folder: str | Path) -> tuple[OdinwDataset, 
     test = read_coco_json(root / 'annotations/val.json')
     found = []
     for kind, names in sorted(_kinds(train, root).items()):
-        parts = {'train': _part(train, names, lambda image: image % VAL_EVERY != 0),
-                 'val': _part(train, names, lambda image: image % VAL_EVERY == 0),
-                 'test': _part(test, names)}
-        if len(names) < LEAST_CLASSES or not all(part['images'] for part in parts.values()):
+        subsets = {'train': _subset(train, names, lambda image: image % VAL_EVERY != 0),
+                   'val': _subset(train, names, lambda image: image % VAL_EVERY == 0),
+                   'test': _subset(test, names)}
+        if len(names) < LEAST_CLASSES or not all(one['images'] for one in subsets.values()):
             continue
         name = kind.replace('/', '-')
         splits = {}
-        for split, content in parts.items():
+        for split, content in subsets.items():
             path = folder / name / f'{split}.json'
             write_text(path, json.dumps(content) + '\n')
             splits[split] = (str(path), str(root / 'images' / (
@@ -93,7 +93,7 @@ def _kinds(train: CocoJson, root: Path) -> dict[str, list[str]]:
     return kinds
 
 
-def _part(coco: CocoJson, names: Iterable[str],
+def _subset(coco: CocoJson, names: Iterable[str],
           wanted: Callable[[int], bool] = lambda image: True) -> dict[str, Any]:
     """COCO json of the pictures that show one of the classes, whose ids count from 1."""
     new_id = {coco.id_of_name[name]: number for number, name in enumerate(names, start=1)}

@@ -1,32 +1,26 @@
-"""Benchmarks of hours in units that are kept: one folder, files that say what is done, an estimate.
+"""Work of hours in units that are kept: each is done once, with an estimate of the time left.
 
-A unit is done when its result is there. The same command goes on where an earlier one was stopped,
-and refuses a folder that was begun with other settings.
+A unit is done when its result is there. The same run again resumes with the units that are left.
 """
 from __future__ import annotations
 
-import fcntl
-import json
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from glipkit.common.reporter import note
 from glipkit.errors import UserError
-from glipkit.files import make_folder, write_text
-
-SETTINGS = 'settings.json'
+from glipkit.files import remove_unfinished
+from glipkit.runs.locks import locked
 
 
 @dataclass(frozen=True)
-class Job:
+class Unit:
     """A unit of work.
 
     Args:
-        name: What is told of it.
+        name: Name for the reader.
         result: The file that is there when it is done.
         seconds: A guess of what it takes.
         work: Does it.
@@ -42,24 +36,27 @@ class Job:
         return self.result.is_file()
 
 
-def run_jobs(jobs: Sequence[Job]) -> None:
-    """Does what is not done, in order, telling how far it is and how long it may still take."""
+def run_units(units: Sequence[Unit]) -> None:
+    """Does what is not done, in order; notes how far it is and how long it may still take.
+
+    Where several processes share a run, they wait for each other at a unit, and one does it.
+    """
     expected = spent = 0.
-    for number, job in enumerate(jobs, start=1):
-        if job.done:
+    for number, unit in enumerate(units, start=1):
+        if unit.done:
             continue
-        start = time.monotonic()
-        job.work()
-        took = time.monotonic() - start
-        spent, expected = spent + took, expected + job.seconds
-        left = sum(other.seconds for other in jobs[number:] if not other.done)
-        print(f'[{number}/{len(jobs)}] {job.name}: {took / 60:.1f} min; about '
-              f'{left * spent / expected / 3600:.1f} h left', file=sys.stderr, flush=True)
-
-
-def read_results(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
-    """What units wrote, by their names."""
-    return {name: json.loads(path.read_text(encoding='utf-8')) for name, path in paths.items()}
+        with locked(unit.result.with_name(f'.{unit.result.name}.lock')) as alone:
+            if unit.done:  # by another process, meanwhile
+                continue
+            if alone:
+                remove_unfinished(unit.result.parent, unit.result.name)
+            start = time.monotonic()
+            unit.work()
+            took = time.monotonic() - start
+        spent, expected = spent + took, expected + unit.seconds
+        left = sum(other.seconds for other in units[number:] if not other.done)
+        note(f'[{number}/{len(units)}] {unit.name}: {took / 60:.1f} min; about '
+             f'{left * spent / expected / 3600:.1f} h left')
 
 
 def check_settings(out: Path | None, numbers: Iterable[int | None], seeds: Sequence[int]) -> None:
@@ -68,7 +65,7 @@ def check_settings(out: Path | None, numbers: Iterable[int | None], seeds: Seque
     Args:
         out: The folder that was asked for.
         numbers: What has to be positive; None is a default.
-        seeds: Of the run.
+        seeds: Seeds of the run.
 
     Raises:
         UserError: No folder, a number that is not positive, a seed below 0 or twice.
@@ -81,39 +78,3 @@ def check_settings(out: Path | None, numbers: Iterable[int | None], seeds: Seque
     if len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise UserError('different seeds of at least 0', repr(list(seeds)),
                         f'pass e.g. {" ".join(map(str, range(len(seeds))))}')
-
-
-def claim(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Marks a folder as one run's, or finds that it is.
-
-    Args:
-        folder: Of the run.
-        facts: What its results depend on (JSON-ready).
-
-    Raises:
-        UserError: It holds a run with other settings, or other files.
-    """
-    path, name = folder / SETTINGS, f'{folder.parent.name}/{folder.name}'
-    content = json.dumps(facts, indent=1) + '\n'
-    # Listed first: another process may be writing the settings just now.
-    others = [item for item in (folder.iterdir() if folder.is_dir() else ())
-              if not item.name.startswith(f'.{SETTINGS}.')]
-    if path.is_file():
-        if path.read_text(encoding='utf-8') != content:
-            raise UserError('the folder of the same run, or a new one',
-                            f'{name}, which holds one with other settings',
-                            'pass another --out, or the settings of that run')
-        return
-    if others:
-        raise UserError('a new or empty folder', f'{name} with other files', 'pass another --out')
-    write_text(path, content)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keeps other processes that ask for the same file waiting; ends with the process at latest."""
-    make_folder(path.parent)
-    with path.open('w', encoding='utf-8') as file:
-        # Not flock, whose locks are handed on to child processes and outlive a killed parent.
-        fcntl.lockf(file, fcntl.LOCK_EX)
-        yield

@@ -14,14 +14,14 @@ from glipkit.text.prompts import class_prompt
 from glipkit.text.structures import CaptionPrompt
 
 Choices = Mapping[str, Sequence[Mapping[str, str]]]
-"""Per class the ways to write it, any number."""
+"""Class name -> the affixes to choose from, any number."""
 
 
 def read_prompts(path: str | Path, classes: Sequence[str]) -> list[Choices]:
     """Reads hand-written prompts.
 
     The file is a mapping of class names, or a list of such mappings, each a candidate on its own.
-    A class is written as a word or two that stand for it, as a mapping with ``prefix``, ``name``
+    A class has a word or two that stand for it, as a mapping with ``prefix``, ``name``
     and ``suffix``, or as a list of these to choose from. Classes that are left out keep their
     name.
 
@@ -52,14 +52,15 @@ def _choices(candidate: Mapping[Any, Any], classes: Sequence[str], path: str | P
         raise UserError(f'classes of the task ({", ".join(classes)})', f'{path}: {unknown[:5]}',
                         'spell and quote them as in the annotation file')
     choices = {}
-    for name, ways in candidate.items():
-        ways = ways if isinstance(ways, list) else [ways]
-        choices[name] = [{'name': way} if isinstance(way, str) else way for way in ways]
-        for way in choices[name]:
-            if not isinstance(way, dict) or not all(isinstance(p, str) for p in way.values()):
+    for name, given in candidate.items():
+        given = given if isinstance(given, list) else [given]
+        choices[name] = [{'name': one} if isinstance(one, str) else one for one in given]
+        for affixes in choices[name]:
+            if not isinstance(affixes, dict) or not all(isinstance(text, str)
+                                                        for text in affixes.values()):
                 raise UserError('words, or prefix, name and suffix as text',
-                                f'{path}: {name}: {way}', 'quote them')
-            class_prompt([name], caption_prompt={name: way})  # refuses what is none
+                                f'{path}: {name}: {affixes}', 'quote them')
+            class_prompt([name], caption_prompt={name: affixes})  # refuses what is none
     return choices
 
 
@@ -69,10 +70,10 @@ def one_prompt(candidates: Sequence[Choices], path: str | Path) -> CaptionPrompt
     Raises:
         UserError: It does.
     """
-    if len(candidates) > 1 or any(len(ways) > 1 for ways in candidates[0].values()):
-        raise UserError('one way to write each class', f'{path} with several',
+    if len(candidates) > 1 or any(len(given) > 1 for given in candidates[0].values()):
+        raise UserError('one prompt for each class', f'{path} with several',
                         "find the best with --strategy manual first, and pass its prompts.yaml")
-    return {name: ways[0] for name, ways in candidates[0].items()}
+    return {name: given[0] for name, given in candidates[0].items()}
 
 
 @dataclass(frozen=True)
@@ -84,26 +85,27 @@ class Scored:
 
 def search_prompts(candidates: Sequence[Choices],
                    score: Callable[[CaptionPrompt], float]) -> list[Scored]:
-    """Scores the plain names and every candidate, and in the best one each class's other ways.
+    """Scores the plain names and every candidate, and in the best one the other choices.
 
-    Where classes have several ways, they are tried class by class, in order, with the best found
-    so far for the others: as many evaluations as there are ways, not their product.
+    Where classes have several prompts to choose from, they are tried class by class, in order,
+    with the best found so far for the others: the evaluations are as many as the prompts, not as
+    their product.
 
     Args:
-        candidates: From :func:`read_prompts`.
-        score: Of a complete set of prompts; more is better.
+        candidates: Candidates from :func:`read_prompts`.
+        score: Function that gives the score of a complete set of prompts; more is better.
 
     Returns:
         Everything that was scored, in that order; of equals the first is the best.
     """
     tried = [Scored({}, score({}))]
     for choices in candidates:
-        first = {name: ways[0] for name, ways in choices.items()}
+        first = {name: given[0] for name, given in choices.items()}
         best = Scored(first, score(first))
         tried.append(best)
-        for name, ways in choices.items():
-            for way in ways[1:]:
-                other = {**best.prompts, name: way}
+        for name, given in choices.items():
+            for affixes in given[1:]:
+                other = {**best.prompts, name: affixes}
                 tried.append(Scored(other, score(other)))
                 if tried[-1].score > best.score:
                     best = tried[-1]

@@ -16,10 +16,10 @@ from glipkit.common.markdown import markdown_table
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
 from glipkit.data.formats.reading import read_json
 from glipkit.evaluation.functional.coco_ap import coco_ap
-from glipkit.files import write_text
+from glipkit.files import atomic, write_text
 from glipkit.reports.pictures import plot_grid, read_scalars
-from glipkit.tuning.run import TuneResult
-from glipkit.tuning.settings import Part
+from glipkit.tuning.result import TuneResult
+from glipkit.tuning.settings import AnnotatedImages
 
 #: Pictures in a grid, and what counts as found in them.
 PICTURES, THRESHOLD, OVERLAP = 4, 0.3, 0.5
@@ -32,18 +32,17 @@ def write_report(result: TuneResult) -> Path:
         The markdown file.
     """
     out = result.settings.out
-    part = result.data.test or result.data.val
-    best = max(result.seeds, key=lambda one: one['scores']['val']['AP'])
-    coco = read_coco_json(part.ann_file)
+    scored, best = result.data.test or result.data.val, result.best
+    coco = read_coco_json(scored.ann_file)
     name = f'{result.scored_on}.bbox.json'
     before = read_json(out / 'zero_shot' / name, 'COCO results')
     after = read_json(out / f'seed_{best["seed"]}' / name, 'COCO results')
-    pictures = _draw_pictures(coco, part, after, out)
+    pictures = _draw_pictures(coco, scored, after, out)
     if any(seed['history'] for seed in result.seeds):
         _plot_curves(result, out / 'curves.png')
         pictures['Validation AP and training loss'] = 'curves.png'
     sections = [
-        '# Tuning report', _facts(result, best), '## Scores', _scores(result),
+        '# Tuning report', _overview(result, best), '## Scores', _scores(result),
         '## Per class', _classes(coco, before, after, best['seed'])]
     if result.tried:
         sections += ['## Prompts that were tried', _tried(result)]
@@ -56,29 +55,28 @@ def write_report(result: TuneResult) -> Path:
 
 def summary(result: TuneResult) -> dict[str, Any]:
     """All numbers of a run, for programs."""
-    parts = result.zero_shot
     return dict(
         strategy=result.settings.recipe.strategy, shots=result.settings.shots,
         seeds=list(result.settings.seeds), scored_on=result.scored_on,
         zero_shot=result.zero_shot,
-        tuned={part: {metric: dict(zip(('mean', 'std'), result.mean(part, metric)))
-                      for metric in result.zero_shot[part]} for part in parts},
+        tuned={name: {metric: dict(zip(('mean', 'std'), result.mean(name, metric)))
+                      for metric in scores} for name, scores in result.zero_shot.items()},
         runs=result.seeds, notes=list(result.data.notes), task=str(result.task))
 
 
 def score_lines(result: TuneResult) -> list[str]:
     """The result in a few lines, for the terminal."""
     lines = []
-    for part, before in result.zero_shot.items():
-        mean, std = result.mean(part)
+    for name, before in result.zero_shot.items():
+        mean, std = result.mean(name)
         spread = f' +- {std:.3f} over {len(result.seeds)} seeds' if len(result.seeds) > 1 else ''
-        meaning = ' (what is forgotten)' if part == 'held_out' else ''
-        lines.append(f'{part:9} AP {before["AP"]:.3f} zero-shot -> {mean:.3f}{spread}, '
+        meaning = ' (what is forgotten)' if name == 'held_out' else ''
+        lines.append(f'{name:9} AP {before["AP"]:.3f} zero-shot -> {mean:.3f}{spread}, '
                      f'{mean - before["AP"]:+.3f}{meaning}')
     return lines
 
 
-def _facts(result: TuneResult, best: Mapping[str, Any]) -> str:
+def _overview(result: TuneResult, best: Mapping[str, Any]) -> str:
     settings = result.settings
     rows = {
         'model': f'{settings.model}, {settings.checkpoint or "the weights that come with glipkit"}',
@@ -104,18 +102,19 @@ def _facts(result: TuneResult, best: Mapping[str, Any]) -> str:
 
 def _scores(result: TuneResult) -> str:
     rows = []
-    for part, before in result.zero_shot.items():
+    for name, before in result.zero_shot.items():
         for metric in ('AP', 'AP50'):
-            mean, std = result.mean(part, metric)
-            rows.append((part.replace('_', '-'), metric, f'{before[metric]:.3f}',
+            mean, std = result.mean(name, metric)
+            rows.append((name.replace('_', '-'), metric, f'{before[metric]:.3f}',
                          f'{mean:.3f} ± {std:.3f}', f'{mean - before[metric]:+.3f}'))
     text = markdown_table(('set', 'metric', 'zero-shot', 'tuned', 'change'), rows)
     if 'held_out' in result.zero_shot:
         text += '\n\nThe change on the held-out set is what the model has forgotten.'
-    seeds = [(s['seed'], s['train_images'], *(f'{s["scores"][p]["AP"]:.3f}'
-                                              for p in result.zero_shot)) for s in result.seeds]
-    parts = [part.replace('_', '-') for part in result.zero_shot]
-    header = ('seed', 'training images', *(f'AP {p}' for p in parts))
+    seeds = [(s['seed'], s['train_images'], *(f'{s["scores"][name]["AP"]:.3f}'
+                                              for name in result.zero_shot))
+             for s in result.seeds]
+    header = ('seed', 'training images',
+              *(f'AP {name.replace("_", "-")}' for name in result.zero_shot))
     return text + '\n\n' + markdown_table(header, seeds)
 
 
@@ -132,13 +131,14 @@ def _classes(coco: CocoJson, before: list, after: list, seed: int) -> str:
 
 
 def _tried(result: TuneResult) -> str:
-    rows = [('; '.join(f'{name}: {_written(way)}' for name, way in one.prompts.items())
+    rows = [('; '.join(f'{name}: {_written(affixes)}' for name, affixes in one.prompts.items())
              or 'the class names', f'{one.score:.3f}') for one in result.tried]
     return markdown_table(('prompts', 'AP on val'), rows)
 
 
-def _written(way: Mapping[str, str]) -> str:
-    return f"'{way.get('prefix', '')}**{way.get('name', 'its name')}**{way.get('suffix', '')}'"
+def _written(affixes: Mapping[str, str]) -> str:
+    name = affixes.get('name', 'its name')
+    return f"'{affixes.get('prefix', '')}**{name}**{affixes.get('suffix', '')}'"
 
 
 def _plot_curves(result: TuneResult, path: Path) -> None:
@@ -156,12 +156,14 @@ def _plot_curves(result: TuneResult, path: Path) -> None:
         axes.grid(alpha=0.3)
     left.legend(fontsize='small')
     figure.tight_layout()
-    figure.savefig(path)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format='png')
 
 
-def _draw_pictures(coco: CocoJson, part: Part, found: list, out: Path) -> dict[str, str]:
+def _draw_pictures(coco: CocoJson, data: AnnotatedImages, found: list,
+                   out: Path) -> dict[str, str]:
     """Grids of the images where most and where least was right; caption -> file."""
-    pairs = _pairs(coco, part, found)
+    pairs = _pairs(coco, data, found)
     ranked = sorted(pairs, key=lambda pair: (agreement(*pair), len(pair[0])), reverse=True)
     hits = [pair for pair in ranked if agreement(*pair) == 1 and len(pair[0])][:PICTURES]
     misses = [pair for pair in ranked[::-1] if agreement(*pair) < 1][:PICTURES]
@@ -173,7 +175,8 @@ def _draw_pictures(coco: CocoJson, part: Part, found: list, out: Path) -> dict[s
     return written
 
 
-def _pairs(coco: CocoJson, part: Part, found: list) -> list[tuple[Detections, Detections]]:
+def _pairs(coco: CocoJson, data: AnnotatedImages,
+           found: list) -> list[tuple[Detections, Detections]]:
     """Per image ground truth and the predictions worth showing."""
     label = {category: i for i, category in enumerate(coco.classes)}
     rows: dict[int, tuple[list, list]] = {image_id: ([], []) for image_id in coco.images}
@@ -185,7 +188,7 @@ def _pairs(coco: CocoJson, part: Part, found: list) -> list[tuple[Detections, De
     pairs = []
     for image_id, sides in rows.items():
         image = coco.images[image_id]
-        path = part.images / image['file_name']
+        path = data.images / image['file_name']
         size = (image['height'], image['width'])
         if None in size:
             with Image.open(path) as picture:

@@ -2,30 +2,32 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import MMLogger
 from torch import nn
 
-from glipkit.apis.build import check_device, find_config, load, model_name, read_config
+from glipkit.apis.build import find_config, load, model_name, read_config
 from glipkit.apis.tasks import Task, TaskViews, fingerprint, make_task, read_task, save_task
+from glipkit.common.reporter import note
 from glipkit.data.formats.coco_json import read_coco_json
+from glipkit.data.formats.read_once import files_read_once
 from glipkit.engine.hooks.plateau import BEST, LAST
 from glipkit.engine.transfer import build_strategy
-from glipkit.files import make_folder, write_text
+from glipkit.files import copy_file, make_folder, write_text
 from glipkit.models.contract import GroundingDetector
+from glipkit.runs.folder import claimed
+from glipkit.runs.results import remembered
 from glipkit.text.query import Query
 from glipkit.text.structures import CaptionPrompt
-from glipkit.tuning.data import TuneData, check_data, prepare_data, training_part
+from glipkit.tuning.data import TuneData, check_data, prepare_data, training_images
+from glipkit.tuning.processes import own_device, silent_but_first, start_processes
 from glipkit.tuning.prompts import (
     Choices,
     Scored,
@@ -34,73 +36,58 @@ from glipkit.tuning.prompts import (
     read_prompts,
     search_prompts,
 )
-from glipkit.tuning.settings import Part, TuneSettings, claim_folder
+from glipkit.tuning.result import TuneResult
+from glipkit.tuning.settings import AnnotatedImages, TuneSettings
 from glipkit.tuning.training import evaluate, train
 
 RESULT, TASK = 'result.json', 'task.safetensors'
 
 
-@dataclass(frozen=True)
-class TuneResult:
-    """What came out.
-
-    Args:
-        settings: What was asked for.
-        data: What it was done with.
-        zero_shot: ``val``, ``test`` and ``held_out`` -> scores of the base model.
-        seeds: Per seed its scores on the same sets, history, shots and minutes.
-        task: File of the seed that was best on ``val``.
-        tried: Hand-written prompts and their scores.
-    """
-    settings: TuneSettings
-    data: TuneData
-    zero_shot: dict[str, dict[str, float]]
-    seeds: list[dict[str, Any]]
-    task: Path
-    tried: tuple[Scored, ...] = ()
-
-    def mean(self, part: str, metric: str = 'AP') -> tuple[float, float]:
-        """Mean and standard deviation (of the population) over seeds."""
-        values = [seed['scores'][part][metric] for seed in self.seeds]
-        return float(np.mean(values)), float(np.std(values))
-
-    @property
-    def scored_on(self) -> str:
-        """``test``, or ``val`` where there is no test set."""
-        return 'test' if self.data.test else 'val'
-
-
 def tune(settings: TuneSettings) -> TuneResult:
-    """Tunes a model on a task; the same call goes on where an earlier one was stopped.
+    """Tunes a model on a task; the same call again resumes.
 
-    Started by torchrun, all processes work together.
+    Started by torchrun, all processes work together. Notes and progress of the first go to the
+    current reporter.
 
     Raises:
-        UserError: Files, settings or folder that cannot be used.
+        UserError: Files, settings or a folder that cannot be used.
     """
     settings.check()
-    _start_processes(settings.device)
+    start_processes(settings.device)
     if not MMLogger.check_instance_created('tune'):
         MMLogger.get_instance('tune', log_level='ERROR')
-    print_ = print if is_main_process() else _silent
-    if is_main_process():
-        for line in check_data(settings, read_config(find_config(settings.model))):
-            print(line)
-        _hand_written(settings, read_coco_json(settings.data.ann_file).classes.values())
-    base = load(settings.model, settings.checkpoint, _own_device(settings.device))
-    base_digest = fingerprint(base)
-    if is_main_process():
-        if claim_folder(settings, base_digest):
-            print(f'going on with the run in {settings.out}')
-        prepare_data(settings)
-    barrier()
+    with silent_but_first(), files_read_once():
+        if is_main_process():
+            for line in check_data(settings, read_config(find_config(settings.model))):
+                note(line)
+            _hand_written(settings, read_coco_json(settings.data.ann_file).classes.values())
+        base = load(settings.model, settings.checkpoint, own_device(settings.device))
+        base_digest = fingerprint(base)
+        with _own_folder(settings, base_digest):
+            return _tune(settings, base, base_digest)
+
+
+@contextmanager
+def _own_folder(settings: TuneSettings, base: str) -> Iterator[None]:
+    """The folder of the run, which the first process claims and gets ready for all."""
+    with (claimed(settings.out, settings.identity(base)) if is_main_process()
+          else nullcontext(False)) as resumed:
+        if resumed:
+            note(f'resuming the run in {settings.out}')
+        if is_main_process():
+            prepare_data(settings)
+        barrier()
+        yield
+
+
+def _tune(settings: TuneSettings, base: nn.Module, base_digest: str) -> TuneResult:
     data = prepare_data(settings)
-    for note in data.notes:
-        print_(f'note: {note}')
+    for text in data.notes:
+        note(f'note: {text}')
     run = _Run(settings, data, base, base_digest)
     zero_shot = run.zero_shot()
-    for part, scores in zero_shot.items():
-        print_(f'zero-shot on {part}: AP {scores["AP"]:.3f}, AP50 {scores["AP50"]:.3f}')
+    for name, scores in zero_shot.items():
+        note(f'zero-shot on {name}: AP {scores["AP"]:.3f}, AP50 {scores["AP50"]:.3f}')
     tried: tuple[Scored, ...] = ()
     if settings.recipe.strategy['name'] == 'manual':
         seeds, tried = run.choose_prompts(zero_shot)
@@ -108,14 +95,14 @@ def tune(settings: TuneSettings) -> TuneResult:
         seeds = []
         for seed in settings.seeds:
             seeds.append(run.one_seed(seed))
-            said = ', '.join(f'{part} {s["AP"]:.3f}' for part, s in seeds[-1]['scores'].items())
-            print_(f'seed {seed}: AP {said}')
-    best = max(seeds, key=lambda one: one['scores']['val']['AP'])
-    task = settings.out / TASK
+            scores = ', '.join(f'{name} {s["AP"]:.3f}'
+                               for name, s in seeds[-1]['scores'].items())
+            note(f'seed {seed}: AP {scores}')
+    result = TuneResult(settings, data, zero_shot, seeds, settings.out / TASK, tried)
     if is_main_process():
-        _copy(settings.out / f'seed_{best["seed"]}' / TASK, task)
+        copy_file(settings.out / f'seed_{result.best["seed"]}' / TASK, result.task)
     barrier()
-    return TuneResult(settings, data, zero_shot, seeds, task, tried)
+    return result
 
 
 class _Run:
@@ -128,25 +115,33 @@ class _Run:
         self.server = TaskViews(base, digest)
         self.candidates, self.affixes = _hand_written(settings, self.classes)
 
-    def parts(self) -> dict[str, Part]:
-        """The sets to score on."""
+    def scored_sets(self) -> dict[str, AnnotatedImages]:
+        """Name -> images to score on."""
         found = dict(val=self.data.val, test=self.data.test, held_out=self.settings.held_out)
-        return {name: part for name, part in found.items() if part is not None}
+        return {name: images for name, images in found.items() if images is not None}
 
-    def score(self, part: str, what: str, affixes: CaptionPrompt | None,
+    def score(self, name: str, title: str, affixes: CaptionPrompt | None,
               predictions: Path | None = None, model: GroundingDetector | None = None
               ) -> dict[str, float]:
-        """Scores of a model, by default the base; a held-out set is asked for its own classes."""
-        own = part != 'held_out'
-        return evaluate(model or self.base, self.parts()[part], f'{what}, {part}',
+        """Scores of a model; a held-out set is asked for its own classes.
+
+        Args:
+            name: A key of `scored_sets`.
+            title: What is being scored, for the progress bar.
+            affixes: Hand-written prompts of the task's classes.
+            predictions: Write COCO results to ``<predictions>.bbox.json``.
+            model: The detector; None takes the base model.
+        """
+        own = name != 'held_out'
+        return evaluate(model or self.base, self.scored_sets()[name], f'{title}, {name}',
                         affixes if own else None, self.classes if own else None, predictions,
                         self.settings.workers)
 
     def zero_shot(self) -> dict[str, dict[str, float]]:
         """Scores of the base model, with the plain class names."""
         folder = self.settings.out / 'zero_shot'
-        return {part: remembered(folder / f'{part}.json', lambda p=part: self.score(
-            p, 'zero-shot', None, _writable(folder) / p)) for part in self.parts()}
+        return {name: remembered(folder / f'{name}.json', lambda n=name: self.score(
+            n, 'zero-shot', None, _writable(folder) / n)) for name in self.scored_sets()}
 
     def one_seed(self, seed: int) -> dict[str, Any]:
         """Trains, keeps and scores one seed."""
@@ -155,20 +150,20 @@ class _Run:
 
     def _train_seed(self, seed: int, folder: Path) -> dict[str, Any]:
         settings, start = self.settings, time.monotonic()
-        part = training_part(self.data, settings.shots, seed, settings.out / 'data')
+        data = training_images(self.data, settings.shots, seed, settings.out / 'data')
         strategy = build_strategy(settings.recipe.strategy)
         prompts = self.base.prompts(Query.for_classes(self.classes, self.affixes))
         before, after, history = train(
-            self.base, settings, prompts, part, self.data.val, folder, seed, self.affixes)
+            self.base, settings, prompts, data, self.data.val, folder, seed, self.affixes)
         if settings.interpolate < 1:
             device = next(iter(before.values())).device
             after = strategy.interpolate(before, {k: v.to(device) for k, v in after.items()},
                                          settings.interpolate)
-        facts = dict(seed=seed, shots=settings.shots, interpolate=settings.interpolate)
-        task = self._task(after, self.affixes, facts)
+        about = dict(seed=seed, shots=settings.shots, interpolate=settings.interpolate)
+        task = self._task(after, self.affixes, about)
         scores = self._keep_and_score(task, folder, strategy.closed)
-        result = dict(seed=seed, scores=scores, history=history, train_file=str(part.ann_file),
-                      train_images=len(read_coco_json(part.ann_file).images),
+        result = dict(seed=seed, scores=scores, history=history, train_file=str(data.ann_file),
+                      train_images=len(read_coco_json(data.ann_file).images),
                       minutes=(time.monotonic() - start) / 60)
         if is_main_process():
             for name in (LAST, BEST):  # the task file holds what was best
@@ -176,9 +171,9 @@ class _Run:
         return result
 
     def _task(self, state: Mapping[str, torch.Tensor], affixes: CaptionPrompt | None,
-              facts: Mapping[str, Any]) -> Task:
+              about: Mapping[str, Any]) -> Task:
         return make_task(self.base, self.settings.recipe.strategy, state, self.data.classes,
-                         self.digest, model_name(self.settings.model), affixes, facts)
+                         self.digest, model_name(self.settings.model), affixes, about)
 
     def _keep_and_score(self, task: Task, folder: Path, closed: bool) -> dict[str, Any]:
         """Writes the task file and scores what comes out of it, on the base model."""
@@ -187,12 +182,12 @@ class _Run:
         barrier()
         name = self.server.load(read_task(folder / TASK), str(folder))
         scores = {}
-        for part in self.parts():
-            # A learned prompt has no other words; those are asked of the model without it.
-            inside = part != 'held_out' or not closed
+        for scored in self.scored_sets():
+            # A learned prompt has no other classes; those are asked of the model without it.
+            inside = scored != 'held_out' or not closed
             model = self.server.view(name if inside else None)
-            scores[part] = self.score(part, folder.name, task.caption_prompt,
-                                      folder / part if part != 'held_out' else None, model)
+            scores[scored] = self.score(scored, folder.name, task.caption_prompt,
+                                        folder / scored if scored != 'held_out' else None, model)
         return scores
 
     def choose_prompts(self, zero_shot: Mapping[str, Mapping[str, float]]
@@ -226,40 +221,6 @@ def _hand_written(settings: TuneSettings, classes: Iterable[str]
     return candidates, one_prompt(candidates, settings.prompts)
 
 
-def remembered(path: Path, make: Any) -> Any:
-    """What ``make`` gave in an earlier start, or gives now; every process gets the same."""
-    if not path.is_file():
-        value = make()
-        if is_main_process():
-            write_text(path, json.dumps(value, indent=1) + '\n')
-        barrier()
-    return json.loads(path.read_text(encoding='utf-8'))
-
-
 def _writable(folder: Path) -> Path:
     make_folder(folder)
     return folder
-
-
-def _copy(source: Path, target: Path) -> None:
-    part = target.with_name(target.name + '.part')
-    shutil.copyfile(source, part)
-    os.replace(part, target)
-
-
-def _start_processes(device: str) -> None:
-    """Joins the processes that torchrun started, if it did; each on a GPU of its own."""
-    cuda = device.startswith('cuda')
-    if cuda:  # mmengine trains on the current one
-        torch.cuda.set_device(check_device(_own_device(device)))
-    if 'WORLD_SIZE' in os.environ and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group('nccl' if cuda else 'gloo')
-
-
-def _own_device(device: str) -> str:
-    """With several processes each has a GPU of its own."""
-    return f'cuda:{os.environ.get("LOCAL_RANK", 0)}' if device == 'cuda' else device
-
-
-def _silent(*_: object) -> None:
-    """The other processes say nothing."""

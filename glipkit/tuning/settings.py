@@ -1,7 +1,6 @@
 """What a tuning run was asked for, and the recipe it follows."""
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -15,11 +14,10 @@ from glipkit.apis.paths import config_root
 from glipkit.common.digests import file_sha256
 from glipkit.engine.transfer import STRATEGIES, build_strategy
 from glipkit.errors import UserError
-from glipkit.files import make_folder, write_text
 
 
 @dataclass(frozen=True)
-class Part:
+class AnnotatedImages:
     """A COCO json (for replay also a grounding jsonl) and the folder of its images."""
     ann_file: Path
     images: Path
@@ -30,34 +28,34 @@ class TuneSettings:
     """A tuning run.
 
     Args:
-        data: What to learn from.
+        data: Images to learn from.
         out: Folder of the run.
         strategy: A strategy's name, or the path of a config like those in ``configs/transfer``.
         model: Model name or config.
-        checkpoint: Its weights; None takes those that come with glipkit.
-        val: To choose the best weights on; None sets a part of ``data`` aside.
-        test: To score the result on; None takes ``val``.
-        held_out: Another task, to measure what is forgotten.
-        replay: Other data to mix in.
-        replay_share: Of the training images.
-        shots: Examples per class; None takes all.
-        seeds: Of draws, order and initialisation; one result each.
-        prompts: YAML of hand-written prompts.
-        interpolate: Between the base model (0) and the tuned one (1).
-        sample_classes: Train with random parts of the class list, in random order.
-        options: Overrides of the recipe, e.g. ``{'strategy.lr': 0.01}``.
-        device: Where to run.
-        workers: Processes that read images.
+        checkpoint: Weights of the model; None takes those that come with glipkit.
+        val: Images to choose the best weights on; None sets some of ``data`` aside.
+        test: Images to score the result on; None takes ``val``.
+        held_out: Images of another task, to measure what is forgotten.
+        replay: Other images to mix in.
+        replay_share: Share of these in the training images.
+        shots: Number of examples per class; None takes all.
+        seeds: Seeds of draws, order and initialisation; one result each.
+        prompts: YAML file of hand-written prompts.
+        interpolate: Place between the base model (0) and the tuned one (1).
+        sample_classes: Train with random selections of the class list, in random order.
+        options: Changes of the recipe, e.g. ``{'strategy.lr': 0.01}``.
+        device: Device to run on: cpu, cuda, cuda:1.
+        workers: Number of processes that read images.
     """
-    data: Part
+    data: AnnotatedImages
     out: Path
     strategy: str = 'prompt'
     model: str = 'glip-mini'
     checkpoint: str | None = None
-    val: Part | None = None
-    test: Part | None = None
-    held_out: Part | None = None
-    replay: Part | None = None
+    val: AnnotatedImages | None = None
+    test: AnnotatedImages | None = None
+    held_out: AnnotatedImages | None = None
+    replay: AnnotatedImages | None = None
     replay_share: float = 0.5
     shots: int | None = None
     seeds: tuple[int, ...] = (3, )
@@ -104,8 +102,22 @@ class TuneSettings:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """Strategy and schedule, with the overrides."""
+        """Strategy and schedule, with the changes of ``options``."""
         return read_recipe(self.strategy, self.options)
+
+    def identity(self, base: str) -> dict[str, Any]:
+        """What the results depend on, to claim the folder with.
+
+        Args:
+            base: Fingerprint of the model.
+        """
+        known = dict(asdict(self), recipe=asdict(self.recipe), base=base)
+        for key in ('out', 'device', 'workers'):  # a run may be resumed elsewhere
+            del known[key]
+        sets = (self.data, self.val, self.test, self.held_out, self.replay)
+        files = [one.ann_file for one in sets if one] + ([self.prompts] if self.prompts else [])
+        known['files'] = {str(path): file_sha256(path) for path in files}
+        return known
 
 
 @dataclass(frozen=True)
@@ -113,7 +125,7 @@ class Recipe:
     """How a strategy is trained.
 
     Args:
-        strategy: As `build_strategy` takes it.
+        strategy: Name and settings, as `build_strategy` takes them.
         schedule: max_epochs, batch_size (of all processes), clip_norm, copies, and the patience
             of few-shot and of all-data runs.
     """
@@ -157,39 +169,3 @@ def read_recipe(name_or_path: str, options: Mapping[str, Any] | None = None) -> 
     recipe = Recipe(cfg.strategy.to_dict(), cfg.schedule.to_dict())
     build_strategy(recipe.strategy)
     return recipe
-
-
-def claim_folder(settings: TuneSettings, base: str) -> bool:
-    """Marks a folder as this run's, or finds that it is.
-
-    Args:
-        settings: Of the run.
-        base: Fingerprint of the model.
-
-    Returns:
-        Whether an earlier start of the same run left something to go on from.
-
-    Raises:
-        UserError: The folder holds another run, or other things.
-    """
-    known = dict(asdict(settings), recipe=asdict(settings.recipe), base=base)
-    for key in ('out', 'device', 'workers'):  # a run may go on elsewhere
-        del known[key]
-    parts = [getattr(settings, key) for key in ('data', 'val', 'test', 'held_out', 'replay')]
-    files = [part.ann_file for part in parts if part] + ([settings.prompts] if settings.prompts
-                                                         else [])
-    known['files'] = {str(path): file_sha256(path) for path in files}
-    content = json.dumps(known, indent=1, default=str, sort_keys=True)
-    path = settings.out / 'settings.json'
-    if path.is_file():
-        if path.read_text(encoding='utf-8') != content:
-            raise UserError('the folder of the same run, or a new one',
-                            f'{settings.out}, which holds a run with other settings or data',
-                            'pass another --out')
-        return True
-    if settings.out.is_dir() and any(settings.out.iterdir()):
-        raise UserError('a new or empty folder for --out', f'{settings.out} with other files',
-                        'pass another --out')
-    make_folder(settings.out)
-    write_text(path, content)
-    return False

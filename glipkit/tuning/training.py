@@ -4,58 +4,57 @@ from __future__ import annotations
 import copy
 import math
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import barrier, get_world_size, is_main_process
+from mmengine.dist import barrier, get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from glipkit.apis.config_parts import place_of, without
 from glipkit.checkpoints import read_training_checkpoint
 from glipkit.checkpoints.files import read_file
+from glipkit.common.reporter import note, track
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.engine.hooks.plateau import BEST, LAST
 from glipkit.engine.transfer import apply, build_strategy, describe
 from glipkit.errors import UserError
+from glipkit.models.contract import GroundingDetector
 from glipkit.registry import METRICS, building_in
 from glipkit.text.structures import CaptionPrompt, Prompt
-from glipkit.tuning.settings import Part, TuneSettings
+from glipkit.tuning.settings import AnnotatedImages, TuneSettings
 
 
-def evaluate(model: nn.Module, part: Part, what: str, caption_prompt: CaptionPrompt | None = None,
-             classes: Sequence[str] | None = None, predictions: Path | None = None,
-             workers: int = 0) -> dict[str, float]:
+def evaluate(model: nn.Module, data: AnnotatedImages, title: str,
+             caption_prompt: CaptionPrompt | None = None, classes: Sequence[str] | None = None,
+             predictions: Path | None = None, workers: int = 0) -> dict[str, float]:
     """COCO AP of a model as it is now.
 
     Args:
         model: The detector, not wrapped; all processes have the same.
-        part: What to score on.
-        what: For the progress bar.
+        data: Images to score on.
+        title: Title of the progress bar.
         caption_prompt: Hand-written prompts.
-        classes: In the order to ask for them; None takes the file's.
+        classes: Classes in the order to ask for them; None takes the file's.
         predictions: Write COCO results to ``<predictions>.bbox.json``.
-        workers: Processes that read images.
+        workers: Number of processes that read images.
 
     Returns:
         AP, AP50, AP75, APs, APm, APl from 0 to 1; -1 where there is nothing to find.
     """
-    loader_cfg = eval_loader(model.cfg, part, caption_prompt, classes, workers)
+    loader_cfg = eval_loader(model.cfg, data, caption_prompt, classes, workers)
     with building_in():
         loader = Runner.build_dataloader(loader_cfg, seed=0)
-        metric = METRICS.build(dict(type='GroundingCocoMetric', ann_file=str(part.ann_file),
+        metric = METRICS.build(dict(type='GroundingCocoMetric', ann_file=str(data.ann_file),
                                     outfile_prefix=predictions and str(predictions)))
     evaluator = Evaluator([metric])
     evaluator.dataset_meta = loader.dataset.metainfo
     model.eval()
-    bar = tqdm(loader, desc=what, unit='image', file=sys.stderr, leave=False,
-               disable=None if is_main_process() else True)
-    for batch in bar:
+    for batch in track(loader, title, unit='image'):
         with torch.no_grad():
             samples = model.val_step(batch)
         evaluator.process(data_samples=samples, data_batch=batch)
@@ -63,19 +62,20 @@ def evaluate(model: nn.Module, part: Part, what: str, caption_prompt: CaptionPro
     return {name.removeprefix('coco/'): value for name, value in scores.items()}
 
 
-def train(base: nn.Module, settings: TuneSettings, prompts: Sequence[Prompt], data: Part,
-          val: Part, work_dir: Path, seed: int, caption_prompt: CaptionPrompt | None = None
+def train(base: GroundingDetector, settings: TuneSettings, prompts: Sequence[Prompt],
+          data: AnnotatedImages, val: AnnotatedImages, work_dir: Path, seed: int,
+          caption_prompt: CaptionPrompt | None = None
           ) -> tuple[dict[str, Tensor], dict[str, Tensor], list[list[float]]]:
-    """Trains a copy of a model; goes on from ``work_dir/last.pth`` where there is one.
+    """Trains a copy of a model; resumes at ``work_dir/last.pth`` where there is one.
 
     Args:
         base: The detector, left as it is.
         settings: Recipe, shots, replay.
         prompts: All prompts of the task.
-        data: What this seed learns from.
-        val: What to choose the best weights on.
-        work_dir: Of this seed.
-        seed: Of order, augmentation and initialisation.
+        data: Images that this seed learns from.
+        val: Images to choose the best weights on.
+        work_dir: Folder of this seed.
+        seed: Seed of order, augmentation and initialisation.
         caption_prompt: Hand-written prompts.
 
     Returns:
@@ -90,13 +90,14 @@ def train(base: nn.Module, settings: TuneSettings, prompts: Sequence[Prompt], da
         strategy.add(model, prompts)
     groups = apply(model, strategy)
     before = strategy.state(model)
-    if is_main_process():
-        print(describe(model, groups), flush=True)
+    note(describe(model, groups))
     # Its weights are loaded; mmengine would draw some of them anew.
     model.is_init = True
-    ask = _train_words(prompts, caption_prompt, strategy.closed or not settings.sample_classes,
-                       strategy.closed, _budget(base.cfg))
-    loader, iterations = train_loader(base.cfg, settings, data, ask)
+    sampled = _sampled_question(base)
+    question = _train_question(prompts, caption_prompt,
+                               strategy.closed or not settings.sample_classes,
+                               strategy.closed, sampled)
+    loader, iterations = train_loader(base.cfg, settings, data, question, sampled)
     schedule = recipe.schedule
     runner = _runner(
         model, work_dir, seed,
@@ -120,8 +121,8 @@ def train(base: nn.Module, settings: TuneSettings, prompts: Sequence[Prompt], da
     return before, read_file(work_dir / BEST).state, history
 
 
-def _runner(model: nn.Module, work_dir: Path, seed: int, **parts: Any) -> Runner:
-    """A quiet runner that logs to files, and goes on where the last one was stopped."""
+def _runner(model: nn.Module, work_dir: Path, seed: int, **arguments: Any) -> Runner:
+    """A quiet runner that logs to files, and resumes at the last checkpoint."""
     from glipkit.engine.runner import GroundingRunner
     last = work_dir / LAST
     cuda = next(model.parameters()).is_cuda
@@ -131,25 +132,32 @@ def _runner(model: nn.Module, work_dir: Path, seed: int, **parts: Any) -> Runner
         experiment_name=f'tune_{os.path.abspath(work_dir)}'.replace(os.sep, '_'),
         randomness=dict(seed=seed), load_from=str(last) if last.is_file() else None,
         resume=last.is_file(),
-        cfg=Config(dict(model=model.cfg.model, optim_wrapper=parts['optim_wrapper'])),
+        cfg=Config(dict(model=model.cfg.model, optim_wrapper=arguments['optim_wrapper'])),
         env_cfg=dict(dist_cfg=dict(backend='nccl' if cuda else 'gloo')),
         log_processor=dict(type='LogProcessor', window_size=10, by_epoch=False),
         default_hooks=dict(checkpoint=None, param_scheduler=None,
-                           logger=dict(type='LoggerHook', interval=1)), **parts)
+                           logger=dict(type='LoggerHook', interval=1)), **arguments)
 
 
-def train_loader(cfg: Config, settings: TuneSettings, data: Part,
-                 ask: Mapping[str, Any]) -> tuple[dict, int]:
-    """Config of the training images, and the iterations of one pass over the task's own."""
+def train_loader(cfg: Config, settings: TuneSettings, data: AnnotatedImages,
+                 question: Mapping[str, Any], sampled: Mapping[str, Any]) -> tuple[dict, int]:
+    """Config of the training images, and the iterations of one pass over the task's own.
+
+    Args:
+        cfg: Config of the model.
+        settings: Recipe, shots, replay.
+        data: Images to learn from.
+        question: Transform that decides what an image is asked.
+        sampled: The same for replayed images, whose classes are not the task's.
+    """
     recipe, workers = settings.recipe, settings.workers
     images = read_coco_json(data.ann_file)
     copies = recipe.copies(settings.shots)
-    own = _dataset(data, _train_pipeline(cfg, ask), list(images.classes.values()), workers)
+    own = _dataset(data, _train_pipeline(cfg, question), list(images.classes.values()), workers)
     mixed: dict[str, Any] = dict(type='MixedDataset', datasets=[own], copies=[copies])
     draws = len(images.images) * copies
     if settings.replay is not None:
-        words = dict(type='SampleClassPrompt', max_tokens=_budget(cfg) - 2)
-        other = _dataset(settings.replay, _train_pipeline(cfg, words), None, workers)
+        other = _dataset(settings.replay, _train_pipeline(cfg, sampled), None, workers)
         share = settings.replay_share
         mixed = dict(type='MixedDataset', datasets=[own, other], weights=[1 - share, share])
         draws = draws / (1 - share)
@@ -159,29 +167,29 @@ def train_loader(cfg: Config, settings: TuneSettings, data: Part,
     return loader, max(1, math.ceil(draws / (batch * get_world_size())))
 
 
-def eval_loader(cfg: Config, part: Part, caption_prompt: CaptionPrompt | None,
+def eval_loader(cfg: Config, data: AnnotatedImages, caption_prompt: CaptionPrompt | None,
                 classes: Sequence[str] | None, workers: int) -> dict:
     """Config of images to score, one by one: padding changes what a model finds."""
-    steps = _with_words(_plain(cfg.test_pipeline, ('LoadAnnotations', )),
-                        dict(type='AskClasses', caption_prompt=caption_prompt))
+    steps = _asking(without(_plain(cfg.test_pipeline), 'LoadAnnotations'),
+                    dict(type='AskClasses', caption_prompt=caption_prompt))
     return dict(batch_size=1, num_workers=workers, persistent_workers=workers > 0,
                 drop_last=False, sampler=dict(type='DefaultSampler', shuffle=False),
-                dataset=_dataset(part, steps, classes, workers, test_mode=True))
+                dataset=_dataset(data, steps, classes, workers, test_mode=True))
 
 
-def _dataset(part: Part, pipeline: list, classes: Sequence[str] | None, workers: int,
+def _dataset(data: AnnotatedImages, pipeline: list, classes: Sequence[str] | None, workers: int,
              **more: Any) -> dict:
     # Serialising saves memory where worker processes share the samples, and takes a second.
     more['serialize_data'] = workers > 0
-    kind = 'OdvgGrounding' if part.ann_file.suffix == '.jsonl' else 'CocoDetection'
+    kind = 'OdvgGrounding' if data.ann_file.suffix == '.jsonl' else 'CocoDetection'
     metainfo = {} if classes is None else dict(metainfo=dict(classes=list(classes)))
-    return dict(type=kind, ann_file=str(part.ann_file.resolve()), pipeline=pipeline,
-                data_prefix=dict(img=str(part.images.resolve())), **metainfo, **more)
+    return dict(type=kind, ann_file=str(data.ann_file.resolve()), pipeline=pipeline,
+                data_prefix=dict(img=str(data.images.resolve())), **metainfo, **more)
 
 
-def _train_words(prompts: Sequence[Prompt], caption_prompt: CaptionPrompt | None, whole: bool,
-                 closed: bool, budget: int) -> dict[str, Any]:
-    """The transform that says what a training image is asked.
+def _train_question(prompts: Sequence[Prompt], caption_prompt: CaptionPrompt | None, whole: bool,
+                    closed: bool, sampled: Mapping[str, Any]) -> dict[str, Any]:
+    """The transform that decides what a training image is asked.
 
     As in the official fine-tuning all classes in their order, where they go into one prompt.
     """
@@ -191,29 +199,36 @@ def _train_words(prompts: Sequence[Prompt], caption_prompt: CaptionPrompt | None
     if caption_prompt:
         raise UserError('hand-written prompts that fit one prompt together',
                         f'{len(prompts)} prompts', 'use the strategy prompt, or shorten them')
-    return dict(type='SampleClassPrompt', max_tokens=budget - 2)
+    return dict(sampled)
 
 
-def _train_pipeline(cfg: Config, words: Mapping[str, Any]) -> list:
+def _train_pipeline(cfg: Config, question: Mapping[str, Any]) -> list:
     """The model's own training pipeline, asked otherwise; its test pipeline where it has none."""
     if 'train_pipeline' in cfg:
-        return _with_words(_plain(cfg.train_pipeline, ('SampleClassPrompt', )), words)
-    steps = _plain(cfg.test_pipeline, ('LoadAnnotations', ))
-    steps[1:1] = [dict(type='mmdet.LoadAnnotations', with_bbox=True)]
-    steps[-1:-1] = [dict(type='mmdet.RandomFlip', prob=0.5)]
-    return _with_words(steps, words)
+        return _asking(without(_plain(cfg.train_pipeline), 'SampleClassPrompt'), question)
+    steps = without(_plain(cfg.test_pipeline), 'LoadAnnotations')
+    steps.insert(place_of(steps, 'LoadImage', 'test_pipeline') + 1,
+                 dict(type='mmdet.LoadAnnotations', with_bbox=True))
+    return _asking(_before_packing(steps, dict(type='mmdet.RandomFlip', prob=0.5)), question)
 
 
-def _with_words(steps: list, words: Mapping[str, Any]) -> list:
-    """The steps with one more before the packing at their end."""
-    return [*steps[:-1], dict(words), steps[-1]]
+def _asking(steps: Sequence[Mapping[str, Any]], question: Mapping[str, Any]) -> list:
+    """The steps of a pipeline with the transform that decides what an image is asked."""
+    return _before_packing(steps, dict(question))
 
 
-def _plain(steps: Sequence[Mapping[str, Any]], without: tuple[str, ...]) -> list:
-    steps = Config(dict(steps=list(steps))).to_dict()['steps']
-    return [step for step in steps if not step['type'].endswith(without)]
+def _before_packing(steps: Sequence[Mapping[str, Any]], step: Mapping[str, Any]) -> list:
+    place = place_of(steps, 'Pack', 'a pipeline')
+    return [*steps[:place], step, *steps[place:]]
 
 
-def _budget(cfg: Config) -> int:
-    model = cfg.model
-    return model.get('test_cfg', {}).get('max_tokens') or model.get('max_tokens', 256)
+def _plain(steps: Sequence[Mapping[str, Any]]) -> list:
+    """A copy of a pipeline, as plain dictionaries."""
+    return Config(dict(steps=list(steps))).to_dict()['steps']
+
+
+def _sampled_question(model: GroundingDetector) -> dict[str, Any]:
+    """The transform that asks for some of the classes, as many as the model's prompts hold."""
+    tokenizer = model.text_encoder.tokenizer
+    return dict(type='SampleClassPrompt', tokenizer=dict(tokenizer.config),
+                max_tokens=model.prompt_budget - tokenizer.special_tokens)

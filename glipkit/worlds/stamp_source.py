@@ -13,6 +13,7 @@ from pathlib import Path
 
 from glipkit.common.digests import file_sha256, files_sha256
 from glipkit.errors import UserError
+from glipkit.files import atomic_folder
 from glipkit.worlds.stamp_names import name_stamp
 
 PACKAGE = 'tuxpaint-stamps-default'
@@ -62,19 +63,14 @@ def unpack_package(folder: Path, deb: Path | None = None) -> tuple[Path, dict[st
         if deb is None or file_sha256(deb) == package['sha256']:
             return folder / 'stamps', package
     _need_program('dpkg-deb')
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.{folder.name}-', dir=folder.parent) as scratch:
+    with tempfile.TemporaryDirectory() as scratch, atomic_folder(folder) as ready:
         deb = deb or _download(Path(scratch))
         package = dict(file=deb.name, version=_run(['dpkg-deb', '-f', deb, 'Version']),
                        sha256=file_sha256(deb))
         _run(['dpkg-deb', '-x', deb, Path(scratch) / 'unpacked'])
-        ready = Path(scratch) / 'ready'
         shutil.copytree(find_stamps_dir(Path(scratch) / 'unpacked'), ready / 'stamps',
                         ignore=_ignore_all_but_kept)
         (ready / 'package.json').write_text(json.dumps(package, indent=1), encoding='utf-8')
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(ready, folder)
     return folder / 'stamps', package
 
 

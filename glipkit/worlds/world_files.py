@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,8 @@ from typing import Any
 from PIL import Image
 
 from glipkit.errors import UserError
+from glipkit.files import atomic, write_text
+from glipkit.runs.folder import kept_manifest
 from glipkit.worlds.captions import Region, Thing
 
 JPEG_QUALITY = 92
@@ -49,24 +50,14 @@ def read_manifest(out_dir: Path, world: str) -> dict[str, Any] | None:
     Raises:
         UserError: ``out_dir`` holds files that this kind of world did not write.
     """
-    path = out_dir / 'manifest.json'
-    if not path.exists():
-        if out_dir.exists() and not out_dir.is_dir():
-            raise UserError('an output folder', f'the file {out_dir}', 'choose another path')
+    manifest = kept_manifest(out_dir / 'manifest.json', 'world', world, f'the {world} world',
+                             {'settings': dict, 'complete': bool})
+    if manifest is None:
         for name in ('images', 'annotations'):
             if (out_dir / name).exists():
                 raise UserError('a new folder, or one made by this command',
                                 f'{out_dir / name} of unknown origin',
                                 'choose another output folder')
-        return None
-    try:
-        manifest = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, dict) or manifest.get('world') != world or (
-            not {'settings', 'complete'} <= manifest.keys()):
-        raise UserError(f'a new folder, or one with a manifest of the {world} world', str(path),
-                        'choose another output folder')
     return manifest
 
 
@@ -83,14 +74,13 @@ def start(out_dir: Path, manifest: Mapping[str, Any]) -> None:
 def save_image(image: Image.Image, path: Path) -> None:
     """Write a JPEG whose colours are not thinned out, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + '.partial')
-    image.save(partial, format='JPEG', quality=JPEG_QUALITY, subsampling=0)
-    os.replace(partial, path)
+    with atomic(path) as temporary:
+        image.save(temporary, format='JPEG', quality=JPEG_QUALITY, subsampling=0)
 
 
 def write_manifest(out_dir: Path, manifest: Mapping[str, Any]) -> None:
     """Write ``manifest.json``, atomically."""
-    _write_text(out_dir / 'manifest.json', json.dumps(manifest, indent=1, ensure_ascii=False))
+    write_text(out_dir / 'manifest.json', json.dumps(manifest, indent=1, ensure_ascii=False))
 
 
 def write_annotations(out_dir: Path, pictures: Mapping[str, Sequence[Picture]],
@@ -114,7 +104,7 @@ def write_annotations(out_dir: Path, pictures: Mapping[str, Sequence[Picture]],
     _write_json(folder / 'val.json', coco(pictures['val'], categories))
     for split, name in (('train_grd', 'grd_train.jsonl'), ('val', 'val_grd.jsonl')):
         lines = (json.dumps(odvg(item), ensure_ascii=False) for item in pictures[split])
-        _write_text(folder / name, ''.join(line + '\n' for line in lines))
+        write_text(folder / name, ''.join(line + '\n' for line in lines))
     _write_json(folder / 'splits.json', {name: list(names) for name, names in groups.items()})
 
 
@@ -161,10 +151,4 @@ def count(pictures: Mapping[str, Sequence[Picture]],
 
 
 def _write_json(path: Path, content: Any) -> None:
-    _write_text(path, json.dumps(content, ensure_ascii=False))
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + '.partial')
-    partial.write_text(text, encoding='utf-8')
-    os.replace(partial, path)
+    write_text(path, json.dumps(content, ensure_ascii=False))

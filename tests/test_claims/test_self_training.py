@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from glipkit.claims.self_training_units import (
     count_right,
     held_out_words,
     make_world,
-    plan_jobs,
+    plan_units,
 )
 from glipkit.claims.self_training_verdicts import COMPARISONS, judge, score_rows
 from glipkit.errors import UserError
@@ -52,7 +53,7 @@ def test_defaults_follow_from_the_world(tmp_path):
 
 def test_seeds_and_places_are_no_settings(tmp_path):
     def facts(*words):
-        return self_training.make_setup(arguments(tmp_path, *words)).facts()
+        return self_training.make_setup(arguments(tmp_path, *words)).identity()
 
     assert facts() == facts('--seeds', '7', '--device', 'cuda')
     assert facts() != facts('--pairs', '7') and facts() != facts('--world', 'stamps')
@@ -85,10 +86,14 @@ def test_configs_differ_from_the_mixed_model_in_data_alone(world):
     ours, pseudo = student.train_dataloader.dataset.datasets
     assert ours == gold and student.train_dataloader.dataset.weights == [1, 1]
     assert pseudo.type == 'CaptionShards' and pseudo.data_root == mixed.data_root
-    # The benchmark's option names the shards, whatever else the list holds.
-    moved = load_config(f'configs/glip/glip-mini_{world}_student.py',
-                        {f'{self_training_units.PSEUDO_OPTION}.ann_file': '/shards'})
-    assert moved.train_dataloader.dataset.datasets[1] == {**pseudo, 'ann_file': '/shards'}
+    # The benchmark names the shards, wherever they stand in the list.
+    moved = load_config(f'configs/glip/glip-mini_{world}_student.py')
+    moved.train_dataloader.dataset.datasets.reverse()
+    self_training_units.use_labels(moved, Path('/shards'), .7)
+    assert moved.train_dataloader.dataset.datasets == [
+        {**pseudo, 'ann_file': '/shards', 'score_thr': .7}, gold]
+    with pytest.raises(UserError, match='CaptionShards'):
+        self_training_units.use_labels(teacher, Path('/shards'), .7)
 
 
 @pytest.mark.parametrize('world', ['shapes', 'stamps'])
@@ -215,7 +220,7 @@ def test_nothing_to_find_meets_no_bar():
 
 
 def test_each_seed_has_four_units_in_order(tmp_path):
-    jobs = plan_jobs(self_training.make_setup(arguments(tmp_path)), [2, 0])
+    jobs = plan_units(self_training.make_setup(arguments(tmp_path)), [2, 0])
     assert [job.name for job in jobs] == [
         f'{unit}-{seed}' for seed in (2, 0)
         for unit in ('teacher', 'pseudo', 'student', 'gold-only')]

@@ -23,11 +23,13 @@ from glipkit.claims.transfer_tasks import (
     plan_tasks,
     write,
 )
-from glipkit.claims.transfer_units import CLAIMS, SHOTS, Unit, Work, plan_units
+from glipkit.claims.transfer_units import CLAIMS, SHOTS, TuningRun, Work, plan_runs
+from glipkit.common.reporter import reporting
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.errors import UserError
 from glipkit.worlds import shapes
 from glipkit.worlds.shape_vocabulary import splits
+from tests.recorder import Recorder
 
 SIZES = dict(train=6, val=2, test=3, held_out=4)
 SEEDS = (3, 30)
@@ -76,20 +78,20 @@ def test_written_tasks_have_their_own_names_and_only_their_own_boxes(tmp_path):
     task = plan_tasks(SIZES, SEEDS)['invented']
     write(task, tmp_path)
     for split in ('train', 'val', 'test'):
-        part = task.part(tmp_path, split)
+        part = task.annotated(tmp_path, split)
         coco = read_coco_json(part.ann_file)
         assert list(coco.classes.values()) == list(task.classes)
         assert len(coco.images) == SIZES[split] == len(list(part.images.glob('*.jpg')))
         assert {a['image_id'] for a in coco.annotations} == set(coco.images)
-    train = task.part(tmp_path, 'train').images / '000001.jpg'
-    test = task.part(tmp_path, 'test').images / '000001.jpg'
+    train = task.annotated(tmp_path, 'train').images / '000001.jpg'
+    test = task.annotated(tmp_path, 'test').images / '000001.jpg'
     assert train.read_bytes() != test.read_bytes()
     before = train.stat().st_mtime_ns
     write(task, tmp_path)
     assert train.stat().st_mtime_ns == before  # complete: left alone
     other = tmp_path / 'again'
     write(task, other)
-    assert (task.part(other, 'train').images / '000001.jpg').read_bytes() == train.read_bytes()
+    assert (task.annotated(other, 'train').images / '000001.jpg').read_bytes() == train.read_bytes()
 
 
 def test_boxes_follow_the_combination_that_a_name_stands_for(monkeypatch, tmp_path):
@@ -106,7 +108,7 @@ def test_boxes_follow_the_combination_that_a_name_stands_for(monkeypatch, tmp_pa
     task = plan_tasks(dict(SIZES, val=4), SEEDS)['word-3']
     task = type(task)(task.name, task.classes, task.others, dict(val=4), task.seed)
     write(task, tmp_path)
-    coco = json.loads(task.part(tmp_path, 'val').ann_file.read_text())
+    coco = json.loads(task.annotated(tmp_path, 'val').ann_file.read_text())
     assert [category['name'] for category in coco['categories']] == [name]
     wanted = [[x1, y1, x2 - x1, y2 - y1] for things in drawn for thing in things
               if thing.name == combination for x1, y1, x2, y2 in [thing.box]]
@@ -119,11 +121,11 @@ def test_boxes_follow_the_combination_that_a_name_stands_for(monkeypatch, tmp_pa
 
 def test_plan_has_what_each_comparison_needs_once():
     words = ['word-3', 'word-30', 'word-300']
-    counts = {claim: len(plan_units([claim], words)) for claim in CLAIMS}
+    counts = {claim: len(plan_runs([claim], words)) for claim in CLAIMS}
     # Two tasks each: two strategies; two models; two; words; three; one. Three: four shots of two
     # models.
     assert counts == {1: 4, 2: 8, 3: 4, 4: 24, 5: 3, 6: 6, 7: 2}
-    everything = plan_units(CLAIMS, words)
+    everything = plan_runs(CLAIMS, words)
     # deep full, prompt, head, lora; late full, prompt; 24 few-shot units; 3 words.
     assert len(everything) == len(set(everything)) == 12 + 24 + 3
     assert len({unit.name for unit in everything}) == len(everything)
@@ -138,8 +140,8 @@ def test_deep_is_the_shipped_model_only_on_equal_footing(tmp_path):
     assert not shipped('--pretrain-iters', '1300')
     assert not shipped('--pretrain-pictures', '100') and not shipped('--pretrain-deep')
     setup = transfer.make_setup(arguments(tmp_path, '--pretrain-deep'))
-    assert setup.pretrained([Unit('late', 'full', 'unseen'), Unit('deep', 'full', 'unseen')]) == [
-        'late', 'deep']
+    assert setup.pretrained([TuningRun(model, 'full', 'unseen')
+                             for model in ('late', 'deep')]) == ['late', 'deep']
 
 
 def test_configs_differ_from_the_deep_model_in_one_thing():
@@ -175,7 +177,7 @@ def outcome(zero, seeds, held_out=None, **more):
 
 def both(model, strategy, *args, shots=None, **more):
     """The same result for both tasks; of few shots, for all three."""
-    return {Unit(model, strategy, task, shots).name: outcome(*args, **more)
+    return {TuningRun(model, strategy, task, shots).name: outcome(*args, **more)
             for task in (FEW_SHOT if shots else LEARNT)}
 
 
@@ -196,12 +198,12 @@ def test_share_of_the_gain():
 
 
 def test_tasks_are_averaged_before_seeds():
-    results = {Unit('deep', 'full', 'invented').name: outcome(0, [80, 60]),
-               Unit('deep', 'full', 'unseen').name: outcome(40, [60, 60])}
+    results = {TuningRun('deep', 'full', 'invented').name: outcome(0, [80, 60]),
+               TuningRun('deep', 'full', 'unseen').name: outcome(40, [60, 60])}
     scores = transfer_verdicts.Scores(results)
     assert scores.seeds('deep', 'full').tolist() == pytest.approx([70, 60])
     assert scores.zero_shot('deep', 'full') == pytest.approx(20)
-    results |= {Unit('deep', 'full', task, 5).name: outcome(0, [ap])
+    results |= {TuningRun('deep', 'full', task, 5).name: outcome(0, [ap])
                 for task, ap in (('invented', 80), ('unseen', 60), (CAPTIONED, 10))}
     assert transfer_verdicts.Scores(results).seeds('deep', 'full', 5).tolist() == [
         pytest.approx(50)]
@@ -236,10 +238,10 @@ def test_shots_have_to_rise_and_beat_class_lists(tmp_path):
 
 def test_words_gain_three_points():
     words = ['word-3', 'word-30']
-    results = {Unit('deep', 'manual', word).name: outcome(zero, [after])
+    results = {TuningRun('deep', 'manual', word).name: outcome(zero, [after])
                for word, zero, after in zip(words, (10, 20), (12, 24))}
     assert verdicts(results, 5, words) == [('15.0 ± 5.0 and 18.0 ± 6.0, gain 3.0 ± 1.0', 'met')]
-    results[Unit('deep', 'manual', 'word-3').name] = outcome(10, [11])
+    results[TuningRun('deep', 'manual', 'word-3').name] = outcome(10, [11])
     assert verdicts(results, 5, words)[0][1] == 'missed'
 
 
@@ -271,10 +273,10 @@ def test_same_compares_every_bit_and_wants_something_to_compare():
 # -- work -----------------------------------------------------------------------------------------
 
 
-def test_a_kill_costs_one_unit_at_most(tmp_path, monkeypatch, capsys):
+def test_a_kill_costs_one_unit_at_most(tmp_path, monkeypatch):
     setup = transfer.make_setup(arguments(tmp_path, '--seeds', '3'))
-    units = plan_units([2], [])
-    done = []
+    units = plan_runs([2], [])
+    done, estimates, heard = [], [], Recorder()
 
     def work(setup, what, stop_at):
         name = what if isinstance(what, str) else what.name
@@ -289,27 +291,27 @@ def test_a_kill_costs_one_unit_at_most(tmp_path, monkeypatch, capsys):
         for part in ('pretrain', 'run_unit'):
             monkeypatch.setattr(transfer_units, part, lambda s, w, stop=stop_at: work(s, w, stop))
         job = Work(setup, units)
-        print(job.estimate())
+        estimates.append(job.estimate())
         if stop_at:
             with pytest.raises(KeyboardInterrupt):
                 job.run()
             continue
-        results = job.run()
+        with reporting(heard):
+            results = job.run()
     assert done == ['late', *(unit.name for unit in units)]  # the shipped deep model is there
     assert list(results) == [unit.name for unit in units]
-    said = capsys.readouterr()
-    assert '9 units, 0 of them done; to do: 1 pre-trainings' in said.out
+    assert '9 units, 0 of them done; to do: 1 pre-trainings' in estimates[0]
     # Done by then: the pre-training, two units of full tuning and one of prompt tuning.
-    assert '9 units, 4 of them done; to do: 0 pre-trainings' in said.out
-    assert '[9/9] late-prompt-unseen-all' in said.err and 'h left' in said.err
+    assert '9 units, 4 of them done; to do: 0 pre-trainings' in estimates[1]
+    assert heard.notes[-1].startswith('[9/9] late-prompt-unseen-all') and 'h left' in heard.notes[0]
 
 
 def test_more_pictures_and_shots_are_expected_to_take_longer(tmp_path):
     setup = transfer.make_setup(arguments(tmp_path))
-    seconds = [transfer_units.expected_seconds(setup, Unit('late', 'full', 'unseen', shots))
+    seconds = [transfer_units.expected_seconds(setup, TuningRun('late', 'full', 'unseen', shots))
                for shots in (5, 10)]
     assert seconds[0] <= seconds[1]
-    deep, late = (transfer_units.expected_seconds(setup, Unit(model, 'full', 'unseen'))
+    deep, late = (transfer_units.expected_seconds(setup, TuningRun(model, 'full', 'unseen'))
                   for model in ('deep', 'late'))
     # The held-out pictures, once for each of three seeds, in about four prompts.
     assert deep - late == pytest.approx(3 * 4 * 100 * transfer_units.SCORE_SECONDS)

@@ -162,7 +162,7 @@ def test_a_killed_run_goes_on_to_the_same_result(run, words, tmp_path):
     assert (tmp_path / 'out/seed_3/last.pth').is_file()
     assert not (tmp_path / 'out/task.safetensors').exists()
     ran = run(*words('--strategy', 'lora'))
-    assert ran.code == 0 and 'going on' in ran.out, ran
+    assert ran.code == 0 and 'resuming the run' in ran.out, ran
     a, b = (json.loads((tmp_path / name / 'seed_3/result.json').read_text())
             for name in ('whole', 'out'))
     assert a['history'] == b['history'] and a['scores'] == b['scores']

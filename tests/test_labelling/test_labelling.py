@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glipkit.apis import build
 from glipkit.apis.build import shipped_weights
 from glipkit.apis.predictor import Predictor
 from glipkit.claims.pseudo_labels import hits
 from glipkit.cli.main import main
+from glipkit.common.reporter import reporting
 from glipkit.data.formats.caption_shards import CaptionShards
 from glipkit.data.formats.captioned import CaptionedShard, open_captioned
 from glipkit.errors import UserError
@@ -26,8 +28,11 @@ from glipkit.labelling import LabelSettings, Teacher, pseudo_label
 from glipkit.labelling.grounder import CaptionGrounder
 from glipkit.labelling.screening import screen
 from glipkit.reports.browse import browse, mark_phrases
+from glipkit.runs.folder import LOCK
+from glipkit.runs.locks import locked
 from glipkit.text.phrases import extract_phrases
 from glipkit.worlds import shapes
+from tests.recorder import Recorder
 
 TEACHER = Teacher('glip-mini', str(shipped_weights('glip-mini')))
 PAIRS = 12
@@ -90,10 +95,29 @@ def test_the_student_reads_what_was_written(labelled):
 
 def test_nothing_is_done_twice(labelled, world):
     before = {p: p.stat().st_mtime_ns for p in labelled[0].glob('*.jsonl')}
-    steps = []
-    label(world, labelled[0], progress=lambda done, total: steps.append((done, total)))
-    assert steps == [(PAIRS, PAIRS)]
+    with reporting(Recorder()) as heard:
+        label(world, labelled[0])
+    # A bar that is full from the beginning, and never moves.
+    assert [(bar.total, bar.begun, bar.moves) for bar in heard.bars] == [(PAIRS, PAIRS, [])]
     assert {p: p.stat().st_mtime_ns for p in labelled[0].glob('*.jsonl')} == before
+
+
+def test_the_teacher_is_loaded_once(world, tmp_path, monkeypatch):
+    loaded = []
+
+    def load_and_count(*args, **kwargs):
+        loaded.append(args)
+        return load_checkpoint(*args, **kwargs)
+
+    load_checkpoint = build.load_checkpoint
+    monkeypatch.setattr(build, 'load_checkpoint', load_and_count)
+    label(world, tmp_path / 'out', part_size=PAIRS)
+    assert len(loaded) == 1
+
+
+def test_another_process_is_kept_out(labelled, world):
+    with locked(labelled[0] / LOCK), pytest.raises(UserError, match='no other process'):
+        label(world, labelled[0])
 
 
 def test_other_settings_need_another_folder(labelled, world):
@@ -139,7 +163,7 @@ def ray_workers():
                 title = (folder / 'cmdline').read_bytes()
             except OSError:
                 continue
-            if title.startswith(b'ray::') and b'PartLabeller' in title:
+            if title.startswith(b'ray::') and b'RayLabeller' in title:
                 found.append(int(folder.name))
     return found
 
@@ -151,12 +175,14 @@ def test_ray_with_a_worker_killed(labelled, world, tmp_path):
     out = tmp_path / 'out'
     killed = []
 
-    def kill_one(done, total):
-        if done and not killed:
-            killed.append(ray_workers()[0])
-            os.kill(killed[0], signal.SIGKILL)
+    class Killer(Recorder):
+        def moved(self, bar):
+            if not killed:
+                killed.append(ray_workers()[0])
+                os.kill(killed[0], signal.SIGKILL)
 
-    label(world, out, engine='ray', workers=2, progress=kill_one)
+    with reporting(Killer()):
+        label(world, out, engine='ray', workers=2)
     assert killed
     assert contents(out) == contents(labelled[0])
 
@@ -182,8 +208,8 @@ def test_hostile_captions(predictor, tmp_path):
         for region in record['grounding']['regions']:
             (begin, end), = region['tokens_positive']
             assert captions[row][begin:end] == region['phrase']
-        regions = record['grounding']['regions']
-        grounded = {tuple(region['tokens_positive'][0]) for region in regions}
+        grounded = {tuple(region['tokens_positive'][0])
+                    for region in record['grounding']['regions']}
         left = {tuple(span) for span in record['grounding']['ungrounded']}
         assert not grounded & left
         assert grounded | left <= set(extract_phrases(captions[row], picture_words=False))

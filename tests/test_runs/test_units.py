@@ -1,81 +1,79 @@
-"""Units that are kept: what is done stays done, a folder belongs to one run."""
+"""Units that are kept: what is done stays done, whoever does it."""
 from __future__ import annotations
 
 import json
 import multiprocessing
+import time
 
 import pytest
 
-from glipkit.errors import UserError
-from glipkit.runs.units import SETTINGS, Job, claim, locked, read_results, run_jobs
+from glipkit.common.reporter import reporting
+from glipkit.runs.results import read_results
+from glipkit.runs.units import Unit, run_units
+from tests.recorder import Recorder
 
 
-def make_job(path, done, seconds=10.):
+@pytest.fixture
+def heard():
+    with reporting(Recorder()) as recorder:
+        yield recorder
+
+
+def make_unit(path, done, seconds=10.):
     def work():
         done.append(path.stem)
         path.write_text(json.dumps({'name': path.stem}))
 
-    return Job(path.stem, path, seconds, work)
+    return Unit(path.stem, path, seconds, work)
 
 
-def test_only_what_has_no_result_is_done(tmp_path, capsys):
+def test_only_what_has_no_result_is_done(tmp_path, heard):
     done = []
-    jobs = [make_job(tmp_path / f'{name}.json', done) for name in 'abc']
-    jobs[1].work()
-    run_jobs(jobs)
-    assert done == ['b', 'a', 'c'] and all(job.done for job in jobs)
-    said = capsys.readouterr().err.splitlines()
-    assert [line.split(':')[0] for line in said] == ['[1/3] a', '[3/3] c']
-    assert said[-1].endswith('about 0.0 h left')
-    run_jobs(jobs)
-    assert done == ['b', 'a', 'c'] and not capsys.readouterr().err
-    assert read_results({job.name: job.result for job in jobs})['b'] == {'name': 'b'}
+    units = [make_unit(tmp_path / f'{name}.json', done) for name in 'abc']
+    units[1].work()
+    run_units(units)
+    assert done == ['b', 'a', 'c'] and all(unit.done for unit in units)
+    assert [line.split(':')[0] for line in heard.notes] == ['[1/3] a', '[3/3] c']
+    assert heard.notes[-1].endswith('about 0.0 h left')
+    run_units(units)
+    assert done == ['b', 'a', 'c'] and len(heard.notes) == 2
+    assert read_results({unit.name: unit.result for unit in units})['b'] == {'name': 'b'}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a.json', 'b.json', 'c.json']
 
 
-def test_the_time_left_follows_from_what_was_needed(tmp_path, monkeypatch, capsys):
+def test_the_time_left_follows_from_what_was_needed(tmp_path, monkeypatch, heard):
     clock = iter([0., 3600., 3600., 7200.])
     monkeypatch.setattr('glipkit.runs.units.time.monotonic', lambda: next(clock))
-    run_jobs([make_job(tmp_path / 'a', [], 10.), make_job(tmp_path / 'b', [], 5.)])
+    run_units([make_unit(tmp_path / 'a', [], 10.), make_unit(tmp_path / 'b', [], 5.)])
     # An hour for what was thought to take 10 s: half an hour for 5 s.
-    assert '[1/2] a: 60.0 min; about 0.5 h left' in capsys.readouterr().err
+    assert '[1/2] a: 60.0 min; about 0.5 h left' in heard.notes
 
 
-def test_a_folder_has_one_run(tmp_path):
-    folder = tmp_path / 'run'
-    claim(folder, {'a': 1})
-    (folder / 'more').write_text('')
-    claim(folder, {'a': 1})
-    with pytest.raises(UserError, match='other settings'):
-        claim(folder, {'a': 2})
-    assert json.loads((folder / SETTINGS).read_text()) == {'a': 1}
+def test_what_a_killed_process_left_of_a_result_goes_with_its_next_start(tmp_path):
+    left = tmp_path / '.a.json.abc_0123.part'
+    others = tmp_path / '.b.json.abc_0123.part'
+    left.write_text('{')
+    others.write_text('{')
+    run_units([make_unit(tmp_path / 'a.json', [])])
+    assert not left.exists() and others.exists()
 
 
-def test_settings_that_are_being_written_are_no_other_files(tmp_path):
-    (tmp_path / f'.{SETTINGS}.x1').write_text('{')
-    claim(tmp_path, {})
-    other = tmp_path / 'other'
-    other.mkdir()
-    (other / 'mine').write_text('x')
-    with pytest.raises(UserError, match='other files'):
-        claim(other, {})
+def _slow(folder):
+    def work():
+        with (folder / 'log').open('a') as file:
+            file.write('x')
+        time.sleep(.3)
+        (folder / 'a.json').write_text('{}')
+
+    run_units([Unit('a', folder / 'a.json', 1., work)])
 
 
-def _append(path):
-    with locked(path):
-        text = path.with_suffix('.txt').read_text()
-        path.with_suffix('.txt').write_text(text + 'x')
-
-
-def test_processes_wait_for_each_other(tmp_path):
-    path = tmp_path / 'a.lock'
-    (tmp_path / 'a.txt').write_text('')
-    processes = [multiprocessing.get_context('fork').Process(target=_append, args=(path, ))
-                 for _ in range(4)]
-    with locked(path):
-        for process in processes:
-            process.start()
-        processes[0].join(.3)
-        assert (tmp_path / 'a.txt').read_text() == ''
+def test_of_two_processes_one_does_a_unit(tmp_path):
+    processes = [multiprocessing.get_context('fork').Process(target=_slow, args=(tmp_path, ))
+                 for _ in range(3)]
+    for process in processes:
+        process.start()
     for process in processes:
         process.join(20)
-    assert (tmp_path / 'a.txt').read_text() == 'xxxx'
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert (tmp_path / 'log').read_text() == 'x'

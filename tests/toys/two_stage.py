@@ -64,7 +64,8 @@ class TwoStage(GroundingDetector):
                                        'cxcywh', 'xyxy') for side in (24., 40.)]).to(images)
         for i, sample in enumerate(samples):
             pooled = roi_align(maps[i:i + 1], [boxes], 3, 1 / 8, aligned=True).flatten(1)
-            text = self.encode_text(self.tokenize(self.prompts(Query.of_sample(sample)))).hidden[:, 0]
+            tokens = self.tokenize(self.prompts(Query.of_sample(sample)))
+            text = self.encode_text(tokens).hidden[:, 0]
             regions = F.normalize(self.regions(pooled), dim=1)
             yield boxes, self.refine(pooled), 10 * regions @ F.normalize(text, dim=1).T
 

@@ -4,7 +4,27 @@ Layout: ``data/objects365/{annotations/, train/}``, the annotations made by
 ``python data_prep/objects365.py --train zhiyuan_objv2_train.json --out data/objects365``, and
 ``data/coco/{annotations/instances_val2017.json, val2017/}``.
 """
-_base_ = './pipelines.py'
+# Input of the official code: Pillow's pixels, five training scales, flip, no crop. In training
+# OpenCV takes over where its pixels are Pillow's, give or take one level of 255.
+train_pipeline = [
+    # Also takes images that lie inside tar and tsv files.
+    dict(type='LoadImage', imdecode_backend='fast'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(
+        type='mmdet.RandomChoiceResize',
+        scales=[(1333, 480), (1333, 560), (1333, 640), (1333, 720), (1333, 800)],
+        resize_type='ShortSideResize',
+        backend='fast'),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='SampleClassPrompt', num_negatives=85, full_prob=0.5, max_tokens=254),
+    dict(type='PackGrounding')
+]
+
+test_pipeline = [
+    dict(type='mmdet.LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='ShortSideResize', scale=(1333, 800)),
+    dict(type='PackGrounding')
+]
 
 objects365 = dict(
     type='OdvgGrounding',
@@ -17,7 +37,7 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DrawSampler'),
-    dataset=dict(type='MixedDataset', pipeline={{_base_.train_pipeline}}, datasets=[objects365]))
+    dataset=dict(type='MixedDataset', pipeline=train_pipeline, datasets=[objects365]))
 val_dataloader = dict(
     batch_size=1,
     num_workers=2,
@@ -30,7 +50,7 @@ val_dataloader = dict(
         ann_file='annotations/instances_val2017.json',
         data_prefix=dict(img='val2017/'),
         test_mode=True,
-        pipeline={{_base_.test_pipeline}}))
+        pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 val_evaluator = dict(

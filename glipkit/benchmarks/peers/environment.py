@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,7 +16,8 @@ from pathlib import Path
 
 from glipkit.common.reporter import note
 from glipkit.errors import UserError
-from glipkit.files import make_folder
+from glipkit.files import atomic_folder, remove_unfinished
+from glipkit.runs.locks import locked
 
 STAMP = 'glipkit-peer.json'
 
@@ -46,23 +46,16 @@ def peer_python(folder: Path, transformers: str) -> str:
     if stamp.is_file():
         if json.loads(stamp.read_text()) == wanted:
             return str(_python(folder))
-        shutil.rmtree(folder)
     elif folder.is_file() or folder.is_dir() and any(folder.iterdir()):
         raise UserError('a new or empty folder for the peer environment',
                         f'{folder} with other things in it', 'pass another --peer-env')
-    # Made beside its place and then moved: what is there is whole.
-    draft = folder.with_name(f'{folder.name}.part')
-    shutil.rmtree(draft, ignore_errors=True)
-    make_folder(draft.parent)
-    try:
+    with locked(folder.with_name(f'.{folder.name}.lock')) as alone:
+        if alone:
+            remove_unfinished(folder.parent, folder.name)
         note(f'making an environment with transformers {transformers}: {folder}')
-        _make(draft, transformers)
-        (draft / STAMP).write_text(json.dumps(wanted))
-        if folder.is_dir():
-            folder.rmdir()
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        with atomic_folder(folder) as draft:
+            _make(draft, transformers)
+            (draft / STAMP).write_text(json.dumps(wanted))
     return str(_python(folder))
 
 

@@ -10,6 +10,7 @@ from glipkit.data.checking.boxes import Size
 from glipkit.data.checking.names import ClassTable
 from glipkit.data.checking.scan import Scan, dump, parse
 from glipkit.data.formats.coco_json import is_id
+from glipkit.data.formats.read_once import keep
 from glipkit.data.formats.reading import as_crowd
 from glipkit.errors import UserError
 
@@ -52,6 +53,7 @@ class CocoScan(Scan):
         except ValueError as error:
             raise UserError('a json file', f'{path}: {error}',
                             'repair the file or copy it again') from error
+        keep(path, 'json', content)
         content = content if isinstance(content, dict) else {}
         missing = [key for key in self.lists if not isinstance(content.get(key), list)]
         if missing:

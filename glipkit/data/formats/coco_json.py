@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from glipkit.data.formats.read_once import once
 from glipkit.data.formats.reading import as_box, as_crowd, as_size, read_json
 from glipkit.errors import UserError
 from glipkit.text.prompts import class_prompt
@@ -40,6 +41,8 @@ class CocoJson:
 def read_coco_json(path: str | Path, need_annotations: bool = True) -> CocoJson:
     """Reads and checks a COCO file. Any category ids will do, with gaps, from 0 or from 1.
 
+    Inside `files_read_once` that happens once, and its content is shared.
+
     Args:
         path: The file.
         need_annotations: Whether a file without the key 'annotations' is an error (the public
@@ -56,6 +59,10 @@ def read_coco_json(path: str | Path, need_annotations: bool = True) -> CocoJson:
     if missing:
         raise UserError("a COCO json with the lists 'images', 'annotations' and 'categories'",
                         f'{path} without {", ".join(missing)}', 'check that this is the right file')
+    return replace(once(path, 'coco', lambda: _checked(path, content)), path=str(path))
+
+
+def _checked(path: str | Path, content: Mapping[str, Any]) -> CocoJson:
     images = read_images(path, content['images'])
     classes = _classes(path, content['categories'])
     annotations, orphans = _annotations(path, content.get('annotations') or [], images, classes)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from glipkit.data.formats.read_once import once
 from glipkit.errors import UserError
 
 #: Boxes with a side of at most this many pixels (w = x2 - x1) carry no object, as in the official
@@ -28,11 +29,15 @@ def open_text(path: str | Path, what: str):
 
 
 def read_json(path: str | Path, what: str) -> Any:
-    """Parses a JSON file.
+    """Parses a JSON file; once inside `files_read_once`.
 
     Raises:
         UserError: It cannot be read, or is not JSON; names the file and the line.
     """
+    return once(path, 'json', lambda: _parse(path, what))
+
+
+def _parse(path: str | Path, what: str) -> Any:
     with open_text(path, what) as file:
         try:
             return json.load(file)

@@ -1,7 +1,6 @@
 """Output files that are made once, step by step, and remembered in a manifest."""
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -10,9 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from glipkit import files
 from glipkit.common.reporter import track
 from glipkit.data.preparation.json_stream import stream_json, stream_lines
 from glipkit.errors import UserError
+from glipkit.files import make_folder
+from glipkit.runs.folder import kept_manifest
+from glipkit.runs.results import is_intact
 from glipkit.version import __version__
 
 MANIFEST = 'manifest.json'
@@ -50,7 +53,8 @@ class Preparation:
 
     def __init__(self, out: str | Path, source: str, redo: bool = False) -> None:
         self.out, self.source, self.redo = Path(out), source, redo
-        self._steps: dict[str, dict[str, Any]] = _read_manifest(self.out, source)
+        manifest = kept_manifest(self.out / MANIFEST, 'source', source, source, {'steps': dict})
+        self._steps: dict[str, dict[str, Any]] = manifest['steps'] if manifest else {}
         self._used: list[Step] = []
         self._checks: list[str] = []
 
@@ -83,7 +87,7 @@ class Preparation:
             raise UserError('an output folder of this command', f'{output} of unknown origin',
                             'choose another --out, or move the file away')
         done = not self.redo and record is not None and (
-            record.get('key') == key and _is_intact(output, record))
+            record.get('key') == key and is_intact(output, record))
 
         def commit() -> None:
             self._steps[name] = {'key': key, **step.as_record()}
@@ -228,34 +232,14 @@ class Step:
 def atomic(path: Path) -> Iterator[BinaryIO]:
     """A file to write to that takes the place of ``path`` when the block ends well.
 
-    Until then it is called ``<path>.part``; a failed block removes it, and the next run replaces
-    what a killed one left.
+    As `glipkit.files.atomic`, whose folder is made where there is none.
 
     Raises:
         UserError: Nothing can be written there, or the disk is full.
     """
-    partial = path.with_name(path.name + '.part')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(partial, 'wb')  # noqa: SIM115 closed below; only errors of opening end here
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        with file:
-            yield file
-        os.replace(partial, path)
-    except OSError as error:
-        # Others come from what the block was reading.
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise _unwritable(path, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _unwritable(path: Path, error: OSError) -> UserError:
-    return UserError('a place to write to', f'{path} ({error.strerror})',
-                     'free some space or choose another --out')
+    make_folder(path.parent)
+    with files.atomic(path) as temporary, temporary.open('wb') as file:
+        yield file
 
 
 def _json_parts(content: Mapping[str, Any]) -> Iterator[str]:
@@ -289,33 +273,6 @@ def _fingerprint(path: str | Path) -> dict[str, Any]:
                         'check the path') from error
     # Absolute, for the same command may be given from another folder.
     return {'path': os.path.abspath(path), 'size': status.st_size, 'mtime_ns': status.st_mtime_ns}
-
-
-def _is_intact(path: Path, record: Mapping[str, Any]) -> bool:
-    if not path.is_file() or path.stat().st_size != record.get('size'):
-        return False
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest() == record.get('sha256')
-
-
-def _read_manifest(out: Path, source: str) -> dict[str, dict[str, Any]]:
-    if out.exists() and not out.is_dir():
-        raise UserError('an output folder', f'the file {out}', 'choose another --out')
-    path = out / MANIFEST
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or content.get('source') != source or (
-            not isinstance(content.get('steps'), dict)):
-        raise UserError(f'a new folder, or one with a manifest of {source}', str(path),
-                        'choose another --out')
-    return content['steps']
 
 
 def _image_names(path: Path) -> Iterator[str]:

@@ -1,0 +1,78 @@
+"""Values and files that are made once: kept whole, found again, checked before they are used."""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import barrier, is_main_process
+
+from glipkit.common.digests import file_sha256
+from glipkit.files import write_text
+
+
+def remembered(path: Path, make: Callable[[], Any]) -> Any:
+    """What ``make`` gave in an earlier start, or gives now; every process gets the same.
+
+    Args:
+        path: JSON file of the value, which the first process writes.
+        make: Makes the value, in all processes together.
+    """
+    if not path.is_file():
+        value = make()
+        if is_main_process():
+            write_json(path, value)
+        barrier()
+    return json.loads(path.read_text(encoding='utf-8'))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a value as JSON, atomically, with a line per item."""
+    write_text(path, json.dumps(value, indent=1) + '\n')
+
+
+def read_results(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """What units of work wrote, by their names."""
+    return {name: json.loads(path.read_text(encoding='utf-8')) for name, path in paths.items()}
+
+
+def write_record(path: Path, result: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes the record that marks a result as done; to be called when the result is in place.
+
+    Args:
+        path: JSON file of the record.
+        result: The file that is done.
+        content: What else the record says.
+
+    Returns:
+        The record: the content, and ``sha256`` of the result.
+    """
+    record = {**content, 'sha256': file_sha256(result)}
+    write_text(path, json.dumps(record, ensure_ascii=False) + '\n')
+    return record
+
+
+def read_record(path: Path, result: Path, expected: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The record of a result that is done and as it was; None where it has to be made (again).
+
+    Args:
+        path: JSON file of the record.
+        result: The file that it tells of.
+        expected: What the record has to say.
+    """
+    try:
+        record = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(record, dict) or any(record.get(k) != v for k, v in expected.items()):
+        return None
+    return record if is_intact(result, record) else None
+
+
+def is_intact(path: Path, record: Mapping[str, Any]) -> bool:
+    """Whether a file is there and has the ``sha256`` of its record, and the ``size`` if it has
+    one."""
+    if not path.is_file() or record.get('size', path.stat().st_size) != path.stat().st_size:
+        return False
+    return file_sha256(path) == record.get('sha256')

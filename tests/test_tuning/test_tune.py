@@ -1,0 +1,146 @@
+"""`tune` as a function: what it reads, what it tells, whom it lets into its folder."""
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from glipkit.apis.build import load
+from glipkit.checkpoints import save_checkpoint
+from glipkit.common.reporter import reporting
+from glipkit.data.formats.read_once import files_read_once
+from glipkit.errors import UserError
+from glipkit.runs.folder import LOCK
+from glipkit.runs.locks import locked
+from glipkit.testing.tiny_glip import picture, write_config
+from glipkit.tuning import TuneSettings, tune
+from glipkit.tuning.report import write_report
+from glipkit.tuning.settings import AnnotatedImages
+from tests.recorder import Recorder
+
+OPTIONS = {'schedule.max_epochs': 2, 'schedule.batch_size': 2}
+
+
+def write_images(folder, count, seed, names=('cat', 'dog')):
+    """Pictures with a box of each class."""
+    (folder / 'images').mkdir(parents=True)
+    content = dict(images=[], annotations=[],
+                   categories=[dict(id=i, name=name) for i, name in enumerate(names, start=1)])
+    for number in range(1, count + 1):
+        pixels = picture(seed + number)
+        Image.fromarray(pixels[..., ::-1]).save(folder / 'images' / f'{number}.png')
+        content['images'].append(dict(id=number, file_name=f'{number}.png',
+                                      height=pixels.shape[0], width=pixels.shape[1]))
+        for category in range(1, len(names) + 1):
+            content['annotations'].append(dict(
+                id=len(content['annotations']) + 1, image_id=number, category_id=category,
+                bbox=[5. + 20 * category, 8., 30., 40.], area=1200., iscrowd=0))
+    (folder / 'coco.json').write_text(json.dumps(content))
+    return AnnotatedImages(folder / 'coco.json', folder / 'images')
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('model')
+    config = write_config(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        save_checkpoint(load(config), folder / 'tiny.safetensors')
+    return str(config), str(folder / 'tiny.safetensors')
+
+
+@pytest.fixture
+def settings(model, tmp_path):
+    def build(**more):
+        given = dict(data=write_images(tmp_path / 'train', 4, 0), out=tmp_path / 'out',
+                     strategy='head', model=model[0], checkpoint=model[1], options=OPTIONS)
+        return TuneSettings(**{**given, **more})
+
+    return build
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """Text -> how often it was parsed as JSON, by whomever."""
+    counts: Counter[str] = Counter()
+    decode = json.JSONDecoder.decode
+
+    def counting(self, text, *args, **kwargs):
+        counts[text] += 1
+        return decode(self, text, *args, **kwargs)
+
+    monkeypatch.setattr(json.JSONDecoder, 'decode', counting)
+    return counts
+
+
+@pytest.mark.parametrize('shots', [None, 1])
+def test_a_file_is_parsed_once(settings, tmp_path, parsed, shots):
+    """In the check, the split, both evaluations, all trainings, and the report."""
+    test = write_images(tmp_path / 'test', 2, 30)
+    held_out = write_images(tmp_path / 'held_out', 2, 60, ('bird', 'fish', 'cow'))
+    asked = settings(test=test, held_out=held_out, shots=shots, seeds=(3, 30), strategy='prompt')
+    with files_read_once():
+        write_report(tune(asked))
+    files = [asked.data.ann_file, test.ann_file, held_out.ann_file,
+             *(tmp_path / 'out' / 'data').iterdir()]
+    assert len(files) == 5 + (0 if shots is None else 2)
+    found = {str(path.relative_to(tmp_path)): parsed[path.read_text()] for path in files}
+    assert found == dict.fromkeys(found, 1)
+
+
+def test_several_sets_in_one_file_are_parsed_once(settings, parsed):
+    asked = settings()
+    tune(replace(asked, val=asked.data, test=asked.data, held_out=asked.data))
+    assert parsed[asked.data.ann_file.read_text()] == 1
+
+
+def test_what_is_told_goes_to_the_reporter(settings, capsys):
+    with reporting(Recorder()) as heard:
+        result = tune(settings())
+    assert capsys.readouterr().out == ''
+    assert any('no test file' in text for text in heard.notes)
+    assert any(text.startswith('zero-shot on val: AP') for text in heard.notes)
+    assert any('trains' in text for text in heard.notes)
+    titles = [bar.title for bar in heard.bars]
+    assert titles[0] == 'zero-shot, val' and titles[-1] == 'seed_3, val' and 'training' in titles
+    training = heard.bars[titles.index('training')]
+    assert training.done == training.total > 0 and 'loss' in training.values
+    assert all(bar.closed and bar.done == bar.total for bar in heard.bars)
+    with reporting(Recorder()) as heard:
+        assert tune(result.settings).seeds == result.seeds
+    assert f'resuming the run in {result.settings.out}' in heard.notes and not heard.bars
+
+
+def test_other_settings_are_named_and_another_process_is_kept_out(settings):
+    asked = settings()
+    tune(asked)
+    with pytest.raises(UserError, match='other settings or data: shots'):
+        tune(replace(asked, shots=1))
+    with locked(asked.out / LOCK), pytest.raises(UserError, match='no other process'):
+        tune(asked)
+    assert not (asked.out / LOCK).exists()
+
+
+def test_a_folder_of_version_0_1_0_resumes(settings):
+    """Its identity was written with other spaces and sorted keys, and without an end of line."""
+    asked = settings()
+    first = tune(asked)
+    path = asked.out / 'settings.json'
+    kept = json.loads(path.read_text())
+    assert set(kept) == {'base', 'checkpoint', 'data', 'files', 'held_out', 'interpolate', 'model',
+                         'options', 'prompts', 'recipe', 'replay', 'replay_share',
+                         'sample_classes', 'seeds', 'shots', 'strategy', 'test', 'val'}
+    assert kept['data'] == {'ann_file': str(asked.data.ann_file), 'images': str(asked.data.images)}
+    path.write_text(json.dumps(kept, indent=1, sort_keys=True))
+    assert tune(asked).seeds == first.seeds
+
+
+def test_processes_but_the_first_are_silent(settings, monkeypatch):
+    monkeypatch.setattr('glipkit.tuning.processes.is_main_process', lambda: False)
+    with reporting(Recorder()) as heard:
+        tune(settings())
+    assert not heard.notes and not heard.bars
