@@ -1,8 +1,8 @@
 """What a family of models says about its checkpoints, and the register of all families.
 
 A family is a folder beside this file. Its package registers one :class:`Family` when it is
-imported. The general modules work with that alone and know no method. A model of no family has one layout:
-its own state dict.
+imported. The general modules work with that alone and know no method. A model of no family has one
+layout: its own state dict.
 """
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ class Family:
         to_own: From tensors of another layout (prefix removed), its name, the prefix and the path
             of the file, for messages, to a checkpoint that is complete.
         from_own: From a complete checkpoint and the name of another layout to that layout.
-        describe: From tensors of our layout to the model in words; None where the sizes cannot be read off.
+        describe: From tensors of our layout to the model in words; None where they do not show its
+            sizes.
         variant: From tensors of our layout to the published variant, or ``'custom'``.
         check: From a checkpoint, its path and the layout it is to be converted to, to the model in
             words; raises UserError where a tensor is missing or the layout cannot hold the model.

@@ -8,8 +8,8 @@ that turns ``stage.3.norm`` into ``layers.9.norm`` also turns it back.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable
 
 import torch
 from torch import Tensor

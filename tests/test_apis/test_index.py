@@ -62,6 +62,6 @@ def test_weights_and_names_belong_to_names_and_their_configs_alone(entry):
 
 def test_the_readme_has_a_row_for_every_name_with_its_config():
     rows = re.findall(r'^\| `([\w-]+)` \| \[[\w-]+\]\((configs/[^)]+)\)', README.read_text(), re.M)
-    assert {name: config for name, config in rows} == {
+    assert dict(rows) == {
         name: f'configs/{entry.config.relative_to(config_root())}'
         for name, entry in INDEX.items()}
