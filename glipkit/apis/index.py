@@ -77,8 +77,11 @@ def entry_of(name_or_path: str | Path) -> ModelEntry | None:
     index = model_index()
     if str(name_or_path) in index:
         return index[str(name_or_path)]
-    path = Path(name_or_path).resolve()
-    return next((entry for entry in index.values() if entry.config.resolve() == path), None)
+    path, root = Path(name_or_path), config_root()
+    # A config of ours may be named as in the documentation from any working directory.
+    places = [path] if path.is_file() else [root.parent / path, root / path]
+    found = {place.resolve() for place in places}
+    return next((entry for entry in index.values() if entry.config.resolve() in found), None)
 
 
 def model_name(name_or_path: str | Path) -> str:

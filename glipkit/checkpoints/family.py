@@ -98,8 +98,8 @@ class Family:
         to_own: From tensors of another layout (prefix removed), its name, the prefix and the path
             of the file, for messages, to a checkpoint that is complete.
         from_own: From a complete checkpoint and the name of another layout to that layout.
-        describe: From tensors of our layout to the model in words; None where the sizes cannot be
-            read off.
+        describe: From tensors of our layout to the model in words; None where they do not show its
+            sizes.
         variant: From tensors of our layout to the published variant, or ``'custom'``.
         check: From a checkpoint, its path and the layout it is to be converted to, to the model in
             words; raises UserError where a tensor is missing or the layout cannot hold the model.

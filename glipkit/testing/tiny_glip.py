@@ -39,7 +39,7 @@ test_pipeline = [
 
 
 def write_config(folder: Path, name: str = 'tiny_test.py') -> Path:
-    """Writes the tiny model's config; what is before the first ``_`` is the model's name."""
+    """Writes the tiny model's config; the stem of the file is the model's name in messages."""
     path = folder / name
     path.write_text(TINY_CONFIG, encoding='utf-8')
     return path

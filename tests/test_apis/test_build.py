@@ -51,11 +51,13 @@ def test_names_come_from_the_index(root):
         {'glip-x': 'glip-x_o365-goldg.py', 'glip-x-a': 'glip-x-a_o365.py'}
 
 
-def test_a_config_has_the_name_of_the_index_or_of_its_file(root, config):
+def test_a_config_has_the_name_of_the_index_or_of_its_file(root, config, monkeypatch):
     assert index.model_name('glip-x-a') == 'glip-x-a'
     assert index.model_name(root / 'glip/glip-x_o365-goldg.py') == 'glip-x'
     assert index.model_name(root / 'glip/glip-x_zzz.py') == 'glip-x_zzz'
     assert index.model_name(str(config)) == 'tiny_test'
+    monkeypatch.chdir('/')
+    assert index.model_name('configs/glip/glip-x_o365-goldg.py') == 'glip-x'
 
 
 def test_configs_are_found_by_name_and_by_path(root, monkeypatch):
