@@ -53,7 +53,8 @@ def test_data_classes_exist(path):
 
 
 @pytest.mark.parametrize('name', [
-    pytest.param(name, marks=[pytest.mark.slow] if name == 'glip-l' else []) for name in PARAMETERS])
+    pytest.param(name, marks=[pytest.mark.slow] if name == 'glip-l' else [])
+    for name in PARAMETERS])
 def test_model_builds_and_its_keys_are_known(name):
     model = build_model(load_config(name))
     count = sum(p.numel() for p in model.parameters())

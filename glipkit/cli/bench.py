@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from glipkit.cli._command import add_command
 from glipkit.cli.main import Parser
 from glipkit.common.reporter import ConsoleReporter, note, reporting
 
@@ -80,9 +81,7 @@ PAGE_EXAMPLES = '''examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
-        'bench', help='time glipkit against its peers', description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = add_command(subparsers, 'bench', EXAMPLES, DESCRIPTION)
     kinds = parser.add_subparsers(dest='benchmark', metavar='BENCHMARK', required=True,
                                   parser_class=BenchmarkParser)
     for name, (_, summary) in BENCHMARKS.items():

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glipkit.cli._command import add_command
+
 if TYPE_CHECKING:
     from glipkit.data.checking import Report, Source
 
@@ -23,9 +25,7 @@ exit codes: 0 training may start, 1 it would be impossible, wrong or useless, 2 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
-        'check-data', help='look for what would spoil a training', epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = add_command(subparsers, 'check-data', EXAMPLES)
     parser.add_argument('file', metavar='FILE',
                         help='COCO, LVIS, mixed grounding or Flickr30k json, ODVG jsonl, caption '
                              'shards (jsonl, tar, folder) or detection tsv (yaml, label table)')

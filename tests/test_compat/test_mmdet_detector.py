@@ -3,11 +3,10 @@ import json
 import os
 import subprocess
 import sys
-
-import pytest
 import textwrap
 
 import numpy as np
+import pytest
 from PIL import Image
 
 LIFE = textwrap.dedent("""
