@@ -12,7 +12,7 @@ from glipkit.cli._command import add_command
 from glipkit.cli.main import Parser
 from glipkit.common.reporter import ConsoleReporter, note, reporting
 
-# Of a parsed command line, what is no option or says where something is kept.
+# Values of a parsed command line that are no options, or say where something is kept.
 OWN_VALUES = {'command', 'benchmark', 'benchmark_name', 'run', 'parser', 'out', 'peer_env',
               'stamps'}
 
@@ -194,11 +194,11 @@ def given(args: argparse.Namespace) -> list[str]:
     Without those that say where something is kept: they change no result, and name places on
     somebody's machine.
     """
-    words: list[str] = []
+    options: list[str] = []
     for name, value in vars(args).items():
         if name in OWN_VALUES or value == args.parser.get_default(name):
             continue
-        words.append(f"--{'no-' if value is False else ''}{name.replace('_', '-')}")
+        options.append(f"--{'no-' if value is False else ''}{name.replace('_', '-')}")
         if not isinstance(value, bool):
-            words += [str(item) for item in (value if isinstance(value, list) else [value])]
-    return words
+            options += [str(item) for item in (value if isinstance(value, list) else [value])]
+    return options

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from glipkit.apis.checking import prompt_settings
-from glipkit.data.checking import Looks, Source, check
+from glipkit.data.checking import CheckSettings, DataFile, check
 from glipkit.data.checking.text_report import report_lines
 from glipkit.data.few_shot import few_shot_file, split_by_image, validation_images
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
@@ -109,8 +109,8 @@ def _readable(part: Part, flag: str) -> CocoJson:
 
 def _checked(part: Part, cfg: Config) -> list[str]:
     """What ``glipkit check-data`` says of a file without errors."""
-    source = Source(part.ann_file, part.images, settings=prompt_settings(cfg))
-    report = check(source, Looks(decode=False), 'coco')
+    source = DataFile(part.ann_file, part.images, settings=prompt_settings(cfg))
+    report = check(source, CheckSettings(decode=False), 'coco')
     for error in report.findings.errors():
         raise UserError('data that can be learnt from and scored on',
                         f'{part.ann_file} with {error.count} {error.message} '
