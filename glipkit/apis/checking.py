@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from glipkit.apis.build import find_config, read_config
-from glipkit.data.checking import Looks, PromptSettings, Report, Source, check, clean
+from glipkit.data.checking import CheckSettings, DataFile, PromptSettings, Report, check, clean
 from glipkit.data.formats.detect import READERS
 from glipkit.errors import UserError
 from glipkit.files import atomic, make_folder
@@ -59,15 +59,15 @@ def find_label_map(path: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def write_clean(source: Source, report: Report, out: str | Path,
-                looks: Looks) -> tuple[list[str], Report]:
+def write_clean(source: DataFile, report: Report, out: str | Path,
+                settings: CheckSettings) -> tuple[list[str], Report]:
     """Writes a copy without what can be mended, whole or not at all, and checks it.
 
     Args:
         source: What was checked.
         report: What came of it.
         out: A new file of the same format.
-        looks: How closely to look at the copy's images.
+        settings: How closely to look at the copy's images.
 
     Returns:
         What was changed, and the report of the copy.
@@ -79,7 +79,7 @@ def write_clean(source: Source, report: Report, out: str | Path,
     make_folder(out.parent)
     with atomic(out) as temporary:
         changes = clean(source, report, temporary)
-    return changes, check(replace(source, path=out), looks, report.format)
+    return changes, check(replace(source, path=out), settings, report.format)
 
 
 def check_out(path: Path, out: str | Path) -> Path:
@@ -148,10 +148,10 @@ def _quick_check(file_format: str, dataset: Mapping, settings: PromptSettings,
         logger.info(f'{source.path} is large and not checked; '
                     'glipkit check-data reads all of it')
         return None
-    return check(source, Looks(decode=False), file_format)
+    return check(source, CheckSettings(decode=False), file_format)
 
 
-def _source(dataset: Mapping, settings: PromptSettings) -> Source:
+def _source(dataset: Mapping, settings: PromptSettings) -> DataFile:
     """What a dataset's config reads."""
     root = dataset.get('data_root') or ''
 
@@ -164,7 +164,7 @@ def _source(dataset: Mapping, settings: PromptSettings) -> Source:
     folder = os.path.join(root, (dataset.get('data_prefix') or {}).get('img') or '')
     images = path(dataset.get('img_file')) or (Path(folder) if folder else None)
     classes = (dataset.get('metainfo') or {}).get('classes')
-    return Source(
+    return DataFile(
         path=path(dataset['ann_file']), images=images,
         label_map=path(dataset.get('label_map_file')), sizes=path(dataset.get('hw_file')),
         source_prefix=dataset.get('source_prefix'), score_thr=dataset.get('score_thr', 0.5),

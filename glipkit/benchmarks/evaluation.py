@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from glipkit.benchmarks.worker import Job, Worker
+from glipkit.benchmarks.worker import Worker, WorkerCall
 from glipkit.common.reporter import track
 from glipkit.errors import UserError
 
@@ -80,9 +80,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _run_world(args: argparse.Namespace, images: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        facts = write_world(Path(folder), images, args.classes, args.detections, args.seed)
+        details = write_world(Path(folder), images, args.classes, args.detections, args.seed)
         names = CANDIDATES[:-1] if args.without_peer else CANDIDATES
-        return {**facts, 'candidates': {name: _measure(name, folder, args.limit, args.memory_gib)
+        return {**details, 'candidates': {name: _measure(name, folder, args.limit, args.memory_gib)
                                         for name in names}}
 
 
@@ -114,7 +114,7 @@ def _main_scores(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def _measure(name: str, folder: str, limit: int, memory_gib: float) -> dict[str, Any]:
-    job = Job('glipkit.benchmarks.evaluation:make_job',
+    job = WorkerCall('glipkit.benchmarks.evaluation:make_job',
               dict(name=name, folder=folder, limit=limit, memory_gib=memory_gib),
               environment={'OMP_NUM_THREADS': '1'})
     with Worker(name, job) as worker:
@@ -125,7 +125,7 @@ def _measure(name: str, folder: str, limit: int, memory_gib: float) -> dict[str,
             found['gave_up'] = str(error).strip().splitlines()[-1]
         try:
             found['peak_bytes'] = worker.peak_bytes
-            found.update(worker.facts)
+            found.update(worker.details)
         except (RuntimeError, ValueError):
             found['peak_bytes'] = None  # the process is gone; nobody can say
     return found
@@ -147,7 +147,7 @@ def make_job(name: str, folder: str, limit: int, memory_gib: float) -> Callable[
     def limited() -> None:
         with time_limit(limit):
             job()
-        limited.facts = job.facts
+        limited.details = job.details
 
     return limited
 
@@ -171,7 +171,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 def load_job(name: str, folder: str) -> Callable[[], None]:
     """From the annotations to the scores, with the detections in memory; arguments as above.
 
-    The function leaves its metrics in its attribute ``facts``.
+    The function leaves its metrics in its attribute ``details``.
     """
     ann_file, make_metric = str(Path(folder) / 'lvis.json'), _metric_maker(name)
     with np.load(Path(folder) / 'detections.npz') as arrays:
@@ -185,7 +185,7 @@ def load_job(name: str, folder: str) -> Callable[[], None]:
         for sample in _samples(detections, names):
             metric.process({}, [sample])
         found = metric.evaluate(len(detections['first']) - 1)
-        job.facts = {'metrics': {key: float(value) for key, value in found.items()}}
+        job.details = {'metrics': {key: float(value) for key, value in found.items()}}
 
     return job
 
@@ -229,7 +229,7 @@ def write_world(folder: Path, images: int, classes: int, per_image: int,
         images: Number of images, all judged for a few classes.
         classes: Number of classes; the k-th most frequent one is 1 / k as frequent as the first.
         per_image: Detections of each image.
-        seed: Of everything.
+        seed: Seed of everything random.
 
     Returns:
         Numbers of images, classes, boxes and detections.

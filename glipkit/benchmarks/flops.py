@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from glipkit.benchmarks.workload import DTYPES
 
 Shape = Sequence[int]
-#: Of the matrices, at the most: a product of these saturates any such device.
+#: Side of the largest matrices: a product of these saturates any such device.
 LARGEST_SIDE = {'cpu': 2048, 'cuda': 8192}
 #: One product of at least this time is long enough to be timed, and ends on any processor.
 MATMUL_SECONDS = .02
@@ -102,7 +102,7 @@ class Matmul:
         torch.set_num_threads(threads)
         side = side or lasting_side(dtype, device)
         self.a, self.b = torch.randn(2, side, side, device=device, dtype=DTYPES[dtype])
-        self.facts = {'flops': MATMULS * 2 * side**3, 'side': side}
+        self.details = {'flops': MATMULS * 2 * side**3, 'side': side}
         self()
 
     def __call__(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from glipkit.benchmarks.worker import Job, Worker
+from glipkit.benchmarks.worker import Worker, WorkerCall
 from glipkit.common.reporter import bar
 from glipkit.errors import UserError
 
@@ -51,17 +51,17 @@ class Measured:
         peak_bytes: Most memory that the process held during warm-up and rounds (resident; on a
             GPU, the most that torch had allocated there).
         idle_bytes: What it held before its first call: libraries, weights and inputs.
-        facts: What the job says about itself.
+        details: What the job says about itself.
     """
     timing: Timing
     peak_bytes: int
     idle_bytes: int
-    facts: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {**self.timing.as_dict(), 'peak_bytes': self.peak_bytes,
-                'idle_bytes': self.idle_bytes, 'facts': self.facts}
+                'idle_bytes': self.idle_bytes, 'facts': self.details}
 
 
 def turns(names: Sequence[Name], rounds: int) -> Iterator[Name]:
@@ -100,12 +100,12 @@ def alternate(candidates: Mapping[str, Callable[[], Any]], rounds: int, warmup: 
     return {name: Timing(values) for name, values in seconds.items()}
 
 
-def alternate_processes(jobs: Mapping[str, Job], rounds: int, warmup: int = 1) -> \
+def alternate_processes(jobs: Mapping[str, WorkerCall], rounds: int, warmup: int = 1) -> \
         dict[str, Measured]:
     """Times jobs in turns, each in a process of its own that sleeps while another one runs.
 
     Args:
-        jobs: Name to what its process does; see :class:`glipkit.benchmarks.worker.Job`.
+        jobs: Name to what its process does; see :class:`glipkit.benchmarks.worker.WorkerCall`.
         rounds: Timed calls of each. A process times itself: waking it costs nothing.
         warmup: Calls of each before the first round that are not timed.
 
@@ -136,7 +136,7 @@ def alternate_processes(jobs: Mapping[str, Job], rounds: int, warmup: int = 1) -
             shown.update()
         return {
             name: Measured(Timing(seconds[name]), worker.peak_bytes, worker.idle_bytes,
-                           worker.facts)
+                           worker.details)
             for name, worker in workers.items()
         }
 

@@ -13,7 +13,7 @@ from glipkit.apis.build import check_device, find_config, model_name
 from glipkit.benchmarks.harness import Measured, alternate_processes, check, ratio, ratio_range
 from glipkit.benchmarks.peers import OURS, PEERS, Peer
 from glipkit.benchmarks.peers.environment import default_folder, peer_python
-from glipkit.benchmarks.worker import Job
+from glipkit.benchmarks.worker import WorkerCall
 from glipkit.benchmarks.workload import DTYPES, Workload, read_size
 from glipkit.common.precision import slow_bfloat16_note
 from glipkit.common.reporter import note
@@ -78,7 +78,7 @@ def compare(task: str, work: Workload, args: argparse.Namespace) -> dict[str, An
     Args:
         task: Function in :mod:`glipkit.benchmarks.tasks`.
         work: The setting.
-        args: Of :func:`add_model_arguments`.
+        args: Arguments of :func:`add_model_arguments`.
 
     Returns:
         The dict that :mod:`glipkit.benchmarks` describes.
@@ -90,12 +90,12 @@ def compare(task: str, work: Workload, args: argparse.Namespace) -> dict[str, An
     for line in precision:
         note(line)  # now as well: the table may be hours away
     jobs = {peer.title: _job(peer, task, work, args) for peer in peers}
-    jobs[MATMUL] = Job('glipkit.benchmarks.flops:Matmul',
+    jobs[MATMUL] = WorkerCall('glipkit.benchmarks.flops:Matmul',
                        {'dtype': work.dtype, 'device': work.device, 'threads': work.threads},
                        environment=_environment(work))
     measured = alternate_processes(jobs, args.rounds, args.warmup)
     reference = measured.pop(MATMUL)
-    limit = reference.facts['flops'] / reference.timing.median
+    limit = reference.details['flops'] / reference.timing.median
     return {
         'rows': [row(name, one, limit, measured[OURS.title]) for name, one in measured.items()],
         'notes': [*precision, *(line for peer in peers for line in peer.notes),
@@ -122,7 +122,7 @@ def _peer(args: argparse.Namespace) -> Peer:
     return peer
 
 
-def _job(peer: Peer, task: str, work: Workload, args: argparse.Namespace) -> Job:
+def _job(peer: Peer, task: str, work: Workload, args: argparse.Namespace) -> WorkerCall:
     python = sys.executable
     if peer.transformers is not None:
         folder = args.peer_env or default_folder(args.peer)
@@ -131,7 +131,7 @@ def _job(peer: Peer, task: str, work: Workload, args: argparse.Namespace) -> Job
     if peer is not OURS and args.peer_dtype:
         workload['dtype'] = args.peer_dtype
     arguments = {'peer': peer.module, 'workload': workload}
-    return Job(f'glipkit.benchmarks.tasks:{task}', arguments, python, _environment(work))
+    return WorkerCall(f'glipkit.benchmarks.tasks:{task}', arguments, python, _environment(work))
 
 
 def _environment(work: Workload) -> dict[str, str]:
@@ -145,13 +145,13 @@ def row(name: str, one: Measured, limit: float, ours: Measured) -> dict[str, Any
     """A table row.
 
     Args:
-        name: Of the candidate.
+        name: Name of the candidate.
         one: What was measured of it.
         limit: Operations per second of large matrix products on this machine.
         ours: What was measured of ours, for the ratios.
     """
     low, high = ratio_range(one.timing, ours.timing)
-    flops, fixed = one.facts.get('flops'), one.facts.get('fixed_bytes')
+    flops, fixed = one.details.get('flops'), one.details.get('fixed_bytes')
     counted = {} if flops is None else {
         'GFLOP': round(flops / 1e9, 1),
         'GFLOP/s': round(flops / one.timing.median / 1e9, 1),
@@ -173,14 +173,14 @@ def _remarks(measured: dict[str, Measured]) -> list[str]:
     """What the candidates found out about themselves, where a reader should know."""
     notes = []
     for name, one in measured.items():
-        found = one.facts.get('agreement')
+        found = one.details.get('agreement')
         if found:
             as_is, *mended = found.values()
             notes.append(f'Logits of {name} and glipkit on a small image differ by at most '
                          f'{as_is:.2g}. With bilinear instead of nearest upsampling in the '
                          'former, as in the official code, logits, boxes and centerness differ by '
                          f'at most {max(mended):.2g}.')
-        passes = one.facts.get('passes of the whole model', 1)
+        passes = one.details.get('passes of the whole model', 1)
         if passes > 1:
             notes.append(f'{name} runs whole {passes} times, once for each part of the class '
                          'list.')

@@ -23,10 +23,10 @@ RANDOM = ('Weights are random and score nothing above the threshold, so that no 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Registers what the command line takes."""
     add_model_arguments(parser, IMAGE, batch=1)
-    words = parser.add_mutually_exclusive_group()
-    words.add_argument('--prompt', choices=PROMPTS, default='coco80',
+    names = parser.add_mutually_exclusive_group()
+    names.add_argument('--prompt', choices=PROMPTS, default='coco80',
                        help='a class list (default: %(default)s)')
-    words.add_argument('--classes', metavar='"A, B"|FILE',
+    names.add_argument('--classes', metavar='"A, B"|FILE',
                        help='class names, separated by commas or one on each line of a file')
 
 

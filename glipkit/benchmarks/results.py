@@ -66,7 +66,7 @@ def to_markdown(content: Mapping[str, Any], level: int = 1) -> str:
 
     Args:
         content: From :func:`document`.
-        level: Of the heading.
+        level: Level of the heading.
     """
     parts = [f"{'#' * level} {content['benchmark']}{_what(content)}", f"`{content['command']}`",
              table(content['rows'])]

@@ -20,11 +20,11 @@ class Candidate(Protocol):
     Attributes:
         model: The whole of it.
         compilable: The parts of it that torch.compile can take.
-        facts: What a reader of the results has to know about it.
+        details: What a reader of the results has to know about it.
     """
     model: nn.Module
     compilable: Sequence[nn.Module]
-    facts: dict[str, Any]
+    details: dict[str, Any]
 
     def predict(self) -> Any:
         """Answers the workload's classes for its images."""
@@ -46,7 +46,7 @@ class Task:
             for module in candidate.compilable:
                 module.compile()
         parameters = sum(p.numel() for p in candidate.model.parameters())
-        self.facts = {**flops, 'parameters': parameters, **candidate.facts}
+        self.details = {**flops, 'parameters': parameters, **candidate.details}
 
     def __call__(self) -> None:
         self._step()
@@ -87,7 +87,7 @@ def train_step(peer: str, workload: dict[str, Any]) -> Task:
 
     task = Task(candidate, work, step)
     # A weight, its gradient and the two moments of AdamW.
-    task.facts['fixed_bytes'] = 4 * sum(p.numel() * p.element_size() for p in parameters)
+    task.details['fixed_bytes'] = 4 * sum(p.numel() * p.element_size() for p in parameters)
     return task
 
 

@@ -27,13 +27,13 @@ CLOSING_SECONDS = 10
 
 
 @dataclass(frozen=True)
-class Job:
+class WorkerCall:
     """What a process is to do.
 
     Attributes:
         target: ``'package.module:function'``. The function is called once, with ``arguments``,
             and returns the function to time (no arguments). If that one has an attribute
-            ``facts`` (a dict that JSON can hold), it is read after the last round.
+            ``details`` (a dict that JSON can hold), it is read after the last round.
         arguments: Keyword arguments that JSON can hold.
         python: The interpreter.
         environment: Variables on top of this process's.
@@ -52,7 +52,7 @@ class Worker:
         RuntimeError: When the job fails otherwise; its output is part of the message.
     """
 
-    def __init__(self, name: str, job: Job) -> None:
+    def __init__(self, name: str, job: WorkerCall) -> None:
         self.name = name
         self._log = tempfile.TemporaryFile(  # noqa: SIM115 close() closes it
             'w+', encoding='utf-8', errors='replace')
@@ -83,9 +83,9 @@ class Worker:
         return self._ask({'do': 'report'})['peak_bytes']
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Any]:
         """What the job says about itself."""
-        return self._ask({'do': 'report'})['facts']
+        return self._ask({'do': 'report'})['details']
 
     def close(self) -> None:
         """Ends the process."""
@@ -140,7 +140,7 @@ def serve(orders: TextIO, answers: TextIO) -> None:
                 job()
                 answer = {'seconds': time.perf_counter() - begin}
             else:
-                answer = {'peak_bytes': peak_bytes(), 'facts': getattr(job, 'facts', {})}
+                answer = {'peak_bytes': peak_bytes(), 'details': getattr(job, 'details', {})}
         except UserError as error:
             answer = {'user_error': [error.expected, error.got, error.fix]}
         except Exception:  # whatever it is, the parent is to hear of it

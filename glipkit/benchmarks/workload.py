@@ -40,8 +40,8 @@ class Workload:
         dtype: ``'float32'``, or ``'bf16'`` for autocast to bfloat16.
         device: Where torch works.
         compile: Whether modules go through torch.compile.
-        threads: Of torch in each process.
-        seed: Of weights and images.
+        threads: Threads of torch in each process.
+        seed: Seed of weights and images.
         count: Whether a call before the timed ones counts operations.
     """
     config: str

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+from glipkit.cli._command import add_command
 from glipkit.common.reporter import ConsoleReporter, note, reporting
 
-# Of a parsed command line, what is no option or says where something is kept.
+# Values of a parsed command line that are no options, or say where something is kept.
 OWN_VALUES = {'command', 'benchmark', 'run', 'parser', 'out', 'peer_env',
               'stamps'}
 
@@ -79,9 +80,7 @@ PAGE_EXAMPLES = '''examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
-        'bench', help='time glipkit against its peers', description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = add_command(subparsers, 'bench', EXAMPLES, DESCRIPTION)
     kinds = parser.add_subparsers(dest='benchmark', metavar='BENCHMARK', required=True)
     for name, (_, summary) in BENCHMARKS.items():
         kinds.add_parser(name, help=summary, complete=partial(_add_arguments, name),

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import argparse
 
+from glipkit.cli._command import add_command
+
 EXAMPLES = '''examples:
   glipkit browse pseudo/00000-00000.jsonl --images photos/
   glipkit browse cc3m_pseudo/ --start 1000 --count 24 --out look.html
@@ -11,9 +13,7 @@ EXAMPLES = '''examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
-        'browse', help='look at captions with their boxes', epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = add_command(subparsers, 'browse', EXAMPLES)
     parser.add_argument('shard', help='a .jsonl or .tar of captions with boxes, or their folder')
     parser.add_argument('--images', metavar='DIR', help='folder of the images that .jsonl name')
     parser.add_argument('--out', default='browse.html', help='the page (default: %(default)s)')

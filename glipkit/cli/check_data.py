@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glipkit.cli._command import add_command
+
 if TYPE_CHECKING:
-    from glipkit.data.checking import Report, Source
+    from glipkit.data.checking import DataFile, Report
 
 EXAMPLES = '''examples:
   glipkit check-data train.json --images photos/
@@ -23,9 +25,7 @@ exit codes: 0 training may start, 1 it would be impossible, wrong or useless, 2 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
-        'check-data', help='look for what would spoil a training', epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = add_command(subparsers, 'check-data', EXAMPLES)
     parser.add_argument('file', metavar='FILE',
                         help='COCO, LVIS, mixed grounding or Flickr30k json, ODVG jsonl, caption '
                              'shards (jsonl, tar, folder) or detection tsv (yaml, label table)')
@@ -54,21 +54,24 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from glipkit.apis.checking import check_out, write_clean
-    from glipkit.data.checking import Looks, check
+    from glipkit.common.reporter import ConsoleReporter, reporting
+    from glipkit.data.checking import CheckSettings, check
     from glipkit.data.checking.text_report import report_lines
     from glipkit.files import write_text
 
-    source = _source(args)
+    source = _data_file(args)
     if args.fix:
         check_out(source.path, args.fix)
-    looks = Looks(args.max_images != 0, args.max_images, args.workers, progress=True)
-    report = check(source, looks)
+    settings = CheckSettings(args.max_images != 0, args.max_images, args.workers)
+    with reporting(ConsoleReporter()):
+        report = check(source, settings)
     for line in report_lines(report, source.settings):
         print(line)
     content, code = report.as_dict(), report.exit_code
     if args.fix:
-        changes, copy = write_clean(source, report, args.fix, looks)
-        _tell(args.fix, changes, copy)
+        with reporting(ConsoleReporter()):
+            changes, copy = write_clean(source, report, args.fix, settings)
+        _print_changes(args.fix, changes, copy)
         content['fixed'] = {'file': str(args.fix), 'changes': changes, 'report': copy.as_dict()}
         code = copy.exit_code
     if args.json:
@@ -76,10 +79,10 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def _source(args: argparse.Namespace) -> Source:
+def _data_file(args: argparse.Namespace) -> DataFile:
     """What the arguments name, once it is known to be there."""
     from glipkit.apis.checking import find_label_map, prompt_settings
-    from glipkit.data.checking import PromptSettings, Source
+    from glipkit.data.checking import DataFile, PromptSettings
     from glipkit.errors import UserError
     for name in ('max_images', 'workers'):
         value, least = getattr(args, name), int(name == 'workers')
@@ -92,25 +95,25 @@ def _source(args: argparse.Namespace) -> Source:
     label_map = Path(args.label_map) if args.label_map else None
     if label_map is None and path.suffix == '.jsonl':
         label_map = find_label_map(path)
-    return Source(
+    return DataFile(
         path=path, images=images, label_map=label_map, sizes=args.sizes and Path(args.sizes),
         source_prefix=_prefixes(args.source_prefix), score_thr=args.score_thr,
         settings=prompt_settings(args.config) if args.config else PromptSettings())
 
 
-def _prefixes(words: list[str] | None) -> dict[str, str] | None:
+def _prefixes(texts: list[str] | None) -> dict[str, str] | None:
     from glipkit.errors import UserError
-    if words is None:
+    if texts is None:
         return None
-    pairs = [word.partition('=') for word in words]
+    pairs = [text.partition('=') for text in texts]
     if not all(name and folder for name, _, folder in pairs):
-        raise UserError('--source-prefix SOURCE=DIR ...', ' '.join(words),
+        raise UserError('--source-prefix SOURCE=DIR ...', ' '.join(texts),
                         'write e.g. vg=gqa/images')
     return {name: folder for name, _, folder in pairs}
 
 
-def _tell(out: str, changes: list[str], copy: Report) -> None:
-    """Says what a cleaned copy has changed, and what is left to a person."""
+def _print_changes(out: str, changes: list[str], copy: Report) -> None:
+    """Prints what a cleaned copy has changed, and what is left to a person."""
     print(f'wrote {out}')
     for change in changes or ['nothing changed']:
         print(f'  {change}')

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import argparse
 
+from glipkit.cli._command import add_command
+
 DESCRIPTION = '''Rewrites a GLIP checkpoint. What SRC is, is recognised from its keys: the official
 layout, mmdet's, glipkit's, or a training checkpoint of glipkit (its weights alone are kept, the
 averaged ones where there are any). Every tensor is accounted for, or nothing is written. An
@@ -19,9 +21,7 @@ EXAMPLES = '''examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
-        'convert', help='rewrite a checkpoint for another program', description=DESCRIPTION,
-        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = add_command(subparsers, 'convert', EXAMPLES, DESCRIPTION)
     parser.add_argument('source', metavar='SRC', help='a file, or owner/repository:file on the hub')
     parser.add_argument('target', metavar='DST',
                         help='the new file; .safetensors or .pth says which kind')

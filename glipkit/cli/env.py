@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import argparse
 
+from glipkit.cli._command import add_command
+
 EXAMPLES = '''examples:
   glipkit env                  print one screen to paste into a bug report
   glipkit env --json           the same for programs
@@ -11,9 +13,7 @@ EXAMPLES = '''examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
-        'env', help='print versions and settings for a bug report', epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = add_command(subparsers, 'env', EXAMPLES)
     parser.add_argument('--json', action='store_true', help='print JSON')
     parser.set_defaults(run=run)
 

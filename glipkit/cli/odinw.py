@@ -4,6 +4,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from glipkit.cli._command import add_command
+
 EXAMPLES = '''examples:
   glipkit odinw data/odinw --out work_dirs/odinw
   glipkit odinw data/odinw --model glip-t-c --checkpoint glip-t-c.safetensors --out zero_shot
@@ -15,10 +17,8 @@ EXAMPLES = '''examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    from glipkit.cli._run_arguments import KeyValues
-    parser = subparsers.add_parser(
-        'odinw', help='score or tune a model on object detection in the wild', epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    from glipkit.cli.tune import add_recipe_arguments
+    parser = add_command(subparsers, 'odinw', EXAMPLES)
     parser.add_argument('root', type=Path, metavar='DIR',
                         help='folder of the unpacked release, or of a world that glipkit '
                              'world has made')
@@ -28,18 +28,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              "a data set per kind of thing; else 13-paper)")
     parser.add_argument('--strategy', default='zero-shot',
                         help='zero-shot, or as for glipkit tune (default: %(default)s)')
-    parser.add_argument('--model', default='glip-mini',
-                        help='model name or config (default: %(default)s)')
-    parser.add_argument('--checkpoint', help='its weights; default those that come with glipkit')
-    parser.add_argument('--shots', type=int, help='examples per class; default all images')
-    parser.add_argument('--seeds', metavar='A,B,C',
-                        help='default 3,30,300 with --shots, else 3')
     parser.add_argument('--only', nargs='+', default=[], metavar='NAME', help='these data sets')
-    parser.add_argument('--set', nargs='+', action=KeyValues, default={}, dest='options',
-                        metavar='KEY=VALUE', help='change the recipe, as for glipkit tune')
-    parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: %(default)s)')
-    parser.add_argument('--workers', type=int, default=0,
-                        help='processes that read images (default: %(default)s)')
+    add_recipe_arguments(parser)
     parser.set_defaults(run=run)
 
 

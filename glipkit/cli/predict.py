@@ -11,6 +11,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glipkit.cli._command import add_command
+
 if TYPE_CHECKING:
     from glipkit.apis.detections import Detections
 
@@ -27,9 +29,7 @@ EXAMPLES = '''examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
-        'predict', help='find things in images by their names', epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = add_command(subparsers, 'predict', EXAMPLES)
     parser.add_argument('images', nargs='+', metavar='IMAGES', help='image files and folders')
     query = parser.add_mutually_exclusive_group(required=True)
     query.add_argument('--classes', metavar='"A, B"',

@@ -4,6 +4,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from glipkit.cli._command import add_command
+
 EXAMPLES = '''examples:
   glipkit pseudo-label captions/ --images photos/ --out pseudo
   glipkit pseudo-label cc3m/*.tar --teacher glip-t-c --checkpoint glip-t-c.safetensors \\
@@ -15,11 +17,10 @@ EXAMPLES = '''examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
-        'pseudo-label', help='ground the phrases of captions in their images', epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Writes shards of captions with boxes, to train on beside gold data. The same '
-                    'command again resumes.')
+    parser = add_command(
+        subparsers, 'pseudo-label', EXAMPLES,
+        'Writes shards of captions with boxes, to train on beside gold data. After an\n'
+        'interruption the same command resumes.')
     parser.add_argument('sources', nargs='+', metavar='SHARDS',
                         help='.jsonl or .tar shards, folders of them, or folders of images with '
                              '.txt captions')

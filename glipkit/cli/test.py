@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import argparse
 
+from glipkit.cli._command import add_command
+
 EXAMPLES = '''examples:
   glipkit test glip-mini glipkit/weights/glip-mini.safetensors
   glipkit test configs/glip/glip-t-c_o365-goldg.py glip_tiny_model_o365_goldg.pth --out ap.json
@@ -13,9 +15,7 @@ EXAMPLES = '''examples:
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
     from glipkit.cli._run_arguments import add_run_arguments
-    parser = subparsers.add_parser(
-        'test', help='evaluate a checkpoint', epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = add_command(subparsers, 'test', EXAMPLES)
     parser.add_argument('config', help='config name (glip-mini) or path')
     parser.add_argument('checkpoint', help='official, mmdet-port or glipkit file, or a hub name')
     parser.add_argument('--data', metavar='NAME|FILE.py',

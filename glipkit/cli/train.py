@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 
+from glipkit.cli._command import add_command
 from glipkit.errors import UserError
 
 EXAMPLES = '''examples:
@@ -16,9 +17,7 @@ EXAMPLES = '''examples:
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
     from glipkit.cli._run_arguments import add_run_arguments
-    parser = subparsers.add_parser(
-        'train', help='train a model from a config', epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = add_command(subparsers, 'train', EXAMPLES)
     parser.add_argument('config', help='config name (glip-mini) or path')
     parser.add_argument('--resume', nargs='?', const=True, default=False, metavar='CHECKPOINT',
                         help='continue from CHECKPOINT, or from the newest in the work dir')

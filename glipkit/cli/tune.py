@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glipkit.cli._command import add_command
 from glipkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,19 +27,14 @@ The same command again resumes.
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    from glipkit.cli._run_arguments import KeyValues
-    parser = subparsers.add_parser(
-        'tune', help='learn a task from a COCO json', epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = add_command(subparsers, 'tune', EXAMPLES)
     parser.add_argument('data', type=Path, metavar='DATA.json', help='COCO json to learn from')
     parser.add_argument('--images', type=Path, required=True, metavar='DIR', help='its images')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='a new folder')
     parser.add_argument('--strategy', default='prompt',
                         help='prompt, lora, head, text, full, manual, or a config like those in '
                              'configs/transfer (default: %(default)s)')
-    parser.add_argument('--model', default='glip-mini',
-                        help='model name or config (default: %(default)s)')
-    parser.add_argument('--checkpoint', help='its weights; default those that come with glipkit')
+    add_recipe_arguments(parser)
     for name, text in (
             ('val', 'images to choose the best weights on; default a fifth of the data'),
             ('test', 'images to score the result on; default the validation set'),
@@ -48,21 +44,29 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         parser.add_argument(f'--{name}-images', type=Path, metavar='DIR', help='its images')
     parser.add_argument('--replay-share', type=float, default=0.5,
                         help='share of --replay in the training images (default: %(default)s)')
-    parser.add_argument('--shots', type=int, help='examples per class; default all images')
-    parser.add_argument('--seeds', metavar='A,B,C',
-                        help='one result each; default 3,30,300 with --shots, else 3')
     parser.add_argument('--prompts', type=Path, metavar='YAML', help='hand-written prompts')
     parser.add_argument('--interpolate', type=float, default=1., metavar='ALPHA',
                         help='keep weights between the base model (0) and the tuned one (1)')
     parser.add_argument('--sample-classes', action='store_true',
                         help='train with random selections of the class list, in random order')
+    parser.set_defaults(run=run)
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every command that tunes takes: base model, examples, recipe, machine."""
+    from glipkit.cli._run_arguments import KeyValues
+    parser.add_argument('--model', default='glip-mini',
+                        help='model name or config (default: %(default)s)')
+    parser.add_argument('--checkpoint', help='its weights; default those that come with glipkit')
+    parser.add_argument('--shots', type=int, help='examples per class; default all images')
+    parser.add_argument('--seeds', metavar='A,B,C',
+                        help='one result each; default 3,30,300 with --shots, else 3')
     parser.add_argument('--set', nargs='+', action=KeyValues, default={}, dest='options',
                         metavar='KEY=VALUE',
                         help='change the recipe, e.g. strategy.lr=0.01 schedule.max_epochs=50')
     parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: %(default)s)')
     parser.add_argument('--workers', type=int, default=0,
                         help='processes that read images (default: %(default)s)')
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from abc import abstractmethod
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -159,7 +160,32 @@ def find_lines(path: Path) -> np.ndarray:
     return np.stack([np.frombuffer(column, dtype=np.int64) for column in (offsets, numbers)], 1)
 
 
-class JsonLines(Sequence):
+class IndexedFile(Sequence):
+    """Entries of a file that stay on disk; an index says where. Instances can be pickled.
+
+    Args:
+        path: The file.
+        what: Its kind, for errors.
+        trust: As in `open_index`.
+    """
+    #: Name of the index, as `open_index` takes it.
+    kind: ClassVar[str]
+
+    def __init__(self, path: str | Path, what: str, trust: bool = False) -> None:
+        self.path, self.what = str(path), what
+        self._index = open_index(path, self.kind, self.find, trust)
+
+    def __reduce__(self) -> tuple:
+        # The index stays on disk. A worker need not read the file's ends again.
+        return type(self), (self.path, self.what, True)
+
+    @staticmethod
+    @abstractmethod
+    def find(path: Path) -> np.ndarray:
+        """(N, C) int64 rows of the index."""
+
+
+class JsonLines(IndexedFile):
     """A file with one JSON object per line, parsed at access. Blank lines do not count.
 
     Memory and opening time do not depend on the size of the file. Instances can be pickled, and
@@ -175,25 +201,24 @@ class JsonLines(Sequence):
             and line.
     """
 
-    def __init__(self, path: str | Path, what: str, trust: bool = False) -> None:
-        self.path, self.what = str(path), what
-        self._lines = open_index(path, 'lines', find_lines, trust)
+    kind = 'lines'
 
-    def __reduce__(self) -> tuple:
-        # The offsets stay on disk. A worker need not read the file's ends again.
-        return type(self), (self.path, self.what, True)
+    @staticmethod
+    def find(path: Path) -> np.ndarray:
+        """As :func:`find_lines`."""
+        return find_lines(path)
 
     def __len__(self) -> int:
-        return len(self._lines) - 1
+        return len(self._index) - 1
 
     @property
     def num_bytes(self) -> int:
         """Size of the file."""
-        return int(self._lines[-1, 0])
+        return int(self._index[-1, 0])
 
     def number(self, index: int) -> int:
         """Number of an entry's line, from 1."""
-        return int(self._lines[self._checked(index), 1])
+        return int(self._index[self._checked(index), 1])
 
     def where(self, index: int) -> str:
         """File and line of an entry, for errors."""
@@ -202,7 +227,7 @@ class JsonLines(Sequence):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Object on entry ``index``."""
         index = self._checked(index)
-        begin, end = self._lines[index:index + 2, 0].tolist()
+        begin, end = self._index[index:index + 2, 0].tolist()
         return parse_object(read_slice(self.path, begin, end), self.where(index), self.what)
 
     def _checked(self, index: int) -> int:

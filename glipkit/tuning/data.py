@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from glipkit.apis.checking import prompt_settings
-from glipkit.data.checking import Looks, Report, Source, check
+from glipkit.data.checking import CheckSettings, DataFile, Report, check
 from glipkit.data.checking.text_report import report_lines
 from glipkit.data.few_shot import few_shot_file, split_by_image, validation_images
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
@@ -61,8 +61,8 @@ def check_data(settings: TuneSettings, cfg: Config) -> list[str]:
         if images not in reports:
             # First, for it looks at the text of the file too; its result is told last.
             reports[images] = check(
-                Source(images.ann_file, images.images, settings=settings_of_prompts),
-                Looks(decode=False), 'coco')
+                DataFile(images.ann_file, images.images, settings=settings_of_prompts),
+                CheckSettings(decode=False), 'coco')
         found[flag] = _readable(images, flag)
     for flag in {'--val-images', '--test-images'} & set(found):
         _same_classes(found['--images'], found[flag])

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.logging import MMLogger
 
-from glipkit.data.checking import Looks, Report, Source, check, clean
+from glipkit.data.checking import CheckSettings, DataFile, Report, check, clean
 from glipkit.data.checking.text_report import report_lines
 from glipkit.data.formats.detect import detect_format
 from glipkit.data.grounding_dataset import UnreadableImageError
@@ -90,16 +90,16 @@ def _write(world: World, content: bytes, folder: Path) -> None:
         (folder / 'images' / name).write_bytes(image)
 
 
-def _source(world: World, folder: Path, file: str | None = None) -> Source:
+def _source(world: World, folder: Path, file: str | None = None) -> DataFile:
     files = {key: folder / name for key, name in world.arguments.items()}
-    return Source(folder / (file or world.file), files.get('img_file', folder / 'images'),
+    return DataFile(folder / (file or world.file), files.get('img_file', folder / 'images'),
                   label_map=files.get('label_map_file'), sizes=files.get('hw_file'))
 
 
 def _check(world: World, folder: Path) -> Report | None:
     source = _source(world, folder)
     try:
-        report = check(source, Looks(), world.file_format)
+        report = check(source, CheckSettings(), world.file_format)
     except UserError:
         return None
     text = '\n'.join(report_lines(report, source.settings))
@@ -178,7 +178,7 @@ def _clean(world: World, folder: Path, report: Report, said: str) -> int:
     changes = clean(source, report, folder / name)
     copy_source = _source(world, folder, name)
     try:
-        copy = check(copy_source, Looks(), world.file_format)
+        copy = check(copy_source, CheckSettings(), world.file_format)
     except UserError as error:
         raise AssertionError((said, 'a cleaned copy cannot be read', str(error))) from error
     if not copy.exit_code:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import glipkit  # noqa: F401
-from glipkit.data.checking import Looks, Source, check
+from glipkit.data.checking import CheckSettings, DataFile, check
 from glipkit.registry import DATASETS
 from tests.fuzz.runner import PIPELINE, Counts, run_case
 from tests.fuzz.worlds import FORMATS, NAMES, make
@@ -31,9 +31,9 @@ def test_the_sound_world_is_sound(kind, tmp_path, monkeypatch):
     for name, image in world.images.items():
         (tmp_path / 'images' / name).write_bytes(image)
     files = {key: tmp_path / name for key, name in world.arguments.items()}
-    report = check(Source(
+    report = check(DataFile(
         tmp_path / world.file, files.get('img_file', tmp_path / 'images'),
-        label_map=files.get('label_map_file'), sizes=files.get('hw_file')), Looks())
+        label_map=files.get('label_map_file'), sizes=files.get('hw_file')), CheckSettings())
     assert report.format == world.file_format
     # The few boxes of a world are repeated.
     usual = {'crowd', 'empty_image', 'low_score', 'same_box'}

@@ -15,7 +15,7 @@ def troubled(grow: int) -> Callable[[], None]:
 
     def job() -> None:
         calls.append(1)
-        job.facts = {'calls': len(calls)}
+        job.details = {'calls': len(calls)}
         print('what libraries say in between')
         if len(calls) == 1:
             bytearray(os.urandom(MEBIBYTE) * grow)

@@ -29,7 +29,7 @@ def in_one_process(monkeypatch):
 
     def alternate_here(jobs, rounds, warmup):
         made = {name: make(job.target, job.arguments) for name, job in jobs.items()}
-        return {name: Measured(timing, 2**30, 2**29, made[name].facts)
+        return {name: Measured(timing, 2**30, 2**29, made[name].details)
                 for name, timing in alternate(made, rounds, warmup).items()}
 
     monkeypatch.setattr(models, 'alternate_processes', alternate_here)
@@ -81,7 +81,7 @@ def test_a_training_step_trains_and_counts_its_backward_pass(in_one_process, con
     work = Workload(config, (64, 96), batch=2)
     task = tasks.train_step('own', work.as_dict())
     forward = tasks.predict('own', Workload(config, (64, 96), ('a cat',), 2).as_dict())
-    assert task.facts['flops'] > 2 * forward.facts['flops']
+    assert task.details['flops'] > 2 * forward.details['flops']
     parameters = dict(task.candidate.model.named_parameters())
     before = {name: value.detach().clone() for name, value in parameters.items()}
     task()

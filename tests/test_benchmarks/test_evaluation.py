@@ -27,7 +27,7 @@ def test_all_candidates_come_to_the_same_scores(tmp_path, monkeypatch):
     for name in evaluation.CANDIDATES:
         job = evaluation.load_job(name, str(tmp_path))
         job()
-        scores[name] = evaluation._main_scores(job.facts['metrics'])
+        scores[name] = evaluation._main_scores(job.details['metrics'])
     for found in scores.values():  # the peer rounds to three digits
         assert set(found) == {'AP', 'APr'} and 0 < found['AP'] < 1
         assert found == pytest.approx(scores[evaluation.PEER], abs=6e-4)
@@ -70,11 +70,11 @@ def test_the_world_is_an_lvis_file_and_repeats(tmp_path):
     texts = []
     for name in ('a', 'b'):
         (tmp_path / name).mkdir()
-        facts = evaluation.write_world(tmp_path / name, 5, 20, 30)
+        details = evaluation.write_world(tmp_path / name, 5, 20, 30)
         texts.append((tmp_path / name / 'lvis.json').read_text())
     world = json.loads(texts[0])
     assert texts[0] == texts[1]
-    assert facts == dict(images=5, classes=20, boxes=len(world['annotations']), detections=150)
+    assert details == dict(images=5, classes=20, boxes=len(world['annotations']), detections=150)
     for image in world['images']:
         present = {a['category_id'] for a in world['annotations'] if a['image_id'] == image['id']}
         assert present and not present & set(image['neg_category_ids'])

@@ -66,7 +66,7 @@ def test_the_yardstick_says_what_it_does():
     threads = torch.get_num_threads()
     matmul = Matmul('float32', 'cpu', 1, side=16)
     torch.set_num_threads(threads)
-    assert matmul.facts['flops'] == count_flops(matmul) == MATMULS * 2 * 16**3
+    assert matmul.details['flops'] == count_flops(matmul) == MATMULS * 2 * 16**3
 
 
 @pytest.mark.parametrize(('rate', 'side'), [(.5e9, 256), (1e11, 1024), (1e15, LARGEST_SIDE['cpu'])])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glipkit.benchmarks.worker import Job, Worker, peak_bytes, resident_bytes, serve
+from glipkit.benchmarks.worker import Worker, WorkerCall, peak_bytes, resident_bytes, serve
 from glipkit.errors import UserError
 from tests.test_benchmarks.jobs import MEBIBYTE
 
@@ -17,7 +17,7 @@ TARGET = 'tests.test_benchmarks.jobs:troubled'
 
 def test_a_process_from_beginning_to_end():
     grow = 300
-    job = Job(TARGET, {'grow': grow}, environment={'PYTHONPATH': str(ROOT)})
+    job = WorkerCall(TARGET, {'grow': grow}, environment={'PYTHONPATH': str(ROOT)})
     with Worker('it', job) as worker:
         before = worker.idle_bytes
         assert 0 < before
@@ -28,7 +28,7 @@ def test_a_process_from_beginning_to_end():
             worker.call()
         with pytest.raises(RuntimeError, match='(?s)it failed.*ZeroDivisionError'):
             worker.call()
-        assert worker.facts == {'calls': 3}
+        assert worker.details == {'calls': 3}
         with pytest.raises(RuntimeError, match='(?s)it ended with code 3.*the last words'):
             worker.call()
 
@@ -44,7 +44,7 @@ def test_the_child_makes_its_job_once_and_then_calls_it():
                                       {'do': 'call'}, {'do': 'report'})
     assert made['idle_bytes'] > 0
     assert called['seconds'] > 0
-    assert report['facts'] == {'calls': 1}
+    assert report['details'] == {'calls': 1}
     assert report['peak_bytes'] >= made['idle_bytes']
 
 

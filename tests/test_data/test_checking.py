@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from glipkit.data import CocoDetection
-from glipkit.data.checking import KINDS, Looks, PromptSettings, Source, check, clean
+from glipkit.data.checking import KINDS, CheckSettings, DataFile, PromptSettings, check, clean
 from glipkit.data.checking.text_report import report_lines
 from glipkit.data.formats.reading import as_size, clip_box
 from glipkit.errors import UserError
 from glipkit.text.prompts import class_prompt
 
-NO_LOOK = Looks(decode=False)
+NO_LOOK = CheckSettings(decode=False)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def look(folder, write_json):
 
     def run(content, looks=NO_LOOK, **kwargs):
         write_json('ann.json', content)
-        return check(Source(folder / 'ann.json', folder / 'images', **kwargs), looks)
+        return check(DataFile(folder / 'ann.json', folder / 'images', **kwargs), looks)
 
     return run
 
@@ -49,7 +49,7 @@ def kinds(report, *severities):
 
 
 def test_a_sound_file(look, sound):
-    report = look(sound, Looks())
+    report = look(sound, CheckSettings())
     assert report.exit_code == 0 and not kinds(report)
     assert [(f.kind, f.count) for f in report.findings.sorted()] == [('empty_image', 1)]
     assert report.counts == dict(images=4, captions=0, boxes=3, boxes_in_file=3)
@@ -146,7 +146,7 @@ def test_boxes_that_are_wrong_as_a_whole(look, sound, convert, kind, folder):
         annotation['bbox'] = convert(*box)
     report = look(sound)
     assert kind in kinds(report, 'error')
-    clean(Source(folder / 'ann.json', folder / 'images'), report, folder / 'out.json')
+    clean(DataFile(folder / 'ann.json', folder / 'images'), report, folder / 'out.json')
     fixed = [a['bbox'] for a in json.loads((folder / 'out.json').read_text())['annotations']]
     assert fixed == ([] if kind == 'all_boxes_lost' else [pytest.approx(b) for b in boxes])
 
@@ -167,10 +167,10 @@ def test_a_cleaned_copy_can_be_trained_on(look, sound, folder):
     bad['images'] += [dict(bad['images'][0]), dict(id=9, file_name='no.png'), {}]
     report = look(bad)
     assert report.exit_code == 1
-    source = Source(folder / 'ann.json', folder / 'images')
+    source = DataFile(folder / 'ann.json', folder / 'images')
     changes = clean(source, report, folder / 'out.json')
     assert any('class 80 merged into class 9' in line for line in changes)
-    again = check(Source(folder / 'out.json', folder / 'images'), NO_LOOK)
+    again = check(DataFile(folder / 'out.json', folder / 'images'), NO_LOOK)
     assert again.exit_code == 0 and not kinds(again)
     content = json.loads((folder / 'out.json').read_text())
     assert content['images'] == sound['images'] and content['categories'] == sound['categories']
@@ -248,7 +248,7 @@ def test_captions(folder, write_lines, line, kind, code):
     sound = dict(grounding(), filename='1.png')
     path = folder / 'ann.jsonl'
     write_lines('ann.jsonl', [sound, line, sound])
-    source = Source(path, folder / 'images')
+    source = DataFile(path, folder / 'images')
     report = check(source, NO_LOOK)
     assert report.format == 'odvg' and report.exit_code == code
     assert kind in kinds(report) if kind else not kinds(report)
@@ -257,7 +257,7 @@ def test_captions(folder, write_lines, line, kind, code):
     changes = clean(source, report, folder / 'out.jsonl')
     copied = [json.loads(text) for text in (folder / 'out.jsonl').read_text().splitlines()]
     assert copied[0] == copied[-1] == sound
-    assert check(Source(folder / 'out.jsonl', folder / 'images'), NO_LOOK).exit_code == 0
+    assert check(DataFile(folder / 'out.jsonl', folder / 'images'), NO_LOOK).exit_code == 0
     assert bool(changes) == any(KINDS[f.kind].remedy for f in report.findings.sorted())
 
 
@@ -268,12 +268,12 @@ def test_labels_of_a_label_map(folder, write_lines, write_json):
     write_json('labels.json', {'0': 'dog', '1': 'cat'})
     write_lines('ann.jsonl', [line(label=0, category='dog'), line(label='1'), line(label=2),
                               line(label=1, category='dog')])
-    source = Source(folder / 'ann.jsonl', folder / 'images', label_map=folder / 'labels.json')
+    source = DataFile(folder / 'ann.jsonl', folder / 'images', label_map=folder / 'labels.json')
     report = check(source, NO_LOOK)
     assert kinds(report, 'error') == {'unknown_category', 'label_name_differs'}
     assert [c.boxes for c in report.classes] == [1, 1]
     assert report.counts['boxes'] == 2
-    assert kinds(check(Source(folder / 'ann.jsonl', folder / 'images'), NO_LOOK), 'error') == {
+    assert kinds(check(DataFile(folder / 'ann.jsonl', folder / 'images'), NO_LOOK), 'error') == {
         'no_label_map'}
 
 
@@ -285,7 +285,7 @@ def test_mixed_grounding_in_the_folders_of_its_sources(folder, write_json):
     write_json('ann.json', dict(images=[image], annotations=[annotation], categories=[]))
 
     def run(**kwargs):
-        return check(Source(folder / 'ann.json', folder / 'images', **kwargs), Looks())
+        return check(DataFile(folder / 'ann.json', folder / 'images', **kwargs), CheckSettings())
 
     report = run(source_prefix={'vg': 'vg'})
     assert report.format == 'mdetr' and not kinds(report)
@@ -308,15 +308,15 @@ def test_tar_shards_survive_a_cut(folder):
     path = folder / 'ann.tar'
     write_tar(path, [part for i in range(4) for part in (
         (f'{i}.png', b'no image' if i == 1 else picture), (f'{i}.json', record))])
-    source = Source(path)
-    report = check(source, Looks())
+    source = DataFile(path)
+    report = check(source, CheckSettings())
     assert kinds(report) == {'unreadable_image'} and report.bad_images == {'1.png'}
     assert report.counts['boxes'] == 4
     path.write_bytes(path.read_bytes()[:-12_000])
-    report = check(source, Looks())
+    report = check(source, CheckSettings())
     assert {'cut_shard'} <= kinds(report, 'error')
     clean(source, report, folder / 'out.tar')
-    again = check(Source(folder / 'out.tar'), Looks())
+    again = check(DataFile(folder / 'out.tar'), CheckSettings())
     assert not kinds(again) and again.counts['images'] == report.counts['images'] - 1 > 0
 
 
@@ -327,10 +327,10 @@ def test_the_layout_of_a_table(folder, write_json):
         (folder / name).write_bytes(content)
     (folder / 'set.yaml').write_text('img: images.tsv\nlabel: train.label.tsv\n'
                                      'hw: train.hw.tsv\nlabelmap: labels.json\n')
-    report = check(Source(folder / 'set.yaml'), Looks())
+    report = check(DataFile(folder / 'set.yaml'), CheckSettings())
     assert report.format == 'tsv' and not kinds(report) and report.counts['boxes'] == 6
     write_json('labels.json', {'bird': 1})
-    report = check(Source(folder / 'set.yaml'), Looks())
+    report = check(DataFile(folder / 'set.yaml'), CheckSettings())
     assert kinds(report, 'error') == {'foreign_label_map', 'all_boxes_lost'}
 
 
@@ -341,11 +341,11 @@ def test_sizes_and_pixels(look, sound, folder):
     Image.new('RGB', (64, 48)).save(images / '0.jpg', exif=exif)
     Image.new('I;16', (64, 48)).save(images / '1.png')
     sound['images'][0]['file_name'] = '0.jpg'
-    report = look(sound, Looks())
+    report = look(sound, CheckSettings())
     assert kinds(report) == {'exif_turns', 'deep_pixels'} and report.exit_code == 0
     for image in sound['images'][1:]:
         image['width'] = 65
-    report = look(sound, Looks())
+    report = look(sound, CheckSettings())
     assert kinds(report, 'error') == {'most_sizes_differ'}
     assert 'size_differs' in kinds(report)
 
@@ -354,13 +354,13 @@ def test_files_that_are_no_images(look, sound, folder):
     images = folder / 'images'
     (images / '0.png').write_bytes(b'')
     (images / '1.png').write_bytes((images / '1.png').read_bytes()[:300])
-    report = look(sound, Looks())
+    report = look(sound, CheckSettings())
     assert kinds(report) == {'empty_file', 'unreadable_image'}
     assert report.bad_images == {'0.png', '1.png'}
     (images / '2.png').unlink()
     assert kinds(look(sound), 'error') == {'many_bad_images'}
-    source = Source(folder / 'ann.json', images)
-    clean(source, look(sound, Looks()), folder / 'out.json')
+    source = DataFile(folder / 'ann.json', images)
+    clean(source, look(sound, CheckSettings()), folder / 'out.json')
     copied = json.loads((folder / 'out.json').read_text())
     assert [i['file_name'] for i in copied['images']] == ['3.png']
     assert copied['annotations'] == []
@@ -373,10 +373,10 @@ def test_processes_find_what_one_finds(look, coco, folder, write_image):
         (folder / 'images' / f'{i}.png').write_bytes(b'x')
     content = coco([(i, f'{i}.png', 8, 8) for i in range(70)], [(1, 1, [0, 0, 8, 8])],
                    [(1, 'dog')])
-    alone, many = (look(content, Looks(workers=n)) for n in (1, 2))
+    alone, many = (look(content, CheckSettings(workers=n)) for n in (1, 2))
     assert alone.bad_images == many.bad_images == {'3.png', '40.png'}
     assert alone.findings.as_dicts() == many.findings.as_dicts()
-    few = look(content, Looks(max_images=5))
+    few = look(content, CheckSettings(max_images=5))
     assert 'unreadable_image' not in kinds(few) or few.findings.count('unreadable_image') <= 2
 
 
@@ -394,7 +394,7 @@ def test_boxes_that_stand_twice(look, sound, folder):
     report = look(sound)
     assert report.exit_code == 0 and report.counts['boxes'] == 5
     assert kinds(report) == {'same_box'} and report.findings.count('same_box') == 1
-    changes = clean(Source(folder / 'ann.json', folder / 'images'), report, folder / 'out.json')
+    changes = clean(DataFile(folder / 'ann.json', folder / 'images'), report, folder / 'out.json')
     assert changes == ['1 second boxes left out (boxes that stand twice: same image, class and '
                        'place)']
     kept = json.loads((folder / 'out.json').read_text())['annotations']
@@ -407,7 +407,7 @@ def test_crowd_flags_are_read_as_training_reads_them(look, sound, folder, value,
     sound['annotations'][0]['iscrowd'] = value
     report = look(sound)
     assert kinds(report) == expected
-    clean(Source(folder / 'ann.json', folder / 'images'), report, folder / 'out.json')
+    clean(DataFile(folder / 'ann.json', folder / 'images'), report, folder / 'out.json')
     kept = json.loads((folder / 'out.json').read_text())['annotations']
     assert [a['iscrowd'] for a in kept if 'iscrowd' in a] == {'0': [0], '1': [1]}.get(value, []) + [
         a['iscrowd'] for a in sound['annotations'][1:] if 'iscrowd' in a]
@@ -418,7 +418,7 @@ def test_a_byte_order_mark_is_accepted(look, sound, folder):
     look(sound)
     path = folder / 'bom.json'
     path.write_bytes(b'\xef\xbb\xbf' + (folder / 'ann.json').read_bytes())
-    assert not kinds(check(Source(path, folder / 'images'), NO_LOOK))
+    assert not kinds(check(DataFile(path, folder / 'images'), NO_LOOK))
 
 
 def test_a_tar_sample_with_dots_in_its_name_is_reported(tmp_path):
@@ -428,7 +428,7 @@ def test_a_tar_sample_with_dots_in_its_name_is_reported(tmp_path):
             info = tarfile.TarInfo(name)
             info.size = 2
             tar.addfile(info, io.BytesIO(b'{}'))
-    report = check(Source(path), NO_LOOK, 'caption-shards')
+    report = check(DataFile(path), NO_LOOK, 'caption-shards')
     assert report.exit_code == 1 and report.findings.count('half_sample') == 1
 
 
@@ -436,5 +436,5 @@ def test_an_odd_data_source_is_a_broken_record(folder, write_json):
     image = dict(id=1, file_name='0.png', width=64, height=48, caption='a dog')
     box = dict(id=1, image_id=1, bbox=[1, 1, 30, 30], tokens_positive=[[2, 5]])
     write_json('mixed.json', dict(images=[dict(image, data_source=['vg'])], annotations=[box]))
-    source = Source(folder / 'mixed.json', folder / 'images', source_prefix={'vg': ''})
+    source = DataFile(folder / 'mixed.json', folder / 'images', source_prefix={'vg': ''})
     assert 'broken_record' in kinds(check(source, NO_LOOK, 'mdetr'))

@@ -55,7 +55,7 @@ def test_the_index_is_built_once(file, kept, monkeypatch):
     assert sorted(p.name for p in file.parent.iterdir()) == ['a.jsonl', 'a.jsonl.lines.npy']
     monkeypatch.setattr(line_index, 'find_lines', None)  # would fail if it were called
     lines = JsonLines(file, 'a file')
-    assert lines[2] == {'c': [3]} and isinstance(lines._lines, np.memmap)
+    assert lines[2] == {'c': [3]} and isinstance(lines._index, np.memmap)
     again = pickle.loads(pickle.dumps(lines))
     assert again[1] == {'b': 'é'} and len(pickle.dumps(lines)) < 400
 

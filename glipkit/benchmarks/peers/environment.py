@@ -34,7 +34,7 @@ def peer_python(folder: Path, transformers: str) -> str:
     An environment that was made for other versions is made anew.
 
     Args:
-        folder: Of the environment; an empty or missing one, or one that this function made.
+        folder: Folder of the environment: an empty or missing one, or one that this function made.
         transformers: Its version of transformers.
 
     Raises:
@@ -89,7 +89,7 @@ def _python(folder: Path) -> Path:
 def _run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise UserError('a peer environment that pip can make', said[-1] if said else 'no word',
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise UserError('a peer environment that pip can make', lines[-1] if lines else 'no word',
                         'check the network and the package index, or pass --peer none')
     return done.stdout

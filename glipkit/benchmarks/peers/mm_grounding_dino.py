@@ -35,7 +35,7 @@ class Model:
         self._tokenizer = BertTokenizer()
         self._prompts = [self._tokens([prompt.caption + PROMPT_END] * work.batch)
                          for prompt in self._class_prompts()]
-        self.facts: dict[str, Any] = {
+        self.details: dict[str, Any] = {
             'transformers': transformers.__version__,
             'passes of the whole model': len(self._prompts) or 1,
             'text': 'encoded in every call',

@@ -50,7 +50,7 @@ class Model:
         self.model.load_state_dict(state)
         self.model.to(work.device)
         self.compilable = [self.model.backbone, self.model.neck, self.model.bbox_head.head]
-        self.facts: dict[str, Any] = {
+        self.details: dict[str, Any] = {
             'operators': operator_source(),
             'agreement': agreement(reference, self.model, work.device),
             'text': 'encoded in every call',
@@ -58,7 +58,7 @@ class Model:
         }
         if work.classes and count_tokens(work.classes) > MAX_TOKENS:
             self.model.test_cfg.chunked_size = CHUNK
-            self.facts['classes in one prompt'] = CHUNK
+            self.details['classes in one prompt'] = CHUNK
 
     def predict(self) -> list[DetDataSample]:
         """Detections, post-processing included."""

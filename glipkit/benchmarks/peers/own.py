@@ -21,7 +21,7 @@ class Model:
             self.model = load(work.config, device=work.device)
         self._work, self._images = work, work.images()
         self.compilable = [self.model.backbone, self.model.neck, self.model.bbox_head]
-        self.facts: dict[str, Any] = {
+        self.details: dict[str, Any] = {
             'text': 'encoded once and remembered, as over a data set' if work.classes else
                     'encoded in every step'}
 

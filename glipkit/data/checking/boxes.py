@@ -21,7 +21,7 @@ class BoxChecker:
 
     Args:
         findings: Where to report.
-        layout: Of the format, 'xywh' or 'xyxy'.
+        layout: Layout of the format's boxes, 'xywh' or 'xyxy'.
         written: How the boxes of this file are written, if that is known to differ: 'xywh',
             'xyxy' or 'fractions' (of the image, in the layout of the format).
     """
@@ -37,7 +37,7 @@ class BoxChecker:
 
         Args:
             raw: What the file holds.
-            size: Of the image.
+            size: Size of the image.
             where: The place, for the report.
 
         Returns:

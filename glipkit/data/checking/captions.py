@@ -13,7 +13,7 @@ class CaptionChecker:
     """Judges captions and spans as the readers do.
 
     Args:
-        settings: Of the model.
+        settings: Token limits of the model.
         findings: Where to report.
     """
 

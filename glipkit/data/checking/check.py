@@ -12,7 +12,7 @@ from glipkit.data.checking.images import check_decoding, check_existence
 from glipkit.data.checking.line_scan import OdvgScan
 from glipkit.data.checking.mdetr_scan import FlickrScan, MdetrScan
 from glipkit.data.checking.names import ClassRow
-from glipkit.data.checking.scan import Remedy, Scan, Source
+from glipkit.data.checking.scan import DataFile, Remedy, Scan
 from glipkit.data.checking.shard_scan import ShardScan
 from glipkit.data.checking.tsv_scan import TsvScan
 from glipkit.data.formats.detect import detect_format
@@ -30,19 +30,17 @@ SCANS: dict[str, type[Scan]] = {
 
 
 @dataclass(frozen=True)
-class Looks:
+class CheckSettings:
     """How closely to look at images.
 
     Args:
         decode: Whether to decode them, or only to look whether their files are there.
         max_images: The most to decode; None for all.
-        workers: Processes that decode.
-        progress: Whether to show bars on stderr, where one is watched.
+        workers: Number of processes that decode.
     """
     decode: bool = True
     max_images: int | None = None
     workers: int = 1
-    progress: bool = False
 
 
 @dataclass
@@ -83,31 +81,31 @@ class Report:
                 'bad_images': sorted(self.bad_images), 'findings': self.findings.as_dicts()}
 
 
-def check(source: Source, looks: Looks | None = None, file_format: str | None = None) -> Report:
+def check(source: DataFile, settings: CheckSettings | None = None,
+          file_format: str | None = None) -> Report:
     """Checks one file and the images that it names.
 
     Args:
         source: What to check.
-        looks: How closely to look at images.
+        settings: How closely to look at images.
         file_format: A key of `SCANS`; None tells it from the content.
 
     Raises:
         UserError: The file as a whole cannot be read.
     """
-    looks = looks or Looks()
+    settings = settings or CheckSettings()
     file_format = file_format or detect_format(source.path)
     findings = Findings()
     scan = SCANS[file_format](source, findings)
     whole = _exhaust(scan.records(), source.max_records, scan)
     scan.finish(whole)
-    bad = check_existence(scan.images, findings, looks.progress)
-    if looks.decode:
-        bad |= check_decoding(scan.images, findings, looks.workers, looks.max_images,
-                              looks.progress)
+    bad = check_existence(scan.images, findings)
+    if settings.decode:
+        bad |= check_decoding(scan.images, findings, settings.workers, settings.max_images)
     return _report(source, file_format, scan, frozenset(bad))
 
 
-def clean(source: Source, report: Report, out: Path) -> list[str]:
+def clean(source: DataFile, report: Report, out: Path) -> list[str]:
     """Writes a copy without what can be mended.
 
     Args:
@@ -134,7 +132,7 @@ def _exhaust(records: Iterator[Any], limit: int | None, scan: Scan) -> bool:
     return all(limit is None or scan.counts['images'] < limit for _ in records)
 
 
-def _report(source: Source, file_format: str, scan: Scan, bad: frozenset[str]) -> Report:
+def _report(source: DataFile, file_format: str, scan: Scan, bad: frozenset[str]) -> Report:
     table, first = scan.table, scan.captions.first
     counts = {'images': scan.counts['images'], 'captions': scan.counts['captions'],
               'boxes': scan.boxes.kept, 'boxes_in_file': scan.boxes.seen}

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import mmcv
 from PIL import Image
-from tqdm import tqdm
 
+from glipkit.common.reporter import track
 from glipkit.data.checking.boxes import Size
 from glipkit.data.checking.findings import Findings
 from glipkit.data.formats.tar_shards import FileSlice
@@ -102,7 +102,7 @@ class ImageList:
         return dict(kept)
 
 
-def check_existence(images: ImageList, findings: Findings, progress: bool = False) -> set[str]:
+def check_existence(images: ImageList, findings: Findings) -> set[str]:
     """Looks whether files are there, without opening them.
 
     Returns:
@@ -110,8 +110,7 @@ def check_existence(images: ImageList, findings: Findings, progress: bool = Fals
     """
     items = images.items()
     bad = set()
-    bar = tqdm(items.items(), 'images: looking', unit='file', disable=None if progress else True)
-    for place, listed in bar:
+    for place, listed in track(items.items(), 'looking for images', unit='file'):
         problem = _status(place)
         if problem:
             findings.add(problem, listed.where, place)
@@ -121,15 +120,14 @@ def check_existence(images: ImageList, findings: Findings, progress: bool = Fals
 
 
 def check_decoding(images: ImageList, findings: Findings, workers: int = 1,
-                   limit: int | None = None, progress: bool = False) -> set[str]:
+                   limit: int | None = None) -> set[str]:
     """Decodes images as the pipelines do and compares them with what the file tells of them.
 
     Args:
         images: The list; files that `check_existence` found wanting are skipped.
         findings: Where to report.
-        workers: Processes.
+        workers: Number of processes.
         limit: The most images to decode; None for all.
-        progress: Whether to show a bar on stderr, where one is watched.
 
     Returns:
         Names of the images that cannot be used.
@@ -141,9 +139,8 @@ def check_decoding(images: ImageList, findings: Findings, workers: int = 1,
              if not _status(place)}
     bad, compared, differ = set(), 0, 0
     results = _decode_all(list(items), workers)
-    bar = tqdm(zip(items.values(), results), 'images: decoding', len(items), unit='image',
-               disable=None if progress else True)
-    for listed, result in bar:
+    for listed, result in track(zip(items.values(), results), 'decoding images', len(items),
+                                'image'):
         if result.problem:
             findings.add(result.problem, listed.where, f'{listed.name} ({result.cause})')
             bad.add(listed.name)

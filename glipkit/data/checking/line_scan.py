@@ -8,7 +8,7 @@ from typing import Any
 from glipkit.data.checking.boxes import Size
 from glipkit.data.checking.findings import Findings
 from glipkit.data.checking.names import ClassTable
-from glipkit.data.checking.scan import Remedy, Scan, Source, parse
+from glipkit.data.checking.scan import DataFile, Remedy, Scan, parse
 from glipkit.data.formats.phrase_spans import find_phrase
 from glipkit.errors import UserError
 
@@ -118,7 +118,7 @@ class GroundingScan(Scan):
 class OdvgScan(GroundingScan):
     """ODVG: lines with 'grounding', or with 'detection' and labels of a label map."""
 
-    def __init__(self, source: Source, findings: Findings, remedy: Remedy | None = None) -> None:
+    def __init__(self, source: DataFile, findings: Findings, remedy: Remedy | None = None) -> None:
         super().__init__(source, findings, remedy)
         names = read_label_map(source.label_map) if source.label_map else {}
         self._known = bool(names)

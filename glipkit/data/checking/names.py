@@ -37,10 +37,10 @@ class PromptSettings:
     """How a model asks for classes.
 
     Args:
-        max_tokens: Of one prompt in a test, [CLS] and [SEP] included.
-        caption_tokens: Of one caption in training, likewise.
-        training_tokens: Of the whole class list, where training does not sample from it; None
-            where it does.
+        max_tokens: Tokens of one prompt in a test, [CLS] and [SEP] included.
+        caption_tokens: Tokens of one caption in training, likewise.
+        training_tokens: Tokens of the whole class list, where training does not sample from it;
+            None where it does.
         tokenizer: The text encoder's.
     """
     max_tokens: int = 256
@@ -54,7 +54,7 @@ class ClassTable:
 
     Args:
         names: Category id -> name, in the order of labels.
-        settings: Of the model.
+        settings: Token limits of the model.
         findings: Where to report.
         merged: Category id -> the id that stands for it, for a cleaned copy.
     """

@@ -33,7 +33,7 @@ class Remedy:
 
 
 @dataclass(frozen=True)
-class Source:
+class DataFile:
     """What is to be checked, and how.
 
     Args:
@@ -46,7 +46,7 @@ class Source:
         source_prefix: ``data_source`` -> folder inside ``images``, for mixed grounding files.
         score_thr: Caption shards: boxes must score more than this; None needs no scores.
         classes: The classes that training asks for; None for all.
-        settings: Of the model.
+        settings: Token limits of the model.
         quick: Whether to leave out what only takes time: keys that stand twice.
         limit: The most images to look at; None for all.
         max_records: Images after which a line format is left; None reads all of it.
@@ -82,7 +82,7 @@ class Scan(ABC):
     can_merge = False
     """Whether a cleaned copy can give the boxes of one class to another."""
 
-    def __init__(self, source: Source, findings: Findings, remedy: Remedy | None = None) -> None:
+    def __init__(self, source: DataFile, findings: Findings, remedy: Remedy | None = None) -> None:
         self.source, self.findings, self.remedy = source, findings, remedy or Remedy()
         self.boxes = BoxChecker(findings, self.layout, self.remedy.boxes_written)
         self.captions = CaptionChecker(source.settings, findings)
@@ -99,7 +99,7 @@ class Scan(ABC):
         """Writes cleaned records as a file of the same format; one JSON object a line.
 
         Args:
-            records: Of `records`.
+            records: What `records` yields.
             path: Where to.
         """
         with path.open('w', encoding='utf-8') as file:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from glipkit.data.checking.findings import Findings
 from glipkit.data.checking.line_scan import GroundingScan, parse_line, read_lines
-from glipkit.data.checking.scan import Remedy, Source, dump
+from glipkit.data.checking.scan import DataFile, Remedy, dump
 from glipkit.data.formats.caption_shards import find_shards
 from glipkit.data.formats.tar_shards import (
     DOTTED,
@@ -43,7 +43,7 @@ class ShardScan(GroundingScan):
     Records are (json, image member or None) pairs.
     """
 
-    def __init__(self, source: Source, findings: Findings, remedy: Remedy | None = None) -> None:
+    def __init__(self, source: DataFile, findings: Findings, remedy: Remedy | None = None) -> None:
         super().__init__(source, findings, remedy)
         self.score_thr = source.score_thr
         self._current = source.path

@@ -12,7 +12,7 @@ def report_lines(report: Report, settings: PromptSettings) -> Iterator[str]:
     """Id map, prompts, findings and the verdict, line by line.
 
     Args:
-        report: Of `check`.
+        report: What `check` found.
         settings: Those of the check.
     """
     counts = report.counts

@@ -8,7 +8,7 @@ from typing import Any
 from glipkit.data.checking.boxes import Size
 from glipkit.data.checking.findings import Findings
 from glipkit.data.checking.names import ClassTable
-from glipkit.data.checking.scan import Remedy, Scan, Source, dump
+from glipkit.data.checking.scan import DataFile, Remedy, Scan, dump
 from glipkit.data.formats.tsv import TsvRows, _read_label_map, _read_yaml
 from glipkit.data.formats.tsv_table import TsvImage
 from glipkit.errors import UserError
@@ -20,7 +20,7 @@ class TsvScan(Scan):
     A cleaned copy is the label table alone, with as many rows: all tables of a set share them.
     """
 
-    def __init__(self, source: Source, findings: Findings, remedy: Remedy | None = None) -> None:
+    def __init__(self, source: DataFile, findings: Findings, remedy: Remedy | None = None) -> None:
         super().__init__(source, findings, remedy)
         self.files = self._find_files()
         names, self._label_of = _read_label_map(self.files['label_map_file'])

@@ -1,7 +1,7 @@
 """A COCO annotation file, read once and checked; shared by the dataset and the metric."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,10 +78,7 @@ def read_images(path: str | Path, records: list) -> dict[int, dict]:
     images: dict[int, dict] = {}
     for i, record in enumerate(records):
         where = f'{path}: images[{i}]'
-        image_id = whole_number(record, 'id', where)
-        if image_id in images:
-            raise UserError('image ids that differ', f'{where}: id {image_id} again',
-                            'give every image its own id')
+        image_id = _new_id(record, where, images, 'image')
         name = record.get('file_name')
         if name is None and isinstance(record.get('coco_url'), str):
             name = '/'.join(record['coco_url'].split('/')[-2:])
@@ -100,13 +97,18 @@ def _classes(path: str | Path, records: list) -> dict[int, str]:
     classes: dict[int, str] = {}
     for i, record in enumerate(records):
         where = f'{path}: categories[{i}]'
-        category_id = whole_number(record, 'id', where)
-        if category_id in classes:
-            raise UserError('category ids that differ', f'{where}: id {category_id} again',
-                            'give every category its own id')
+        category_id = _new_id(record, where, classes, 'category')
         classes[category_id] = record.get('name')
     check_names([classes[i] for i in sorted(classes)], f'{path}: categories')
     return {i: classes[i] for i in sorted(classes)}
+
+
+def _new_id(record: dict, where: str, known: Container[int], kind: str) -> int:
+    number = whole_number(record, 'id', where)
+    if number in known:
+        raise UserError(f'{kind} ids that differ', f'{where}: id {number} again',
+                        f'give every {kind} its own id')
+    return number
 
 
 def _annotations(path: str | Path, records: list, images: Mapping[int, dict],

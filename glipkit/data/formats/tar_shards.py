@@ -3,14 +3,13 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from glipkit.data.line_index import open_index, parse_object, read_slice
+from glipkit.data.line_index import IndexedFile, parse_object, read_slice
 from glipkit.errors import UserError
 
 IMAGE_ENDINGS = {'jpg', 'jpeg', 'png', 'webp'}
@@ -38,7 +37,7 @@ class FileSlice:
         return read_slice(self.path, self.begin, self.end)
 
 
-class TarShard(Sequence):
+class TarShard(IndexedFile):
     """An uncompressed tar with ``key.jpg`` (or png, webp) and ``key.json`` for every sample.
 
     Samples are in the order of their first members; members with other endings are passed over.
@@ -54,20 +53,20 @@ class TarShard(Sequence):
         UserError: No tar, one that is cut off, or a sample with half of its members.
     """
 
-    def __init__(self, path: str | Path, what: str, trust: bool = False) -> None:
-        self.path, self.what = str(path), what
-        self._members = open_index(path, 'members', find_samples, trust)
+    kind = 'members'
 
-    def __reduce__(self) -> tuple:
-        return type(self), (self.path, self.what, True)
+    @staticmethod
+    def find(path: Path) -> np.ndarray:
+        """As :func:`find_samples`."""
+        return find_samples(path)
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._index)
 
     @property
     def num_bytes(self) -> int:
         """Size of all annotations."""
-        return int((self._members[:, 3] - self._members[:, 2]).sum())
+        return int((self._index[:, 3] - self._index[:, 2]).sum())
 
     def number(self, index: int) -> int:
         """Number of a sample, from 1."""
@@ -79,12 +78,12 @@ class TarShard(Sequence):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Content of the json member of a sample."""
-        begin, end = self._members[index, 2:4].tolist()
+        begin, end = self._index[index, 2:4].tolist()
         return parse_object(read_slice(self.path, begin, end), self.where(index), self.what)
 
     def image(self, index: int) -> tuple[str, FileSlice]:
         """Name of a sample's image, for messages, and where its bytes are."""
-        begin, end = self._members[index, :2].tolist()
+        begin, end = self._index[index, :2].tolist()
         return f'{self.path}/{self._image_member(index).name}', FileSlice(self.path, begin, end)
 
     def _key(self, index: int) -> str:
@@ -93,7 +92,7 @@ class TarShard(Sequence):
     def _image_member(self, index: int) -> tarfile.TarInfo:
         # Names are not indexed: they would be most of the index. They stand in the headers, which
         # are one block, or several for long names and those outside ASCII.
-        begin, end = self._members[index, 4:6].tolist()
+        begin, end = self._index[index, 4:6].tolist()
         header = read_slice(self.path, begin, end)
         with tarfile.open(fileobj=io.BytesIO(header), mode='r:') as tar:
             return tar.firstmember

@@ -91,29 +91,29 @@ class _Reader:
 
     def elements(self) -> Iterator[Any]:
         """Elements of the list that begins here; reads its ']' as well."""
-        self.next_character()
-        if self.peek() == ']':
-            self.next_character()
-            return
-        while True:
+        more = self._is_filled(']')
+        while more:
             yield self.value()
-            if self._is_last(']'):
-                return
+            more = not self._is_last(']')
 
     def members(self) -> Iterator[str]:
         """Keys of the object that begins here; the caller reads each value in between."""
-        self.next_character()
-        if self.peek() == '}':
-            self.next_character()
-            return
-        while True:
+        more = self._is_filled('}')
+        while more:
             key = self.value()
             if not isinstance(key, str) or self.peek() != ':':
                 raise self.error('no key and colon')
             self._at += 1
             yield key
-            if self._is_last('}'):
-                return
+            more = not self._is_last('}')
+
+    def _is_filled(self, end: str) -> bool:
+        """Whether anything stands in what begins here; reads the end of what is empty."""
+        self.next_character()
+        if self.peek() != end:
+            return True
+        self.next_character()
+        return False
 
     def value(self) -> Any:
         """The next value, of any kind."""

@@ -1,0 +1,20 @@
+"""What the parsers of all commands have alike."""
+from __future__ import annotations
+
+import argparse
+
+
+def add_command(subparsers: argparse._SubParsersAction, name: str, examples: str,
+                description: str | None = None) -> argparse.ArgumentParser:
+    """Registers a command under its summary in `glipkit.cli.main.COMMANDS`.
+
+    Args:
+        subparsers: Where the commands are.
+        name: The command.
+        examples: Shown below its options, line by line.
+        description: Shown above them.
+    """
+    from glipkit.cli.main import COMMANDS
+    return subparsers.add_parser(name, help=COMMANDS[name], description=description,
+                                 epilog=examples,
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
