@@ -17,7 +17,7 @@ Images = str | Path | np.ndarray | Image.Image | Iterable[Any]
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """One image: the path of a file, or pixels.
 
     Args:
@@ -34,7 +34,7 @@ class Source:
         return str(self.path) if self.path else f'image {self.position}'
 
 
-def list_images(images: Images) -> list[Source]:
+def list_images(images: Images) -> list[ImageSource]:
     """Every image of an argument: a path, a folder, an array, a PIL image, or any mix in a list.
 
     Folders give their image files in the order of their names; folders inside them are left out.
@@ -42,7 +42,7 @@ def list_images(images: Images) -> list[Source]:
     Raises:
         UserError: When there is no image, a path does not exist, or a folder holds none.
     """
-    sources = [Source(path, pixels, i) for i, (path, pixels) in enumerate(_flatten(images))]
+    sources = [ImageSource(path, pixels, i) for i, (path, pixels) in enumerate(_flatten(images))]
     if not sources:
         raise UserError('at least one image', 'an empty list',
                         'pass a path, an array, a PIL image or a list of these')
@@ -77,7 +77,7 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def to_bgr(source: Source, channel_order: str) -> np.ndarray:
+def to_bgr(source: ImageSource, channel_order: str) -> np.ndarray:
     """Pixels as the pipelines read files.
 
     Args:
@@ -105,7 +105,7 @@ def to_bgr(source: Source, channel_order: str) -> np.ndarray:
     return np.ascontiguousarray(pixels if channel_order == 'bgr' else pixels[..., ::-1])
 
 
-def to_rgb(image: Image.Image, source: Source | str) -> Image.Image:
+def to_rgb(image: Image.Image, source: ImageSource | str) -> Image.Image:
     """A PIL image as mmcv reads files of its kind: turned upright by its EXIF tag, in RGB."""
     try:
         image = ImageOps.exif_transpose(image)
@@ -120,7 +120,7 @@ def to_rgb(image: Image.Image, source: Source | str) -> Image.Image:
         raise unreadable(source, error) from error
 
 
-def unreadable(source: Source | str, error: Exception) -> UserError:
+def unreadable(source: ImageSource | str, error: Exception) -> UserError:
     """The error for an image that is cut off or no image."""
     lines = str(error).strip().splitlines()
     reason = lines[0] if lines else type(error).__name__

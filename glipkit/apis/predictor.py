@@ -16,7 +16,7 @@ from torch import nn
 
 from glipkit.apis.build import check_device, load
 from glipkit.apis.detections import Detections
-from glipkit.apis.images import Images, Source, list_images, to_bgr, unreadable
+from glipkit.apis.images import Images, ImageSource, list_images, to_bgr, unreadable
 from glipkit.apis.tasks import TaskViews
 from glipkit.common import reporter
 from glipkit.common.reporter import Bar
@@ -35,7 +35,7 @@ Phrases = Sequence[Span | Sequence[Span]]
 class Prepared:
     """An image on its way into the model, from :meth:`Predictor.prepare`."""
 
-    source: Source
+    source: ImageSource
     names: tuple[str, ...]
     channel_order: str
     packed: dict[str, Any]
@@ -192,7 +192,7 @@ class Predictor:
 
     predict = __call__
 
-    def prepare(self, source: Source, query: Query, names: tuple[str, ...],
+    def prepare(self, source: ImageSource, query: Query, names: tuple[str, ...],
                 channel_order: str = 'bgr') -> Prepared:
         """Decodes and resizes one image; safe to call in a thread beside :meth:`detect`.
 

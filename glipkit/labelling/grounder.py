@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from glipkit.apis.detections import Detections
-from glipkit.apis.images import Source, unreadable
+from glipkit.apis.images import ImageSource, unreadable
 from glipkit.apis.predictor import Predictor, Prepared
 from glipkit.data.formats.captioned import Captioned, CaptionedShard
 from glipkit.errors import UserError
@@ -201,17 +201,17 @@ def _budget(settings: LabelSettings, model: GroundingDetector) -> int:
     return settings.max_tokens
 
 
-def _source(item: Captioned, row: int) -> Source:
+def _source(item: Captioned, row: int) -> ImageSource:
     if isinstance(item.image, Path):
         if not item.image.is_file():
             raise UserError('an image file', f'no file {item.image}', 'restore it')
-        return Source(item.image, None, row)
+        return ImageSource(item.image, None, row)
     try:
         image = Image.open(io.BytesIO(item.image.read()))
         image.load()
     except Exception as error:  # every decoder has errors of its own
         raise unreadable(item.key, error) from error
-    return Source(None, image, row)
+    return ImageSource(None, image, row)
 
 
 def _prefetched(reader: ThreadPoolExecutor, batches: Iterable[Any]) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from glipkit.apis.images import Source, list_images, to_bgr
+from glipkit.apis.images import ImageSource, list_images, to_bgr
 from glipkit.apis.predictor import Predictor, make_query
 from glipkit.checkpoints import save_checkpoint
 from glipkit.common.reporter import Bar, Reporter, reporting
@@ -86,7 +86,7 @@ def test_pil_images_of_every_mode_are_read_as_files_are(predictor, tmp_path, mod
     path = tmp_path / f'a.{suffix}'
     image.save(path)
     from_file = predictor._load({'img_path': str(path)})['img']
-    from_pil = to_bgr(Source(None, Image.open(path), 0), 'bgr')
+    from_pil = to_bgr(ImageSource(None, Image.open(path), 0), 'bgr')
     assert np.array_equal(from_file, from_pil)
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from glipkit.data.checking import Looks, Source, check
+from glipkit.data.checking import CheckSettings, DataFile, check
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.data.formats.read_once import files_read_once
 from glipkit.data.formats.reading import read_json
@@ -61,7 +61,8 @@ def test_what_one_caller_does_not_need_another_may_miss(coco):
 
 def test_the_check_reads_for_all(coco, monkeypatch):
     with files_read_once():
-        assert check(Source(coco, coco.parent), Looks(decode=False), 'coco').counts['images'] == 1
+        report = check(DataFile(coco, coco.parent), CheckSettings(decode=False), 'coco')
+        assert report.counts['images'] == 1
         monkeypatch.setattr(json, 'load', None)
         assert read_coco_json(coco).classes == {1: 'cat'}
 
