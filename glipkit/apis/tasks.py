@@ -21,6 +21,9 @@ from glipkit.text.query import Query
 from glipkit.text.structures import CaptionPrompt
 
 FORMAT = 'glipkit-task-1'
+#: Key in the header of a task file -> attribute of the task.
+_HEADER = {key: key for key in ('strategy', 'classes', 'category_ids', 'captions', 'spans', 'base',
+                                'model', 'caption_prompt')} | {'facts': 'details'}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,14 +33,14 @@ class Task:
     Args:
         strategy: Settings of the strategy, its ``name`` among them.
         classes: The class names, in the order of their labels.
-        category_ids: Per class its id in the annotation file.
+        category_ids: Id of each class in the annotation file.
         captions: The prompts that the task asks.
-        spans: Per prompt, per class the character spans that stand for it.
+        spans: For each prompt and each class in it, the character spans that stand for the class.
         base: :func:`fingerprint` of the model that the task belongs to.
         model: Name of that model, for messages.
         state: Tensors, by name.
         caption_prompt: Hand-written prompts, name -> dict(prefix=, name=, suffix=).
-        facts: What else is worth knowing: shots, seed, scores.
+        details: Other things worth knowing: shots, seed, scores.
     """
 
     strategy: Mapping[str, Any]
@@ -49,7 +52,7 @@ class Task:
     model: str
     state: Mapping[str, Tensor] = field(repr=False)
     caption_prompt: CaptionPrompt | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def query(self) -> Query:
@@ -60,7 +63,7 @@ class Task:
 def make_task(model: GroundingDetector, strategy: Mapping[str, Any], state: Mapping[str, Tensor],
               classes: Mapping[int, str], base: str, name: str,
               caption_prompt: CaptionPrompt | None = None,
-              facts: Mapping[str, Any] | None = None) -> Task:
+              details: Mapping[str, Any] | None = None) -> Task:
     """A task of a base model.
 
     Args:
@@ -71,13 +74,13 @@ def make_task(model: GroundingDetector, strategy: Mapping[str, Any], state: Mapp
         base: :func:`fingerprint` of ``model``.
         name: Of the model.
         caption_prompt: As in :class:`Task`.
-        facts: As in :class:`Task`.
+        details: As in :class:`Task`.
     """
     prompts = model.prompts(Query.for_classes(classes.values(), caption_prompt))
     return Task(dict(strategy), tuple(classes.values()), tuple(classes),
                 tuple(prompt.caption for prompt in prompts),
                 tuple(prompt.spans for prompt in prompts), base, name, dict(state),
-                caption_prompt, dict(facts or {}))
+                caption_prompt, dict(details or {}))
 
 
 def save_task(task: Task, path: str | Path) -> None:
@@ -86,10 +89,8 @@ def save_task(task: Task, path: str | Path) -> None:
     Raises:
         UserError: When nothing can be written there.
     """
-    text = {key: getattr(task, key) for key in ('strategy', 'classes', 'category_ids', 'captions',
-                                                'spans', 'base', 'model', 'caption_prompt',
-                                                'facts')}
-    metadata = {key: json.dumps(value, ensure_ascii=False) for key, value in text.items()}
+    metadata = {key: json.dumps(getattr(task, name), ensure_ascii=False)
+                for key, name in _HEADER.items()}
     write_safetensors(task.state, Path(path), {'format': FORMAT, **metadata})
 
 
@@ -109,7 +110,7 @@ def read_task(path: str | Path) -> Task:
             state = {key: file.get_tensor(key) for key in list(file.keys())}
         if metadata.pop('format', None) != FORMAT:
             raise ValueError('it holds something else')
-        text = {key: json.loads(value) for key, value in metadata.items()}
+        text = {_HEADER.get(key, key): json.loads(value) for key, value in metadata.items()}
         task = Task(state=state, **text)
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise UserError('a task file that glipkit tune wrote', f'{path} ({error})',

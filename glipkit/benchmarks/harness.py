@@ -123,15 +123,15 @@ def alternate_processes(jobs: Mapping[str, WorkerCall], rounds: int, warmup: int
         workers: dict[str, Worker] = {}
         for name, job in jobs.items():
             # One after the other: two that load at once would need both their peaks of memory.
-            shown.facts(candidate=name, now='loading')
+            shown.show(candidate=name, now='loading')
             workers[name] = stack.enter_context(Worker(name, job))
             shown.update()
         for name in turns(list(jobs), warmup):
-            shown.facts(candidate=name, now='warming up')
+            shown.show(candidate=name, now='warming up')
             workers[name].call()
             shown.update()
         for name in turns(list(jobs), rounds):
-            shown.facts(candidate=name, now='timing')
+            shown.show(candidate=name, now='timing')
             seconds[name].append(workers[name].call())
             shown.update()
         return {

@@ -39,7 +39,7 @@ class Bar:
         """Adds units that have just been done."""
         self.done += units
 
-    def facts(self, **values: Any) -> None:
+    def show(self, **values: Any) -> None:
         """Shows values beside the bar, e.g. ``loss='0.31'``."""
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class _TerminalBar(Bar):
         super().update(units)
         self._bar.update(units)
 
-    def facts(self, **values: Any) -> None:
+    def show(self, **values: Any) -> None:
         self._bar.set_postfix(**values, refresh=False)
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class _LineBar(Bar):
             print(f'{self._title}: {self.done}{whole} {self._unit}{values}',  # noqa: T201
                   file=self._stream, flush=True)
 
-    def facts(self, **values: Any) -> None:
+    def show(self, **values: Any) -> None:
         self._values = values
 
 

@@ -178,7 +178,7 @@ def test_everything_comes_back_from_the_file(base, digest, write):
     _, path = write('prompt')
     task = read_task(path)
     assert (task.classes, task.category_ids) == (tuple(NAMES), tuple(CLASSES))
-    assert task.base == digest and task.model == 'tiny' and task.facts == {'shots': 5}
+    assert task.base == digest and task.model == 'tiny' and task.details == {'shots': 5}
     assert task.spans == (((((0, 12), )), ((14, 23), ), ((25, 30), )), )
     assert task.captions[0][14:23] == 'cats/dogs'
     assert task.strategy == {'name': 'prompt'}

@@ -61,7 +61,7 @@ def test_pipes_get_whole_lines(capsys, monkeypatch):
     with reporting(ConsoleReporter()):
         note('begins')
         with reporter.bar('training', 3, 'step', done=1) as bar:
-            bar.facts(loss='0.5')
+            bar.show(loss='0.5')
             bar.update()
     out, err = capsys.readouterr()
     assert out == 'begins\n' and err == 'training: 2 of 3 step, loss 0.5\n' and '\r' not in err

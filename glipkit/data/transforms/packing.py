@@ -52,8 +52,8 @@ class PackGrounding(BaseTransform):
         query = Query.of_sample(results) if asked else Query()
         phrases = query.phrases if query.is_caption else None
 
-        facts = {key: results[key] for key in self.meta_keys if key in results}
-        sample = DetDataSample(metainfo={**facts, **(query.as_fields() if asked else {})})
+        kept = {key: results[key] for key in self.meta_keys if key in results}
+        sample = DetDataSample(metainfo={**kept, **(query.as_fields() if asked else {})})
         sample.gt_instances = _instances(boxes, labels, ~ignored, phrases)
         sample.ignored_instances = _instances(boxes, labels, ignored, phrases)
         return dict(inputs=torch.from_numpy(image), data_samples=sample)

@@ -35,7 +35,7 @@ class ProgressBarHook(Hook):
         if self.bar is None or (done % self.interval and done != runner.max_iters):
             return
         if outputs and 'loss' in outputs:
-            self.bar.facts(loss=f'{outputs["loss"].item():.3f}')
+            self.bar.show(loss=f'{outputs["loss"].item():.3f}')
         self.bar.update(done - self.bar.done)
 
     def after_train(self, runner: Runner) -> None:
