@@ -98,6 +98,7 @@ def test_detections(loaded, name):
     assert torch.equal(ours.labels, candidates.labels[right])
 
 
+@pytest.mark.slow
 def test_losses_and_gradients(loaded):
     variant, model = loaded
     meta, expected = golden.case(variant, 'train')
