@@ -15,7 +15,7 @@ from tests.test_models import golden
 VARIANTS = {'a': 'glip-t-a', 'c': 'glip-t-c'}
 
 
-@pytest.fixture(scope='module', params=list(VARIANTS))
+@pytest.fixture(scope='module', params=['c', pytest.param('a', marks=pytest.mark.slow)])
 def loaded(request, tmp_path_factory):
     """(variant, model) with the golden weights, through an official checkpoint file."""
     path = tmp_path_factory.mktemp('official') / 'glip.pth'
