@@ -1,4 +1,5 @@
-"""Every command line of README.md, docs/ and the help texts, read by the parser it is meant for.
+"""Every command line of README.md, docs/, the help texts and the headers of configs, read by the
+parser it is meant for.
 
 So an option that is renamed cannot stay in a document. tests/test_readme.py runs those that a few
 pictures are enough for.
@@ -16,6 +17,7 @@ from glipkit.cli import main as cli
 from glipkit.cli.bench import BENCHMARKS
 from glipkit.cli.prepare import SOURCES
 from glipkit.cli.world import WORLDS
+from tests.test_configs import RECIPES, header
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')),
@@ -92,6 +94,13 @@ def test_commands_of_a_document(path, monkeypatch, capsys):
         arguments = arguments_of(line, monkeypatch)
         if arguments is not None:
             check(arguments, capsys)
+
+
+@pytest.mark.parametrize('path', RECIPES, ids=lambda path: path.stem)
+def test_commands_of_a_recipe(path, monkeypatch, capsys):
+    command = header(path)['Command']
+    for line in CONTINUED.sub(' ', command).splitlines():
+        check(arguments_of(line.strip(), monkeypatch), capsys)
 
 
 @pytest.mark.parametrize('words', LEVELS, ids=' '.join)

@@ -1,7 +1,7 @@
 """Objects365 as lines; evaluation on COCO val2017, zero-shot.
 
 Layout: ``data/objects365/{annotations/, train/}``, the annotations made by
-``python data_prep/objects365.py --train zhiyuan_objv2_train.json --out data/objects365``, and
+``glipkit prepare objects365 --train zhiyuan_objv2_train.json --out data/objects365``, and
 ``data/coco/{annotations/instances_val2017.json, val2017/}``.
 """
 # Input of the official code: Pillow's pixels, five training scales, flip, no crop. In training
