@@ -10,9 +10,10 @@ Result: AP50 12.2 ± 5.8 on held-out words, 49.9 ± 3.9 and 66.4 ± 3.8 on seen 
 
 Starts from the weights of glip-mini_shapes_teacher.
 
-Prompts leave out half of what pictures show from here on, for most of the prompts that all names
-are split into show nothing. A model with random weights learns too little that way: after 1,300
-iterations AP50 of all names 0.04, and 0.31 with whole prompts.
+In these added iterations prompts leave out half of the classes that a picture shows, because most
+of the prompts that all names are split into name nothing of a picture. A model with random weights
+learns too little that way: after 1,300 iterations AP50 of all names 0.04, and 0.31 with whole
+prompts.
 """
 _base_ = [
     '../_base_/models/glip_mini.py', '../_base_/datasets/shapes.py',

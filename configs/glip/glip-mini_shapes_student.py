@@ -12,8 +12,8 @@ Starts from the weights and the labels of glip-mini_shapes_teacher; the commands
 there.
 
 GLIP section 4: the student sees both kinds of data mixed. Half of the draws are gold here, so that
-the teacher's mistakes stay the smaller part of a batch. Captions of other pictures join a caption:
-otherwise words that no gold category has would never be asked for where they are absent.
+the teacher's mistakes are the smaller part of a batch. Captions of other pictures join a caption:
+otherwise no prompt would have a word without gold boxes whose thing is absent from the picture.
 """
 _base_ = [
     '../_base_/models/glip_mini.py', '../_base_/datasets/shapes.py',

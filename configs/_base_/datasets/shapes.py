@@ -55,7 +55,7 @@ val_dataloader = dict(
         test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
-# During training a look at some images is enough.
+# During training the score of some images is enough.
 val_dataloader = dict(**val_dataloader)
 val_dataloader['dataset'] = dict(indices=24, **val_dataloader['dataset'])
 
