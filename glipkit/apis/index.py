@@ -49,6 +49,7 @@ class ModelEntry:
         weights: The file that comes with glipkit; None where there is none.
         sources: Where its weights can be downloaded, in the order to try.
         recipes: Other configs that train it or a variation of it. They have no weights.
+        default: Whether calls and commands take this model when none is named.
     """
 
     name: str
@@ -60,6 +61,7 @@ class ModelEntry:
     weights: Path | None = None
     sources: tuple[HubFile, ...] = ()
     recipes: tuple[Path, ...] = ()
+    default: bool = False
 
 
 def model_index() -> dict[str, ModelEntry]:
@@ -67,6 +69,11 @@ def model_index() -> dict[str, ModelEntry]:
     root = config_root()
     found = _parsed(root / INDEX)
     return {name: _entry(name, found[name], root) for name in sorted(found)}
+
+
+def default_model() -> str:
+    """Name of the model that calls and commands take when none is named."""
+    return next(name for name, entry in model_index().items() if entry.default)
 
 
 def entry_of(name_or_path: str | Path) -> ModelEntry | None:

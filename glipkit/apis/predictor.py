@@ -17,6 +17,7 @@ from torch import nn
 from glipkit.apis.build import check_device, load
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import Images, ImageSource, list_images, to_bgr, unreadable
+from glipkit.apis.index import default_model
 from glipkit.apis.tasks import TaskViews
 from glipkit.common import reporter
 from glipkit.common.reporter import Bar
@@ -85,7 +86,7 @@ class Predictor:
         if not isinstance(getattr(model, 'cfg', None), Config):
             raise UserError('a model name, a config or a detector that glipkit.load made',
                             f'a {type(model).__name__} without a config',
-                            "pass e.g. glipkit.load('glip-mini')")
+                            f'pass e.g. glipkit.load({default_model()!r})')
         self.model = model.to(check_device(device)).eval()
         self._load, self._prepare = _pipelines(model.cfg)
         self._tasks = TaskViews(self.model)

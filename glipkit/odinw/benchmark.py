@@ -11,6 +11,7 @@ from mmengine.dist import is_main_process
 from torch import nn
 
 from glipkit.apis.build import load
+from glipkit.apis.index import default_model
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.data.formats.read_once import files_read_once
 from glipkit.data.splits.odinw import OdinwDataset, find_dataset, odinw_datasets, published_scores
@@ -42,7 +43,7 @@ class OdinwSettings:
         profile: '13-paper', '13-yaml', '35' or 'world'; None: 'world' where ``root`` is one, else
             '13-paper'.
         strategy: 'zero-shot', or as `TuneSettings` takes it.
-        model: Model name or config.
+        model: Model name or config; default that of `default_model`.
         checkpoint: Weights of the model.
         shots: Number of examples per class; None takes all.
         seeds: Seeds of tuning, one result each.
@@ -55,7 +56,7 @@ class OdinwSettings:
     out: Path
     profile: str | None = None
     strategy: str = ZERO_SHOT
-    model: str = 'glip-mini'
+    model: str = field(default_factory=default_model)
     checkpoint: str | None = None
     shots: int | None = None
     seeds: tuple[int, ...] = (3, )
@@ -120,13 +121,14 @@ def _score(dataset: OdinwDataset, settings: OdinwSettings, base: nn.Module | Non
     judged = AnnotatedImages(*dataset.find(settings.root, dataset.eval_split))
     classes = list(read_coco_json(judged.ann_file).classes.values())
     dataset.check_classes(classes, judged.ann_file)
-    affixes = {name: dict(own) for name, own in dataset.caption_prompt.items() if name in classes}
+    caption_prompt = {name: dict(written) for name, written in dataset.caption_prompt.items()
+                      if name in classes}
     folder = settings.out / dataset.name
     if base is None:
-        return _tune(dataset, settings, judged, affixes)
+        return _tune(dataset, settings, judged, caption_prompt)
     return remembered(folder / 'zero_shot.json', lambda: evaluate(
-        base, judged, dataset.title, affixes or None, predictions=folder / dataset.eval_split,
-        workers=settings.workers))['AP']
+        base, judged, dataset.title, caption_prompt or None,
+        predictions=folder / dataset.eval_split, workers=settings.workers))['AP']
 
 
 def _tune(dataset: OdinwDataset, settings: OdinwSettings, judged: AnnotatedImages,

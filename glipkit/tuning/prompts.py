@@ -14,7 +14,7 @@ from glipkit.text.prompts import class_prompt
 from glipkit.text.structures import CaptionPrompt
 
 Choices = Mapping[str, Sequence[Mapping[str, str]]]
-"""Class name -> the affixes to choose from, any number."""
+"""Class name -> its prompts to choose from, any number; each a dict(prefix=, name=, suffix=)."""
 
 
 def read_prompts(path: str | Path, classes: Sequence[str]) -> list[Choices]:
@@ -55,12 +55,12 @@ def _choices(candidate: Mapping[Any, Any], classes: Sequence[str], path: str | P
     for name, given in candidate.items():
         given = given if isinstance(given, list) else [given]
         choices[name] = [{'name': one} if isinstance(one, str) else one for one in given]
-        for affixes in choices[name]:
-            if not isinstance(affixes, dict) or not all(isinstance(text, str)
-                                                        for text in affixes.values()):
+        for written in choices[name]:
+            if not isinstance(written, dict) or not all(isinstance(text, str)
+                                                        for text in written.values()):
                 raise UserError('words, or prefix, name and suffix as text',
-                                f'{path}: {name}: {affixes}', 'quote them')
-            class_prompt([name], caption_prompt={name: affixes})  # refuses what is none
+                                f'{path}: {name}: {written}', 'quote them')
+            class_prompt([name], caption_prompt={name: written})  # refuses what is none
     return choices
 
 
@@ -104,8 +104,8 @@ def search_prompts(candidates: Sequence[Choices],
         best = Scored(first, score(first))
         tried.append(best)
         for name, given in choices.items():
-            for affixes in given[1:]:
-                other = {**best.prompts, name: affixes}
+            for written in given[1:]:
+                other = {**best.prompts, name: written}
                 tried.append(Scored(other, score(other)))
                 if tried[-1].score > best.score:
                     best = tried[-1]

@@ -131,14 +131,15 @@ def _classes(coco: CocoJson, before: list, after: list, seed: int) -> str:
 
 
 def _tried(result: TuneResult) -> str:
-    rows = [('; '.join(f'{name}: {_written(affixes)}' for name, affixes in one.prompts.items())
+    rows = [('; '.join(f'{name}: {_shown(written)}' for name, written in one.prompts.items())
              or 'the class names', f'{one.score:.3f}') for one in result.tried]
     return markdown_table(('prompts', 'AP on val'), rows)
 
 
-def _written(affixes: Mapping[str, str]) -> str:
-    name = affixes.get('name', 'its name')
-    return f"'{affixes.get('prefix', '')}**{name}**{affixes.get('suffix', '')}'"
+def _shown(written: Mapping[str, str]) -> str:
+    """The prompt of one class, as the report shows it."""
+    name = written.get('name', 'its name')
+    return f"'{written.get('prefix', '')}**{name}**{written.get('suffix', '')}'"
 
 
 def _plot_curves(result: TuneResult, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from glipkit.apis.index import default_model
 from glipkit.apis.options import check_options
 from glipkit.apis.paths import config_root
 from glipkit.common.digests import file_sha256
@@ -31,7 +32,7 @@ class TuneSettings:
         data: Images to learn from.
         out: Folder of the run.
         strategy: A strategy's name, or the path of a config like those in ``configs/transfer``.
-        model: Model name or config.
+        model: Model name or config; default that of `default_model`.
         checkpoint: Weights of the model; None takes those that come with glipkit.
         val: Images to choose the best weights on; None sets some of ``data`` aside.
         test: Images to score the result on; None takes ``val``.
@@ -50,7 +51,7 @@ class TuneSettings:
     data: AnnotatedImages
     out: Path
     strategy: str = 'prompt'
-    model: str = 'glip-mini'
+    model: str = field(default_factory=default_model)
     checkpoint: str | None = None
     val: AnnotatedImages | None = None
     test: AnnotatedImages | None = None
