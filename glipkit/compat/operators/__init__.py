@@ -1,6 +1,6 @@
 """The operators that ``mmcv.ops`` calls, on torch and torchvision alone.
 
-Each function has the name and the arguments of the compiled one. Results go where mmcv's Python side
+Each function has the name and arguments of the compiled one. Results go where mmcv's Python side
 expects them: outputs are overwritten in place, gradient buffers (which mmcv hands in as zeros) are
 added to. Precision below float32 is computed in float32, as the compiled kernels accumulate.
 """
