@@ -12,13 +12,13 @@ from glipkit.models.contract import GroundingDetector
 class HeadStrategy(Strategy):
     """The official linear probe: word-region alignment, box and centerness layers.
 
-    In GLIP-T 198,919 parameters: the projection of the words, their bias, the temperature, and
+    In GLIP-T 198,919 parameters: the projection of the tokens, their bias, the temperature, and
     the two 1 x 1 convolutions. The scales of the box deltas are frozen, as in the official code.
-    There the dropout of the frozen tower stays active; here frozen parts are in evaluation mode.
+    That code keeps the dropout of the frozen tower; here frozen parts are in evaluation mode.
 
     Args:
         lr: Learning rate.
-        weight_decay: Of all weights but biases.
+        weight_decay: Weight decay of all weights but biases.
     """
     lr: float = 1e-4
     weight_decay: float = 0.05

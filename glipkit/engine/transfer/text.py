@@ -14,7 +14,7 @@ class TextStrategy(Strategy):
 
     Args:
         lr: Learning rate.
-        weight_decay: Of all weights but biases.
+        weight_decay: Weight decay of all weights but biases.
     """
     lr: float = 1e-5
     weight_decay: float = 0.05
