@@ -62,12 +62,12 @@ def find_label_map(path: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def write_clean(source: DataFile, report: Report, out: str | Path,
+def write_clean(data_file: DataFile, report: Report, out: str | Path,
                 settings: CheckSettings) -> tuple[list[str], Report]:
     """Writes a cleaned copy, complete or not at all, and checks it.
 
     Args:
-        source: File that was checked.
+        data_file: File that was checked.
         report: Report of that check.
         out: New file of the same format.
         settings: Settings for the check of the copy.
@@ -78,11 +78,11 @@ def write_clean(source: DataFile, report: Report, out: str | Path,
     Raises:
         UserError: The file exists, has another ending, or cannot be written.
     """
-    out = check_out(source.path, out)
+    out = check_out(data_file.path, out)
     make_folder(out.parent)
     with atomic(out) as temporary:
-        changes = clean(source, report, temporary)
-    return changes, check(replace(source, path=out), settings, report.format)
+        changes = clean(data_file, report, temporary)
+    return changes, check(replace(data_file, path=out), settings, report.format)
 
 
 def check_out(path: Path, out: str | Path) -> Path:
@@ -145,13 +145,13 @@ def _refusal(report: Report) -> UserError:
 def _quick_check(file_format: str, dataset: Mapping, settings: PromptSettings,
                  logger: logging.Logger) -> Report | None:
     """The report of one training set; None for one that is too large to read twice."""
-    source = _source(dataset, settings)
-    large = source.path.is_file() and source.path.stat().st_size > QUICK_BYTES
+    data_file = _source(dataset, settings)
+    large = data_file.path.is_file() and data_file.path.stat().st_size > QUICK_BYTES
     if large and file_format not in _LINE_FORMATS:
-        logger.info(f'{source.path} is large and not checked; '
+        logger.info(f'{data_file.path} is large and not checked; '
                     'glipkit check-data reads all of it')
         return None
-    return check(source, CheckSettings(decode=False), file_format)
+    return check(data_file, CheckSettings(decode=False), file_format)
 
 
 def _source(dataset: Mapping, settings: PromptSettings) -> DataFile:

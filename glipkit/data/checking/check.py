@@ -81,12 +81,12 @@ class Report:
                 'bad_images': sorted(self.bad_images), 'findings': self.findings.as_dicts()}
 
 
-def check(source: DataFile, settings: CheckSettings | None = None,
+def check(data_file: DataFile, settings: CheckSettings | None = None,
           file_format: str | None = None) -> Report:
     """Checks one file and the images that it names.
 
     Args:
-        source: What to check.
+        data_file: File to check.
         settings: How closely to look at images.
         file_format: A key of `SCANS`; None tells it from the content.
 
@@ -94,22 +94,22 @@ def check(source: DataFile, settings: CheckSettings | None = None,
         UserError: The file as a whole cannot be read.
     """
     settings = settings or CheckSettings()
-    file_format = file_format or detect_format(source.path)
+    file_format = file_format or detect_format(data_file.path)
     findings = Findings()
-    scan = SCANS[file_format](source, findings)
-    whole = _exhaust(scan.records(), source.max_records, scan)
+    scan = SCANS[file_format](data_file, findings)
+    whole = _exhaust(scan.records(), data_file.max_records, scan)
     scan.finish(whole)
     bad = check_existence(scan.images, findings)
     if settings.decode:
         bad |= check_decoding(scan.images, findings, settings.workers, settings.max_images)
-    return _report(source, file_format, scan, frozenset(bad))
+    return _report(data_file, file_format, scan, frozenset(bad))
 
 
-def clean(source: DataFile, report: Report, out: Path) -> list[str]:
+def clean(data_file: DataFile, report: Report, out: Path) -> list[str]:
     """Writes a copy without what can be mended.
 
     Args:
-        source: What was checked.
+        data_file: File that was checked.
         report: What came of it.
         out: Where the copy goes; written as it is, so pass a temporary path.
 
@@ -117,7 +117,7 @@ def clean(source: DataFile, report: Report, out: Path) -> list[str]:
         What was changed, a line per kind; what concerns the whole file first.
     """
     findings = Findings()
-    scan = SCANS[report.format](source, findings, report.remedy)
+    scan = SCANS[report.format](data_file, findings, report.remedy)
     scan.write(scan.records(), out)
     changes = []
     if report.remedy.boxes_written:
@@ -132,13 +132,13 @@ def _exhaust(records: Iterator[Any], limit: int | None, scan: Scan) -> bool:
     return all(limit is None or scan.counts['images'] < limit for _ in records)
 
 
-def _report(source: DataFile, file_format: str, scan: Scan, bad: frozenset[str]) -> Report:
+def _report(data_file: DataFile, file_format: str, scan: Scan, bad: frozenset[str]) -> Report:
     table, first = scan.table, scan.captions.first
     counts = {'images': scan.counts['images'], 'captions': scan.counts['captions'],
               'boxes': scan.boxes.kept, 'boxes_in_file': scan.boxes.seen}
     merged = table.duplicates() if table and scan.can_merge else {}
     return Report(
-        path=str(source.path), format=file_format, counts=counts,
+        path=str(data_file.path), format=file_format, counts=counts,
         classes=list(table.rows.values()) if table else [],
         prompts=table.prompts() if table else [first] if first else [],
         findings=scan.findings, longest_caption=scan.captions.longest, bad_images=bad,

@@ -71,7 +71,7 @@ class Scan(ABC):
     that a check and a clean copy can never disagree about a record.
 
     Args:
-        source: What to check.
+        data_file: File to check.
         findings: Where to report.
         remedy: What to change on the way; nothing in a check.
     """
@@ -82,11 +82,12 @@ class Scan(ABC):
     can_merge = False
     """Whether a cleaned copy can give the boxes of one class to another."""
 
-    def __init__(self, source: DataFile, findings: Findings, remedy: Remedy | None = None) -> None:
-        self.source, self.findings, self.remedy = source, findings, remedy or Remedy()
+    def __init__(self, data_file: DataFile, findings: Findings,
+                 remedy: Remedy | None = None) -> None:
+        self.data_file, self.findings, self.remedy = data_file, findings, remedy or Remedy()
         self.boxes = BoxChecker(findings, self.layout, self.remedy.boxes_written)
-        self.captions = CaptionChecker(source.settings, findings)
-        self.images = ImageList(source.limit)
+        self.captions = CaptionChecker(data_file.settings, findings)
+        self.images = ImageList(data_file.limit)
         self.table: ClassTable | None = None
         self.counts: Counter[str] = Counter()
         self._files: set[str] = set()
@@ -113,15 +114,15 @@ class Scan(ABC):
             whole: Whether the file was read to its end.
         """
         if not self.counts['images']:
-            self.findings.add('no_image', str(self.source.path))
+            self.findings.add('no_image', str(self.data_file.path))
         else:
-            self.boxes.finish(str(self.source.path))
+            self.boxes.finish(str(self.data_file.path))
         if self.table and whole:
             self.table.finish()
 
     def image_path(self, name: str) -> str:
         """Path of an image that the file names."""
-        return str(self.source.images / name) if self.source.images else name
+        return str(self.data_file.images / name) if self.data_file.images else name
 
     def list_image(self, name: str, size: Size, where: str, place: Place | None = None) -> bool:
         """Counts an image and lists it for the look at the files.
@@ -136,7 +137,7 @@ class Scan(ABC):
             Whether a cleaned copy keeps it.
         """
         self.counts['images'] += 1
-        if place is None and not self.source.quick:
+        if place is None and not self.data_file.quick:
             if name in self._files:
                 self.findings.add('same_file', where, name)
             self._files.add(name)
