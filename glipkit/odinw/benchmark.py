@@ -28,13 +28,13 @@ from glipkit.tuning.settings import AnnotatedImages, TuneSettings, read_recipe
 from glipkit.tuning.training import evaluate
 
 ZERO_SHOT = 'zero-shot'
-#: What the paper calls our strategies.
+#: Strategy -> its name in the paper.
 _PUBLISHED = {ZERO_SHOT: ZERO_SHOT, 'head': 'linear', 'prompt': 'prompt', 'full': 'full'}
 
 
 @dataclass(frozen=True)
 class OdinwSettings:
-    """What to run on which data sets.
+    """Settings of the benchmark.
 
     Args:
         root: Folder of the release, which holds 'Aquarium', 'pothole' and so on; or of a world,
@@ -42,7 +42,7 @@ class OdinwSettings:
         out: Folder of the results, with a folder per data set.
         profile: '13-paper', '13-yaml', '35' or 'world'; None: 'world' where ``root`` is one, else
             '13-paper'.
-        strategy: 'zero-shot', or as `TuneSettings` takes it.
+        strategy: 'zero-shot', or a strategy, see `TuneSettings`.
         model: Model name or config; default that of `default_model`.
         checkpoint: Weights of the model.
         shots: Number of examples per class; None takes all.
@@ -93,7 +93,7 @@ def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
         try:
             with files_read_once():
                 scores[dataset.name] = _score(dataset, settings, base)
-        except UserError as error:  # one broken data set must not cost the other 34
+        except UserError as error:  # one broken data set must not stop the other 34
             skipped[dataset.title] = str(error)
     if not scores:
         raise UserError(f'a data set of ODinW in {settings.root}',

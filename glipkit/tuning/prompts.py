@@ -20,14 +20,13 @@ Choices = Mapping[str, Sequence[Mapping[str, str]]]
 def read_prompts(path: str | Path, classes: Sequence[str]) -> list[Choices]:
     """Reads hand-written prompts.
 
-    The file is a mapping of class names, or a list of such mappings, each a candidate on its own.
-    A class has a word or two that stand for it, as a mapping with ``prefix``, ``name``
-    and ``suffix``, or as a list of these to choose from. Classes that are left out keep their
-    name.
+    The file is a mapping of class names, or a list of such mappings, each a separate candidate.
+    The value of a class is a text that replaces its name, a mapping with ``prefix``, ``name`` and
+    ``suffix``, or a list of these to choose from. Classes that are left out keep their name.
 
     Args:
         path: YAML file.
-        classes: The task's class names.
+        classes: Class names of the task.
 
     Raises:
         UserError: No such file, or something in it that cannot be a prompt.
@@ -60,7 +59,7 @@ def _choices(candidate: Mapping[Any, Any], classes: Sequence[str], path: str | P
                                                         for text in written.values()):
                 raise UserError('words, or prefix, name and suffix as text',
                                 f'{path}: {name}: {written}', 'quote them')
-            class_prompt([name], caption_prompt={name: written})  # refuses what is none
+            class_prompt([name], caption_prompt={name: written})  # refuses what is not a prompt
     return choices
 
 
@@ -68,7 +67,7 @@ def one_prompt(candidates: Sequence[Choices], path: str | Path) -> CaptionPrompt
     """The prompts of a file that leaves no choice.
 
     Raises:
-        UserError: It does.
+        UserError: The file leaves a choice.
     """
     if len(candidates) > 1 or any(len(given) > 1 for given in candidates[0].values()):
         raise UserError('one prompt for each class', f'{path} with several',
@@ -78,7 +77,7 @@ def one_prompt(candidates: Sequence[Choices], path: str | Path) -> CaptionPrompt
 
 @dataclass(frozen=True)
 class Scored:
-    """Prompts and what they scored."""
+    """Prompts and their score."""
     prompts: CaptionPrompt
     score: float
 

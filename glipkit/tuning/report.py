@@ -178,7 +178,7 @@ def _draw_pictures(coco: CocoJson, data: AnnotatedImages, found: list,
 
 def _pairs(coco: CocoJson, data: AnnotatedImages,
            found: list) -> list[tuple[Detections, Detections]]:
-    """Per image ground truth and the predictions worth showing."""
+    """Ground truth and the predictions above `THRESHOLD`, for each image."""
     label = {category: i for i, category in enumerate(coco.classes)}
     rows: dict[int, tuple[list, list]] = {image_id: ([], []) for image_id in coco.images}
     for record in coco.annotations:
@@ -211,7 +211,7 @@ def _detections(rows: Sequence[Mapping[str, Any]], label: Mapping[int, int],
 def agreement(truth: Detections, found: Detections) -> float:
     """F1 of the detections of one image: pairs of equal label that overlap by half or more.
 
-    1 where there is nothing to find and nothing was found.
+    1 where there is no ground truth and nothing was found.
     """
     if not len(truth) + len(found):
         return 1.

@@ -106,7 +106,7 @@ def _tune(settings: TuneSettings, base: nn.Module, base_digest: str) -> TuneResu
 
 
 class _Run:
-    """What the phases of a run share."""
+    """The phases of a run, and the values that they share."""
 
     def __init__(self, settings: TuneSettings, data: TuneData, base: nn.Module,
                  digest: str) -> None:
@@ -126,11 +126,12 @@ class _Run:
         """Scores of a model; a held-out set is asked for its own classes.
 
         Args:
-            name: A key of `scored_sets`.
-            title: What is being scored, for the progress bar.
+            name: Key of `scored_sets`.
+            title: Title of the progress bar.
             caption_prompt: Hand-written prompts of the task's classes.
-            predictions: Write COCO results to ``<predictions>.bbox.json``.
-            model: The detector; None takes the base model.
+            predictions: Beginning of the name ``<predictions>.bbox.json`` of a file for COCO
+                results; None writes none.
+            model: Detector; None takes the base model.
         """
         own = name != 'held_out'
         return evaluate(model or self.base, self.scored_sets()[name], f'{title}, {name}',
@@ -176,7 +177,7 @@ class _Run:
                          self.digest, model_name(self.settings.model), caption_prompt, about)
 
     def _keep_and_score(self, task: Task, folder: Path, closed: bool) -> dict[str, Any]:
-        """Writes the task file and scores what comes out of it, on the base model."""
+        """Writes the task file, reads it again and scores it on the base model."""
         if is_main_process():
             save_task(task, folder / TASK)
         barrier()
@@ -212,7 +213,7 @@ class _Run:
 
 def _hand_written(settings: TuneSettings, classes: Iterable[str]
                   ) -> tuple[list[Choices], CaptionPrompt | None]:
-    """Prompts to choose from, and those to train with where no choice is left."""
+    """Prompts to choose from, and those to train with where there is no choice."""
     if settings.prompts is None:
         return [], None
     candidates = read_prompts(settings.prompts, list(classes))

@@ -45,18 +45,18 @@ class CheckSettings:
 
 @dataclass
 class Report:
-    """What a check found.
+    """Result of a check.
 
     Args:
-        path: The file.
-        format: A key of `SCANS`.
+        path: Path of the file.
+        format: Key of `SCANS`.
         counts: Images, captions, boxes that training uses, and boxes in the file.
-        classes: In the order of labels; those that cannot be trained have no label.
-        prompts: What a test asks with, exactly; for captions the first one.
-        findings: What is wrong or worth knowing.
-        longest_caption: In tokens, at most.
+        classes: Classes in the order of labels; those that cannot be trained have no label.
+        prompts: Exact prompts of a test; for captions the first one.
+        findings: Errors, warnings and notes.
+        longest_caption: Number of tokens of the longest caption.
         bad_images: Names of images that cannot be used.
-        remedy: What a cleaned copy has to change as a whole.
+        remedy: Changes of a cleaned copy that concern the whole file.
     """
     path: str
     format: str
@@ -87,8 +87,8 @@ def check(data_file: DataFile, settings: CheckSettings | None = None,
 
     Args:
         data_file: File to check.
-        settings: How closely to look at images.
-        file_format: A key of `SCANS`; None tells it from the content.
+        settings: Settings for the check of images.
+        file_format: Key of `SCANS`; None finds it from the content.
 
     Raises:
         UserError: The file as a whole cannot be read.
@@ -106,15 +106,15 @@ def check(data_file: DataFile, settings: CheckSettings | None = None,
 
 
 def clean(data_file: DataFile, report: Report, out: Path) -> list[str]:
-    """Writes a copy without what can be mended.
+    """Writes a cleaned copy.
 
     Args:
         data_file: File that was checked.
-        report: What came of it.
-        out: Where the copy goes; written as it is, so pass a temporary path.
+        report: Report of that check.
+        out: Path of the copy; it is not written atomically, so pass a temporary path.
 
     Returns:
-        What was changed, a line per kind; what concerns the whole file first.
+        The changes, a line per kind; those of the whole file first.
     """
     findings = Findings()
     scan = SCANS[report.format](data_file, findings, report.remedy)

@@ -135,7 +135,7 @@ class CocoScan(Scan):
         return {**record, 'bbox': box, 'category_id': key}
 
     def crowd(self, record: dict, where: str) -> bool | None:
-        """Whether an annotation is of a crowd; None, and a finding, where that cannot be told."""
+        """Whether an annotation is of a crowd; None, and a finding, where that is not clear."""
         try:
             return as_crowd(record.get('iscrowd'), where)
         except UserError:

@@ -28,9 +28,9 @@ class Member(NamedTuple):
     """A file inside a tar.
 
     Args:
-        name: With its folders.
+        name: Name with its folders.
         offset: First byte of its content.
-        size: In bytes.
+        size: Size in bytes.
     """
     name: str
     offset: int
