@@ -90,9 +90,10 @@ def compare(task: str, work: Workload, args: argparse.Namespace) -> dict[str, An
     for line in precision:
         note(line)  # now as well: the table may be hours away
     calls = {peer.title: _call(peer, task, work, args) for peer in peers}
-    calls[MATMUL] = WorkerCall('glipkit.benchmarks.flops:Matmul',
-                               {'dtype': work.dtype, 'device': work.device, 'threads': work.threads},
-                               environment=_environment(work))
+    calls[MATMUL] = WorkerCall(
+        'glipkit.benchmarks.flops:Matmul',
+        {'dtype': work.dtype, 'device': work.device, 'threads': work.threads},
+        environment=_environment(work))
     measured = alternate_processes(calls, args.rounds, args.warmup)
     reference = measured.pop(MATMUL)
     limit = reference.details['flops'] / reference.timing.median
