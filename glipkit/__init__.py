@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from glipkit.common.lazy import lazy_names
 from glipkit.compat import check_versions, serve_operators
+from glipkit.moved import serve_moved_modules
 from glipkit.version import __version__
 
 check_versions()
 serve_operators()
+serve_moved_modules()
 
 # The registries come last: they are the first thing that needs mmengine and torch. The rooms
 # behind them are imported by mmengine when a class is first asked for.

@@ -1,4 +1,5 @@
 """What every test leaves behind must not reach the next one."""
+import gc
 import logging
 import sys
 
@@ -9,6 +10,17 @@ from hypothesis import settings
 # day. `pytest --hypothesis-profile=default` draws new ones.
 settings.register_profile('fixed', derandomize=True, deadline=None)
 settings.load_profile('fixed')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def few_objects_to_collect():
+    """Keep the objects of libraries out of collections.
+
+    mmengine collects garbage for every data set that it serialises. With all of torch and mmdet to
+    look through that takes longer than most tests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ class RecordedBar(Bar):
         self.moves.append(units)
         self.owner.moved(self)
 
-    def facts(self, **values) -> None:
+    def show(self, **values) -> None:
         self.values = values
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from mmengine.registry import DefaultScope
 
 import glipkit  # noqa: F401
 from glipkit.apis.build import build_model, known_models
+from glipkit.apis.index import entry_of
 from glipkit.apis.paths import config_root
 from glipkit.apis.training import load_config
 from glipkit.checkpoints.glip import Structure
@@ -18,6 +20,9 @@ from glipkit.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, TRANSFORMS
 CONFIGS = sorted(p for p in config_root().rglob('*.py') if not {'_base_', 'transfer'} & {*p.parts})
 PARAMETERS = {'glip-t-a': 151_960_000, 'glip-t-b': 232_000_000, 'glip-l': 430_800_000,
               'glip-mini': 6_778_000}
+#: What the header of a recipe says after its summary, in this order.
+HEADER = ('Command', 'Hardware', 'Time', 'Memory', 'Result')
+RECIPES = sorted(p for p in config_root().rglob('*.py') if '_base_' not in p.parts)
 
 
 @pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
@@ -86,3 +91,41 @@ def test_recipes_name_what_they_change(path):
         if isinstance(node, ast.Subscript):
             assert not isinstance(node.slice, (ast.Slice, ast.UnaryOp)), ast.unparse(node)
             assert not isinstance(getattr(node.slice, 'value', ''), int), ast.unparse(node)
+
+
+def docstring(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_text(encoding='utf-8'))) or ''
+
+
+def header(path: Path) -> dict[str, str]:
+    """The fields of a recipe's docstring, in their order: a name at the beginning of a line, a
+    colon and a value, continued on indented lines."""
+    fields = re.findall(r'^(\w+):((?:.*\n?)(?:^ {4}.*\n?)*)', docstring(path), re.MULTILINE)
+    return {name: value.strip() for name, value in fields}
+
+
+@pytest.mark.parametrize('path', RECIPES, ids=lambda path: path.stem)
+def test_the_header_of_a_recipe(path):
+    fields = header(path)
+    assert tuple(fields) == HEADER and all(fields.values()), fields
+    assert docstring(path).index('\n\nCommand:\n    ') > 0, 'a summary comes first'
+    command = fields['Command'].replace('\\\n', ' ')
+    if path.parent.name == 'transfer':
+        assert re.search(rf'^glipkit tune .*--strategy {path.stem}\b', command, re.MULTILINE)
+    else:
+        name = path.relative_to(config_root().parent).as_posix()
+        train = rf'^ *(glipkit train|torchrun .*tools/train\.py) +{re.escape(name)}( |$)'
+        assert re.search(train, command, re.MULTILINE)
+
+
+@pytest.mark.parametrize('path', [p for p in CONFIGS if (e := entry_of(p)) and not e.weights],
+                         ids=lambda path: path.stem)
+def test_a_header_has_the_published_numbers_of_the_index(path):
+    result = header(path)['Result']
+    assert [f'{number}' for number in entry_of(path).published.values()] == \
+        re.findall(r'\b\d+\.\d+\b', result)
+
+
+def test_every_base_says_what_it_is():
+    bases = [p for p in config_root().rglob('*.py') if '_base_' in p.parts]
+    assert bases and all(docstring(path) for path in bases)

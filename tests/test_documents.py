@@ -1,21 +1,32 @@
-"""Every command line of README.md, docs/ and the help texts, read by the parser it is meant for.
+"""Every command line of README.md, docs/, the help texts and the headers of configs, read by the
+parser it is meant for.
 
 So an option that is renamed cannot stay in a document. tests/test_readme.py runs those that a few
 pictures are enough for.
 """
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import runpy
 import shlex
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.config import Config
 
+from glipkit.apis.build import build_model
 from glipkit.cli import main as cli
 from glipkit.cli.bench import BENCHMARKS
 from glipkit.cli.prepare import SOURCES
 from glipkit.cli.world import WORLDS
+from glipkit.models.contract import GroundingDetector
+from glipkit.testing.tiny_glip import TINY_CONFIG
+from tests.contracts.test_detectors import NAMES, found, sample
+from tests.test_architecture import FLOORS
+from tests.test_configs import RECIPES, header
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')),
@@ -94,6 +105,13 @@ def test_commands_of_a_document(path, monkeypatch, capsys):
             check(arguments, capsys)
 
 
+@pytest.mark.parametrize('path', RECIPES, ids=lambda path: path.stem)
+def test_commands_of_a_recipe(path, monkeypatch, capsys):
+    command = header(path)['Command']
+    for line in CONTINUED.sub(' ', command).splitlines():
+        check(arguments_of(line.strip(), monkeypatch), capsys)
+
+
 @pytest.mark.parametrize('words', LEVELS, ids=' '.join)
 def test_examples_of_a_help_text(words, monkeypatch, capsys):
     with pytest.raises(SystemExit):
@@ -115,6 +133,78 @@ def test_examples_of_a_help_text(words, monkeypatch, capsys):
 def test_the_check_itself(line, monkeypatch, capsys):
     with pytest.raises((pytest.fail.Exception, AssertionError)):
         check(arguments_of(line, monkeypatch), capsys)
+
+
+def exists(name: str) -> bool:
+    """Whether there is a module of this dotted name, or something of this name in a module."""
+    parts = name.split('.')
+    found = importlib.import_module(parts[0])
+    for i, part in enumerate(parts[1:], start=2):
+        if not hasattr(found, part):
+            try:
+                importlib.import_module('.'.join(parts[:i]))
+            except ModuleNotFoundError:
+                return False
+        found = getattr(found, part)
+    return True
+
+
+def imported(block: str) -> list[str]:
+    """Dotted names that a block of Python takes from glipkit."""
+    return [f'{node.module}.{alias.name}' for node in ast.walk(ast.parse(block))
+            if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('glipkit')
+            for alias in node.names]
+
+
+@pytest.mark.parametrize('path', DOCUMENTS, ids=lambda path: path.name)
+def test_names_and_files_of_a_document(path):
+    text = path.read_text(encoding='utf-8').split('<!-- results: begin -->')[0]
+    names = re.findall(r'\bglipkit(?:\.[A-Za-z_]\w*)+', text)
+    for language, block in FENCE.findall(text):
+        names += imported(block) if language == 'python' else []
+    assert not [name for name in names if not exists(name)]
+    files = re.findall(r'(?<![\w/.-])(?:glipkit|tests|configs|tools|data_prep|docs)/[\w./-]*\w',
+                       text)
+    assert not [name for name in files if not (ROOT / name).exists()]
+    links = re.findall(r'\]\(([^)#:]+)\)', text)
+    assert not [link for link in links if not (path.parent / link).exists()]
+
+
+@pytest.mark.parametrize('name, there', [
+    ('glipkit.text', True), ('glipkit.Predictor', True), ('glipkit.data.checking.check', True),
+    ('glipkit.text.query.Query.for_classes', True), ('glipkit.text.query.Query.of', False),
+    ('glipkit.txt', False), ('glipkit.text.prompts.prompt', False), ('glipkit.a.b.c', False)])
+def test_the_check_for_names(name, there):
+    assert exists(name) == there
+
+
+def test_the_floors_of_the_plan():
+    text = (ROOT / 'docs/architecture.md').read_text(encoding='utf-8')
+    rows = re.findall(r'^\| (\d+) \| (`[^|]+`) \|', text, re.MULTILINE)
+    assert {name: int(floor) for floor, names in rows for name in re.findall(r'`(\w+)`', names)} \
+        == {name: floor for name, floor in FLOORS.items() if name != '__init__'}
+    listed = (ROOT / 'README.md').read_text(encoding='utf-8').split('## How it is built')[1]
+    lines = FENCE.findall(listed)[0][1].splitlines()[1:]  # after "glipkit/"
+    rooms = [name for line in lines for name in re.findall(r'\w+', line.strip().split('  ')[0])]
+    assert sorted(rooms) == sorted(FLOORS.keys() - {'__init__'})
+
+
+def test_the_method_of_the_plan_answers_the_contract():
+    text = (ROOT / 'docs/architecture.md').read_text(encoding='utf-8')
+    code, = [block for language, block in FENCE.findall(text) if language == 'python']
+    names: dict[str, type] = {}
+    exec(compile(code, 'docs/architecture.md', 'exec'), names)
+    encoder = Config.fromstring(TINY_CONFIG, '.py').model.text_encoder
+    model = build_model(Config(dict(model=dict(type='WholeImage', text_encoder=encoder)))).eval()
+    assert isinstance(model, names['WholeImage']) and isinstance(model, GroundingDetector)
+    held = {id(p) for parts in model.layer_groups().values()
+            for part in parts for p in part.parameters()}
+    assert held == {id(p) for p in model.parameters()}
+    images, samples = torch.rand(2, 3, 64, 96), [sample(ori_shape=(32, 48)) for _ in range(2)]
+    assert model.loss(images, samples)['loss'].requires_grad
+    for instances in found(model, images, samples):
+        assert instances.bboxes.tolist() == [[0, 0, 48, 32]]
+        assert 0 <= instances.labels.item() < len(NAMES) and 0 < instances.scores.item() <= 1
 
 
 def test_lines_of_a_block():

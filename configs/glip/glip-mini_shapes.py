@@ -1,8 +1,15 @@
 """The mini model of the demo, on the shapes world.
 
-Commands:
-    python data_prep/shapes.py --out data/shapes
-    glipkit train configs/glip/glip-mini_shapes.py (or ``make demo``)
+Command:
+    glipkit world shapes --out data/shapes
+    glipkit train configs/glip/glip-mini_shapes.py
+Hardware: one CPU thread, no GPU
+Time: 1,300 iterations of 8 pictures, 0.7 s each (40 of them on one thread of a
+    busy AMD EPYC)
+Memory: 1.7 GiB at the peak of the process
+Result: AP50 0.34 on unseen combinations after 1,300 iterations (one run)
+
+``glipkit demo`` runs both commands, evaluates the model and writes a report.
 """
 _base_ = [
     '../_base_/models/glip_mini.py', '../_base_/datasets/shapes.py',

@@ -1,8 +1,19 @@
-"""Self-training, last step: glip-mini_shapes_teacher learns on, from gold boxes and its own.
+"""Self-training, last step: glip-mini_shapes_teacher learns from gold boxes and from its own.
+
+Command:
+    glipkit train configs/glip/glip-mini_shapes_student.py
+Hardware: one CPU thread, no GPU
+Time: about two hours for teacher, student and gold-only of three seeds (docs/self-training.md)
+Memory: not measured
+Result: AP50 19.8 ± 2.6 on held-out words, 40.7 ± 1.7 and 58.2 ± 1.6 on seen and unseen base
+    words (three seeds, 650 iterations after the teacher's)
+
+Starts from the weights and the labels of glip-mini_shapes_teacher; the commands for both stand
+there.
 
 GLIP section 4: the student sees both kinds of data mixed. Half of the draws are gold here, so that
-the teacher's mistakes stay the smaller part of what a batch says. Captions of other pictures join
-a caption, or words that no gold category has would never be asked for where they are absent.
+the teacher's mistakes are the smaller part of a batch. Captions of other pictures join a caption:
+otherwise no prompt would have a word without gold boxes whose thing is absent from the picture.
 """
 _base_ = [
     '../_base_/models/glip_mini.py', '../_base_/datasets/shapes.py',

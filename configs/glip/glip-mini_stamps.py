@@ -1,6 +1,14 @@
-"""The mini model on photographs of real things: ``python data_prep/stamps.py --out data/stamps``.
+"""The mini model on photographs of real things.
 
-Command: glipkit train configs/glip/glip-mini_stamps.py (or ``make demo WORLD=stamps``)
+Command:
+    glipkit world stamps --out data/stamps
+    glipkit train configs/glip/glip-mini_stamps.py
+Hardware: one CPU thread, no GPU
+Time: not measured
+Memory: not measured
+Result: not measured
+
+``glipkit demo --world stamps`` runs both commands, evaluates the model and writes a report.
 """
 _base_ = [
     '../_base_/models/glip_mini.py', '../_base_/datasets/stamps.py',

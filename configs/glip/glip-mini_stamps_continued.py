@@ -1,7 +1,15 @@
-"""Self-training, to compare, on photographs of real things: as much more training
-as the student's, on gold alone.
+"""Self-training, for comparison, on photographs of real things: as much more training as the
+student's, on gold alone.
 
-Command: glipkit train configs/glip/glip-mini_stamps_continued.py (after glip-mini_stamps_teacher)
+Command:
+    glipkit train configs/glip/glip-mini_stamps_continued.py
+Hardware: one CPU thread, no GPU
+Time: not measured
+Memory: not measured
+Result: AP50 0.4 on vegetables, 87.5 and 8.8 on seen and unseen fruit (one seed, 400 iterations
+    after the teacher's 800)
+
+Starts from the weights of glip-mini_stamps_teacher.
 """
 _base_ = [
     '../_base_/models/glip_mini.py', '../_base_/datasets/stamps.py',

@@ -1,4 +1,16 @@
-"""Self-training, last step, on photographs of real things: as glip-mini_shapes_student."""
+"""Self-training, last step, on photographs of real things: as glip-mini_shapes_student.
+
+Command:
+    glipkit train configs/glip/glip-mini_stamps_student.py
+Hardware: one CPU thread, no GPU
+Time: not measured
+Memory: not measured
+Result: AP50 2.9 on vegetables, 77.4 and 10.3 on seen and unseen fruit (one seed, 400 iterations
+    after the teacher's 800)
+
+Starts from the weights and the labels of glip-mini_stamps_teacher; the commands for both stand
+there.
+"""
 _base_ = [
     '../_base_/models/glip_mini.py', '../_base_/datasets/stamps.py',
     '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'

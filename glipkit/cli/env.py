@@ -6,8 +6,8 @@ import argparse
 from glipkit.cli._command import add_command
 
 EXAMPLES = '''examples:
-  glipkit env                  print one screen to paste into a bug report
-  glipkit env --json           the same for programs
+  glipkit env                  # print one screen to paste into a bug report
+  glipkit env --json           # the same for programs
 '''
 
 

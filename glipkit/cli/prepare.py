@@ -5,6 +5,8 @@ import argparse
 import importlib
 from functools import partial
 
+from glipkit.cli._command import add_command
+
 # What each source is, so that `glipkit prepare --help` need not import any of them.
 SOURCES = {
     'captions': 'images with captions (CC3M, CC12M, SBU, or your own), for pseudo-labelling',
@@ -34,10 +36,7 @@ EXAMPLES = '''examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
-        'prepare', help='write annotations from the files of a published data set',
-        description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = add_command(subparsers, 'prepare', EXAMPLES, DESCRIPTION)
     sources = parser.add_subparsers(dest='source', metavar='SOURCE', required=True)
     for name, summary in SOURCES.items():
         sources.add_parser(name, help=summary, complete=partial(_add_arguments, name),

@@ -6,6 +6,7 @@ import importlib
 from functools import partial
 from typing import Any
 
+from glipkit.cli._command import add_command
 from glipkit.errors import UserError
 
 # What each world is, so that `glipkit world --help` need not import any of them.
@@ -46,10 +47,7 @@ OWN = {'shapes': (), 'stamps': ('stamps_dir', 'deb', 'grouping')}
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
-        'world', help='make pictures with boxes and captions to try things on',
-        description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = add_command(subparsers, 'world', EXAMPLES, DESCRIPTION)
     names = parser.add_subparsers(dest='world', metavar='NAME', required=True)
     for name, summary in WORLDS.items():
         names.add_parser(name, help=summary, description=f'Makes a world of {summary}.',

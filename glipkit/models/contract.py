@@ -21,7 +21,7 @@ from glipkit.text.encoders.contract import TextEncoder
 from glipkit.text.prompt_cache import PromptCache
 from glipkit.text.prompts import check_class_names
 from glipkit.text.query import Query
-from glipkit.text.structures import Prompt, TextFeatures, TextTokens
+from glipkit.text.structures import CaptionPrompt, Prompt, TextFeatures, TextTokens
 
 
 class GroundingDetector(BaseDetector):
@@ -97,6 +97,11 @@ class GroundingDetector(BaseDetector):
         if not query.is_caption:
             check_class_names(query.classes)
         return self.build_prompts(query)
+
+    def class_prompts(self, names: Sequence[str],
+                      caption_prompt: CaptionPrompt | None = None) -> tuple[Prompt, ...]:
+        """The prompts that ``names`` are asked with; `prompts` for class names alone."""
+        return self.prompts(Query.for_classes(names, caption_prompt))
 
     def tokenize(self, prompts: Sequence[Prompt]) -> TextTokens:
         """Tokens of prompts.

@@ -48,6 +48,7 @@ def test_the_sound_world_is_sound(kind, tmp_path, monkeypatch):
     assert all(dataset[i]['img'].shape == (30, 40, 3) for i in range(len(dataset)))
 
 
+@pytest.mark.slow
 def test_damage_never_goes_unnoticed(tmp_path: Path, monkeypatch, capsys):
     counts = Counts(monkeypatch)
     kinds, codes, cleaned = Counter(), Counter(), Counter()

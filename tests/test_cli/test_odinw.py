@@ -84,7 +84,7 @@ def test_a_folder_without_data_sets(refuse, tmp_path, folder, said):
 def test_kinds_of_things_of_a_world(run, files, tmp_path):
     """A world is recognised; a kill between two data sets costs nothing."""
     world, out = tmp_path / 'shapes', tmp_path / 'out'
-    shapes.build(world, num_train_det=60, num_train_grd=1, num_val=24)
+    shapes.build(world, num_train_det=60, num_train_grd=1, num_val=24, image_size=128, workers=1)
     common = ['odinw', world, '--model', files.config, '--checkpoint', files.checkpoint]
     ran = run(*common, '--out', out, '--only', 'star', 'cross')
     assert ran.code == 0, ran.err

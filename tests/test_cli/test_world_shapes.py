@@ -44,4 +44,4 @@ def test_folder_of_somebody_else_is_refused(tmp_path, capsys):
     assert 'choose another output folder' in capsys.readouterr().err
     (tmp_path / 'file').write_text('')
     assert main(['--out', str(tmp_path / 'file'), *SMALL]) == 2
-    assert 'choose another path' in capsys.readouterr().err
+    assert 'choose another output folder' in capsys.readouterr().err

@@ -17,7 +17,7 @@ VARIANTS = {'a': 'glip-t-a', 'c': 'glip-t-c'}
 PIXEL = torch.tensor([0., 0., 1., 1.])
 
 
-@pytest.fixture(scope='module', params=list(VARIANTS))
+@pytest.fixture(scope='module', params=['c', pytest.param('a', marks=pytest.mark.slow)])
 def loaded(request, tmp_path_factory):
     """(variant, model) with the golden weights, through an official checkpoint file."""
     path = tmp_path_factory.mktemp('official') / 'glip.pth'
@@ -98,6 +98,7 @@ def test_detections(loaded, name):
     assert torch.equal(ours.labels, candidates.labels[right])
 
 
+@pytest.mark.slow
 def test_losses_and_gradients(loaded):
     variant, model = loaded
     meta, expected = golden.case(variant, 'train')

@@ -106,13 +106,14 @@ def test_what_is_told_goes_to_the_reporter(settings, capsys):
     assert any(text.startswith('zero-shot on val: AP') for text in heard.notes)
     assert any('trains' in text for text in heard.notes)
     titles = [bar.title for bar in heard.bars]
-    assert titles[0] == 'zero-shot, val' and titles[-1] == 'seed_3, val' and 'training' in titles
+    assert titles[-1] == 'seed_3, val' and {'zero-shot, val', 'training'} <= set(titles)
     training = heard.bars[titles.index('training')]
     assert training.done == training.total > 0 and 'loss' in training.values
     assert all(bar.closed and bar.done == bar.total for bar in heard.bars)
     with reporting(Recorder()) as heard:
         assert tune(result.settings).seeds == result.seeds
-    assert f'resuming the run in {result.settings.out}' in heard.notes and not heard.bars
+    assert f'resuming the run in {result.settings.out}' in heard.notes
+    assert {bar.title for bar in heard.bars} <= {'looking for images'}  # nothing is done again
 
 
 def test_other_settings_are_named_and_another_process_is_kept_out(settings):

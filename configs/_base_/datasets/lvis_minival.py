@@ -1,9 +1,9 @@
 """LVIS minival, zero-shot: ``glipkit test CONFIG CHECKPOINT --data lvis_minival``.
 
-Layout: ``data/coco/{annotations/lvis_v1_minival.json, val2017/}``; ``data_prep/lvis.py`` writes the
-json, and the official lvis_v1_minival_inserted_image_name.json can take its place. Published GLIP
-numbers are fixed AP, which wants many detections: as many per image as the official code makes with
-its 31 prompts, 300 each.
+Layout: ``data/coco/{annotations/lvis_v1_minival.json, val2017/}``; ``glipkit prepare lvis`` writes
+the json, and the official lvis_v1_minival_inserted_image_name.json can take its place. Published
+GLIP numbers are fixed AP, which wants many detections: as many per image as the official code makes
+with its 31 prompts, 300 each.
 """
 data_root = 'data/coco/'
 ann_file = data_root + 'annotations/lvis_v1_minival.json'

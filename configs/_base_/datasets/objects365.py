@@ -1,11 +1,11 @@
 """Objects365 as lines; evaluation on COCO val2017, zero-shot.
 
 Layout: ``data/objects365/{annotations/, train/}``, the annotations made by
-``python data_prep/objects365.py --train zhiyuan_objv2_train.json --out data/objects365``, and
+``glipkit prepare objects365 --train zhiyuan_objv2_train.json --out data/objects365``, and
 ``data/coco/{annotations/instances_val2017.json, val2017/}``.
 """
-# Input of the official code: Pillow's pixels, five training scales, flip, no crop. In training
-# OpenCV takes over where its pixels are Pillow's, give or take one level of 255.
+# Input of the official code: Pillow's pixels, five training scales, flip, no crop. Training uses
+# OpenCV for images where its pixels differ from Pillow's by one level of 255 at most.
 train_pipeline = [
     # Also takes images that lie inside tar and tsv files.
     dict(type='LoadImage', imdecode_backend='fast'),

@@ -2,7 +2,8 @@
 
 Beside Objects365: MDETR's ``data/mdetr_annotations/final_mixed_train_no_coco.json`` with
 ``data/gqa/images``, and ``final_flickr_separateGT_train.json`` with ``data/flickr30k_images``.
-data_prep/mixed_grounding.py cleans the one, data_prep/flickr30k.py makes the other.
+``glipkit prepare mixed-grounding`` cleans the former, ``glipkit prepare flickr30k`` makes the
+latter.
 """
 _base_ = './objects365.py'
 

@@ -1,10 +1,10 @@
 """The shapes world: detection and grounding images in one training set, AP on seen, unseen and
-caption-only combinations. Make it with ``python data_prep/shapes.py --out data/shapes``.
+caption-only combinations. Made by ``glipkit world shapes --out data/shapes``.
 """
 data_root = 'data/shapes/'
 image_scale = (320, 192)
 
-# The training pipeline, in pieces that other recipes may exchange.
+# The training pipeline, in pieces that other recipes may replace.
 loading = [
     dict(type='mmdet.LoadImageFromFile', imdecode_backend='pillow'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
@@ -55,7 +55,7 @@ val_dataloader = dict(
         test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
-# During training a look at some images is enough.
+# During training the score of some images is enough.
 val_dataloader = dict(**val_dataloader)
 val_dataloader['dataset'] = dict(indices=24, **val_dataloader['dataset'])
 

@@ -1,5 +1,5 @@
-"""The stamps world, photographs of real things: laid out as the shapes world. Make it with
-``python data_prep/stamps.py --out data/stamps``.
+"""The stamps world, photographs of real things: same layout as the shapes world. Made by
+``glipkit world stamps --out data/stamps``.
 """
 _base_ = './shapes.py'
 

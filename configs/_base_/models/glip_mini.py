@@ -1,4 +1,4 @@
-"""A GLIP small enough for two CPU cores: the parts of GLIP-T (B), narrow, on a small ResNet."""
+"""A GLIP small enough for two CPU cores: the modules of GLIP-T (B), narrow, on a small ResNet."""
 channels = 64
 text_dim = 96
 num_blocks = 2

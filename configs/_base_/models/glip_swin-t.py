@@ -56,6 +56,6 @@ model = dict(
         dyconv=dict(type='DyConv', channels=channels, num_groups=16),
         strides=(8, 16, 32, 64, 128),
         anchor_scale=8,
-        # As the blocks of the backbone; the official code does it for the fusion alone.
+        # Recomputed as the blocks of the backbone; the official code recomputes the fusion alone.
         with_cp=True),
     test_cfg=dict(score_threshold=0.05, nms_pre=1000, nms_iou=0.6, max_per_image=100))

@@ -1,4 +1,4 @@
-"""Averaged weights, as the official code; its authors publish those that are not averaged."""
+"""Averaged weights, as in the official code; its authors publish weights without averaging."""
 _base_ = './default.py'
 
 custom_hooks = [dict(type='IterSeedHook'), dict(type='EMAHook', momentum=0.001)]

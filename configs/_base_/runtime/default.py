@@ -1,3 +1,4 @@
+"""Hooks, seed and log of every recipe."""
 default_scope = 'glipkit'
 
 default_hooks = dict(

@@ -1,4 +1,4 @@
-"""Of the mini models: averaged weights, a checkpoint every few minutes."""
+"""Runtime of the mini models: averaged weights, a checkpoint every few minutes."""
 _base_ = './default.py'
 
 custom_hooks = [dict(type='IterSeedHook'), dict(type='EMAHook', momentum=0.01)]

@@ -1,7 +1,7 @@
 """Schedule of the official ODinW fine-tuning (GLIP appendix E.2 and the official commands).
 
-A pass goes over the training images, each copied as often as `copies` says for the number of
-shots; the validation set is scored after every pass.
+One pass covers the training images, each copied as often as `copies` says for the number of shots.
+The validation set is scored after every pass.
 """
 schedule = dict(
     max_epochs=200,

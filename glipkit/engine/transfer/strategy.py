@@ -113,6 +113,28 @@ class Strategy(ABC):
         return {name: torch.lerp(before[name], after[name], alpha) for name in after}
 
 
+@dataclass(frozen=True)
+class GroupStrategy(Strategy):
+    """Whole layer groups train at one rate, nothing else.
+
+    Args:
+        lr: Learning rate.
+        weight_decay: Decay of all weights but biases.
+    """
+    lr: float = 1e-4
+    weight_decay: float = 0.05
+
+    @abstractmethod
+    def groups(self, model: GroundingDetector) -> Sequence[str]:
+        """Names of the groups."""
+
+    def trained(self, model: GroundingDetector) -> list[TrainedGroup]:
+        """The named groups, at the one rate."""
+        found = model.layer_groups()
+        return [TrainedGroup(name, found[name], self.lr, self.weight_decay)
+                for name in self.groups(model)]
+
+
 def apply(model: GroundingDetector, strategy: Strategy) -> list[TrainedGroup]:
     """Lets the strategy's groups train and freezes everything else permanently.
 

@@ -1,27 +1,21 @@
 """Prompt tuning through the text encoder's weights."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from glipkit.engine.transfer.strategy import Strategy, TrainedGroup
+from glipkit.engine.transfer.strategy import GroupStrategy
 from glipkit.models.contract import GroundingDetector
 
 
 @dataclass(frozen=True)
-class TextStrategy(Strategy):
-    """The whole text encoder trains, nothing else (official language_prompt_v1).
-
-    Args:
-        lr: Learning rate.
-        weight_decay: Weight decay of all weights but biases.
-    """
+class TextStrategy(GroupStrategy):
+    """The whole text encoder trains, nothing else (official language_prompt_v1)."""
     lr: float = 1e-5
-    weight_decay: float = 0.05
 
     name: ClassVar[str] = 'text'
 
-    def trained(self, model: GroundingDetector) -> list[TrainedGroup]:
-        """The group ``text_encoder``."""
-        parts = model.layer_groups()['text_encoder']
-        return [TrainedGroup('text_encoder', parts, self.lr, self.weight_decay)]
+    def groups(self, model: GroundingDetector) -> Sequence[str]:
+        """The text encoder alone."""
+        return ('text_encoder', )

@@ -1,0 +1,96 @@
+"""What a sample is asked, as one value."""
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+from glipkit.errors import UserError
+from glipkit.text.prompt_cache import PromptCache
+from glipkit.text.query import Query
+from glipkit.text.structures import Prompt
+
+NAMES = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=4, unique=True)
+SPAN = st.tuples(st.integers(0, 9), st.integers(0, 9))
+WRITTEN = st.dictionaries(st.sampled_from(['prefix', 'name', 'suffix']), st.text(max_size=5))
+CLASS_QUERIES = st.builds(Query.for_classes, NAMES,
+                          st.none() | st.dictionaries(st.text(max_size=3), WRITTEN, max_size=2))
+CAPTION_QUERIES = st.builds(Query.for_caption, st.text(max_size=20),
+                            st.none() | st.lists(st.lists(SPAN, max_size=2), max_size=3),
+                            st.lists(SPAN, max_size=2))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(CLASS_QUERIES | CAPTION_QUERIES)
+def test_a_sample_gives_back_what_it_was_given(query):
+    fields = query.as_fields()
+    assert Query.of_sample(fields) is query
+    sample = DetDataSample(metainfo=fields)
+    assert Query.of_sample(sample) is query  # mmengine's copies of metainfo too
+    del fields['query']
+    again = Query.of_sample(fields)
+    assert again == query and hash(again) == hash(query)
+    assert copy.deepcopy(query) is query and pickle.loads(pickle.dumps(query)) == query
+
+
+def test_samples_spell_it_in_several_ways():
+    spans = (((2, 5), ), ((8, 11), ))
+    want = Query.for_caption('a dog, a cat', spans, [(0, 1)])
+    listed = [[[2, 5]], [[8, 11]]]
+    assert Query.of_sample(dict(text='a dog, a cat', phrases=listed, ungrounded=[[0, 1]])) == want
+    sample = DetDataSample(metainfo=dict(text='a dog, a cat', ungrounded=[(0, 1)]))
+    assert Query.of_sample(sample).phrases is None
+    sample.gt_instances = InstanceData(tokens_positive=listed)
+    assert Query.of_sample(sample) == want
+    sample.set_metainfo(dict(phrases=[(2, 5)]))  # one span may stand for itself
+    assert Query.of_sample(sample).phrases == (((2, 5), ), )
+    assert Query.of_sample(dict(text=np.array(['dog', 'cat']))).classes == ('dog', 'cat')
+
+
+def test_another_text_is_another_query():
+    fields = Query.for_classes(['dog']).as_fields()
+    fields['text'] = ('cat', )  # as a transform of a user may do
+    assert Query.of_sample(fields) == Query.for_classes(['cat'])
+
+
+def test_changes_keep_the_rest():
+    query = Query.for_classes(['dog', 'cat'], {'dog': dict(suffix=' outside')})
+    assert query.with_classes(['cat']).caption_prompt == {'dog': {'suffix': ' outside'}}
+    assert query.with_caption_prompt(None) == Query.for_classes(['dog', 'cat'])
+    assert query.text == ('dog', 'cat') and not query.is_caption
+    assert Query.for_caption('a dog').text == 'a dog'
+
+
+@pytest.mark.parametrize('make, complaint', [
+    (lambda: Query.for_classes('dog'), r"pass \['dog'\]"), (lambda: Query.for_classes(3), 'int 3'),
+    (lambda: Query.for_classes(['a'], {'a': 'b'}), "'prefix', 'name' and 'suffix'"),
+    (lambda: Query.for_classes(['a'], {'a': dict(colour='red')}), 'colour'),
+    (lambda: Query.for_caption('a dog', [(0, 'x')]), 'count characters'),
+    (lambda: Query.for_caption('a dog', [3]), 'pairs')])
+def test_what_cannot_be_asked(make, complaint):
+    with pytest.raises(UserError, match=complaint):
+        make()
+
+
+def test_prompts_are_kept_by_content_and_the_oldest_goes():
+    cache, built = PromptCache(2), []
+
+    def ask(*names):
+        query = Query.for_classes(list(names))
+        return cache.get(query, lambda: built.append(names) or [Prompt(names[0], (), names)])
+
+    assert ask('a') is ask('a') and built == [('a', )]
+    ask('b'), ask('a'), ask('c')  # 'b' was used longest ago
+    ask('a')
+    assert built == [('a', ), ('b', ), ('c', )]
+    ask('b')
+    assert built[-1] == ('b', ) and len(built) == 4
+    with pytest.raises(ZeroDivisionError):
+        cache.get('bad', lambda: 1 / 0)
+    assert len(copy.deepcopy(cache)._prompts) == 0
