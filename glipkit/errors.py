@@ -3,12 +3,12 @@ from __future__ import annotations
 
 
 class UserError(ValueError):
-    """Input that the user can mend; commands print it as one line and exit with code 2.
+    """Input that the user can correct; commands print it as one line and exit with code 2.
 
     Args:
-        expected: What a good input looks like.
-        got: What came instead, with the offending value.
-        fix: What to do about it.
+        expected: Description of a correct input.
+        got: Description of the actual input, with its value.
+        fix: Advice on what to do.
     """
 
     def __init__(self, expected: str, got: str, fix: str) -> None:

@@ -1,4 +1,4 @@
-"""Result files and folders that are there whole or not at all."""
+"""Result files and folders that appear complete or not at all."""
 from __future__ import annotations
 
 import errno
@@ -20,9 +20,9 @@ _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends well.
+    """A temporary path beside ``path`` that replaces it when the block ends without an error.
 
-    A reader sees the old file or the whole new one, never a piece; a failed block leaves no trace.
+    A reader sees the old file or the complete new one; a failed block leaves no trace.
     Where a process is killed inside the block, the temporary file stays, and :func:`unfinished`
     finds it.
 
@@ -40,11 +40,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp's files are private; the finished one gets what the process would give any file.
+        # mkstemp makes private files; the finished one gets the process's usual permissions.
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        # Others come from what the block was reading.
+        # Any other error comes from the work inside the block.
         if error.errno not in _FULL_DISK:
             raise
         raise UserError('a place to write to', f'{path} ({error.strerror})',
@@ -55,8 +55,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """A temporary folder beside ``path`` that takes its place, and that of an older folder there,
-    when the block ends well; as :func:`atomic`.
+    """A temporary folder beside ``path`` that replaces it when the block ends without an error.
+
+    An older folder there is removed first. Otherwise it works like :func:`atomic`.
 
     Raises:
         UserError: Nothing can be written there.
@@ -104,7 +105,7 @@ def copy_file(source: str | Path, target: str | Path) -> None:
 
 
 def make_folder(path: str | Path) -> None:
-    """Makes a folder and those above it, where they are not there yet.
+    """Makes a folder and those above it, where they do not exist yet.
 
     Raises:
         UserError: It cannot be made.
@@ -121,7 +122,7 @@ def is_unfinished(path: Path, name: str | None = None) -> bool:
 
     Args:
         path: The file or folder.
-        name: Name of what it would have become; None for any. With a name, files of glipkit 0.1.0
+        name: Name of the finished file or folder; None for any. With a name, files of glipkit 0.1.0
             count too, whose names end without ``.part``.
     """
     wanted = '.+' if name is None else re.escape(name)
@@ -133,9 +134,9 @@ def remove_unfinished(folder: Path, name: str | None = None) -> None:
     """Removes what killed processes left unfinished; only where no other process is at work.
 
     Args:
-        folder: Where to look.
-        name: Name of what would have become of it, directly in the folder; None for all, also in
-            the folders below.
+        folder: Folder to clean.
+        name: Name of the finished file, directly in the folder; None removes all unfinished ones,
+            also in the folders below.
     """
     if not folder.is_dir():
         return

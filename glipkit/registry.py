@@ -1,8 +1,8 @@
 """Registries of glipkit: one node per kind, all children of mmengine's root nodes.
 
-``type='glipkit.X'`` (or plain ``'X'`` with ``default_scope='glipkit'``) finds our parts from any
+``type='glipkit.X'`` (or plain ``'X'`` with ``default_scope='glipkit'``) finds our classes from any
 mmdet config; ``type='mmdet.X'`` finds mmdet's from ours. The module of a node is imported on its
-first use. Nodes without parts of ours are there so that mmengine finds its own through them.
+first use. Nodes that hold none of our classes lead mmengine to its own.
 """
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ VISUALIZERS = _node(root.VISUALIZERS, 'glipkit.engine')
 def building_in(scope: str = 'glipkit') -> Iterator[None]:
     """Looks up unprefixed types in a scope first, inside the block.
 
-    mmengine's default scope belongs to the whole process. Only building needs it, so only building
-    sets it, one thread after the other, and it is as before afterwards.
+    mmengine's default scope belongs to the whole process. So it is set only
+    while something is built, by one thread at a time, and restored afterwards.
     """
     with _BUILDING, DefaultScope.overwrite_default_scope(scope):
         yield

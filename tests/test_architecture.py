@@ -33,9 +33,6 @@ METHOD = re.compile(r'glip(?!kit)|region_?clip|clip_?self|(?<![a-z])f_?vit', re.
 NAMED = {
     # The registered name that configs of version 0.1 have.
     'glipkit/data/transforms/resize.py': {'GlipResize'},
-    # Not clean yet.
-    'glipkit/apis/predictor.py': {"pass e.g. glipkit.load('glip-mini')"},
-    'glipkit/tuning/settings.py': {'glip-mini'},
 }
 OUTSIDE = {'tools', 'data_prep', 'tests', 'conftest'}
 DEBUGGERS = {'pdb', 'ipdb', 'pudb', 'code'}

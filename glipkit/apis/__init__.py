@@ -11,7 +11,7 @@ _PLACES = {
 }
 
 __all__ = sorted(_PLACES)
-# On first use: the command line asks this package for its help texts too, and quickly.
+# Imported on first use: the command line needs this package for help texts, and quickly.
 __getattr__ = lazy_names(__name__, _PLACES)
 
 

@@ -18,11 +18,11 @@ from glipkit.errors import UserError
 from glipkit.registry import MODELS, building_in
 
 RANDOM = 'random'
-"""Instead of a checkpoint: the weights that the parts of the model start with."""
+"""In place of a checkpoint: the model keeps its initial weights."""
 
 
 def known_models() -> dict[str, Path]:
-    """Name to config of every model that comes with glipkit, as the index has them."""
+    """Name -> config of every model in the index."""
     return {name: entry.config for name, entry in model_index().items()}
 
 
@@ -59,18 +59,18 @@ def load(name_or_path: str | Path, checkpoint: str | Path | None = None,
 
     Args:
         name_or_path: A model name such as ``'glip-t-c'``, or the path of a config.
-        checkpoint: A file or hub name (``owner/repository:file``) in any layout that the model's
-            family knows; or ``'random'``. None takes the weights that come with glipkit if the
+        checkpoint: A file or hub name (``owner/repository:file``) in any layout of the model's
+            family; or ``'random'``. None takes the weights that come with glipkit if the
             index has any for this name or config; otherwise the weights are random, and a warning
             says so.
-        device: Where the model goes.
+        device: Device of the model.
 
     Returns:
         The detector in evaluation mode, with its config as ``.cfg``.
 
     Raises:
         UserError: For an unknown name, a config with an unknown key or class, a checkpoint that
-            does not fit, or a device that is not there.
+            does not fit, or a device that this machine does not have.
     """
     path = find_config(name_or_path)
     where = check_device(device)
@@ -97,7 +97,7 @@ def read_config(path: str | Path) -> Config:
         lines = str(error).strip().splitlines()
         reason = f'{type(error).__name__}: {lines[0] if lines else ""}'
         raise UserError('a config that mmengine can read', f'{path} ({reason})',
-                        'mend the config') from error
+                        'correct the config') from error
     if not isinstance(cfg.get('model'), dict):
         raise UserError("a config with a 'model'", f'{path} without one', 'pass another config')
     return cfg
@@ -118,7 +118,7 @@ def build_model(cfg: Config) -> nn.Module:
 
 @contextmanager
 def config_errors() -> Iterator[None]:
-    """Turns what constructors and registries say about a wrong config into a UserError."""
+    """Turns the errors of constructors and registries for a wrong config into a UserError."""
     try:
         yield
     except (TypeError, KeyError) as error:
@@ -129,7 +129,7 @@ def config_errors() -> Iterator[None]:
 
 
 def config_error(error: Exception) -> UserError | None:
-    """The UserError for a constructor's complaint about a config; None for any other error."""
+    """The UserError for a constructor's error about a config; None for any other error."""
     message = ' '.join(str(error).split())
     owner = re.search(r'(\w+)\.__init__\(\)', message)
     taker = owner[1] if owner else 'the class'
@@ -151,7 +151,7 @@ def config_error(error: Exception) -> UserError | None:
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """The device, once it is known to be there.
+    """The device, after a check that this machine has it.
 
     Raises:
         UserError: For a name torch does not know, or a device this machine does not have.
@@ -161,5 +161,5 @@ def check_device(device: str | torch.device) -> torch.device:
         torch.empty(0, device=found)
     except Exception as error:  # torch's errors about devices have no common type
         raise UserError("a device such as 'cpu', 'cuda' or 'cuda:1' that this machine has",
-                        repr(str(device)), "pass device='cpu', or mend the driver") from error
+                        repr(str(device)), "pass device='cpu', or repair the driver") from error
     return found

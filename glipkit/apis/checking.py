@@ -30,10 +30,10 @@ _LOG_LEVELS = {'warning': logging.WARNING, 'note': logging.INFO}
 
 
 def prompt_settings(config: str | Path | Config) -> PromptSettings:
-    """How the model of a config asks for classes.
+    """The settings by which the model of a config makes prompts for classes.
 
     Args:
-        config: A name, a path, or a config that was read.
+        config: Name or path of a config, or a config that was read.
 
     Raises:
         UserError: No such config.
@@ -50,8 +50,11 @@ def prompt_settings(config: str | Path | Config) -> PromptSettings:
 
 
 def find_label_map(path: Path) -> Path | None:
-    """The label map beside an ODVG file: ``<stem>_label_map.json``, ``label_map.json``, or the
-    only file with both words in its name."""
+    """The label map beside an ODVG file; None where there is none.
+
+    Its name is ``<stem>_label_map.json`` or ``label_map.json``, or it is the only file with both
+    words in its name.
+    """
     for name in (f'{path.stem}_label_map.json', 'label_map.json'):
         if (path.parent / name).is_file():
             return path.parent / name
@@ -59,34 +62,34 @@ def find_label_map(path: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def write_clean(source: DataFile, report: Report, out: str | Path,
+def write_clean(data_file: DataFile, report: Report, out: str | Path,
                 settings: CheckSettings) -> tuple[list[str], Report]:
-    """Writes a copy without what can be mended, whole or not at all, and checks it.
+    """Writes a cleaned copy, complete or not at all, and checks it.
 
     Args:
-        source: What was checked.
-        report: What came of it.
-        out: A new file of the same format.
-        settings: How closely to look at the copy's images.
+        data_file: File that was checked.
+        report: Report of that check.
+        out: New file of the same format.
+        settings: Settings for the check of the copy.
 
     Returns:
-        What was changed, and the report of the copy.
+        The changes, and the report of the copy.
 
     Raises:
         UserError: The file exists, has another ending, or cannot be written.
     """
-    out = check_out(source.path, out)
+    out = check_out(data_file.path, out)
     make_folder(out.parent)
     with atomic(out) as temporary:
-        changes = clean(source, report, temporary)
-    return changes, check(replace(source, path=out), settings, report.format)
+        changes = clean(data_file, report, temporary)
+    return changes, check(replace(data_file, path=out), settings, report.format)
 
 
 def check_out(path: Path, out: str | Path) -> Path:
-    """The path of a cleaned copy, once it is known that it may be written.
+    """The path of a cleaned copy, after a check that it may be written.
 
     Raises:
-        UserError: It exists, or its ending tells another format.
+        UserError: It exists, or its ending belongs to another format.
     """
     out = Path(out)
     if path.is_dir() or path.suffix in ('.yaml', '.yml'):
@@ -102,15 +105,15 @@ def check_out(path: Path, out: str | Path) -> Path:
 
 
 def check_training_data(cfg: Config, logger: logging.Logger) -> None:
-    """Refuses training sets that would give nothing; logs a line for what is odd.
+    """Refuses training sets that cannot be trained on; logs a line for other findings.
 
-    Reads annotations and looks for some of the images, decoding none; see `QUICK_BYTES`,
-    `QUICK_IMAGES` and `QUICK_RECORDS` for what bounds the time. Datasets of other libraries are
-    not looked at.
+    Reads annotations and checks that some of the images exist, without decoding them.
+    `QUICK_BYTES`, `QUICK_IMAGES` and `QUICK_RECORDS` limit the time. Datasets of other libraries
+    are not checked.
 
     Args:
-        cfg: With ``train_dataloader``.
-        logger: The logger of the run.
+        cfg: Config with ``train_dataloader``.
+        logger: Logger of the run.
 
     Raises:
         UserError: Training would be impossible, wrong or useless.
@@ -122,7 +125,7 @@ def check_training_data(cfg: Config, logger: logging.Logger) -> None:
     boxes = sum(report.counts['boxes'] for report in reports)
     for report in reports:
         for finding in report.findings.sorted():
-            # A set of nothing but negatives is of use beside others.
+            # A set without any box is useful together with others.
             if finding.severity == 'error' and not (finding.kind == 'no_box' and boxes):
                 raise _refusal(report)
             level = _LOG_LEVELS.get(finding.severity, logging.WARNING)
@@ -142,17 +145,17 @@ def _refusal(report: Report) -> UserError:
 def _quick_check(file_format: str, dataset: Mapping, settings: PromptSettings,
                  logger: logging.Logger) -> Report | None:
     """The report of one training set; None for one that is too large to read twice."""
-    source = _source(dataset, settings)
-    large = source.path.is_file() and source.path.stat().st_size > QUICK_BYTES
+    data_file = _source(dataset, settings)
+    large = data_file.path.is_file() and data_file.path.stat().st_size > QUICK_BYTES
     if large and file_format not in _LINE_FORMATS:
-        logger.info(f'{source.path} is large and not checked; '
+        logger.info(f'{data_file.path} is large and not checked; '
                     'glipkit check-data reads all of it')
         return None
-    return check(source, CheckSettings(decode=False), file_format)
+    return check(data_file, CheckSettings(decode=False), file_format)
 
 
 def _source(dataset: Mapping, settings: PromptSettings) -> DataFile:
-    """What a dataset's config reads."""
+    """The file that a dataset's config reads."""
     root = dataset.get('data_root') or ''
 
     def path(file: str | None) -> Path | None:

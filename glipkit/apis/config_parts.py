@@ -1,4 +1,4 @@
-"""Parts of a config's lists, found by what they are and not by where they stand."""
+"""Parts of a config's lists, found by their type and not by their position."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +16,12 @@ def place_of(parts: Sequence[Mapping[str, Any]], start: str, where: str) -> int:
     """Position of the first part whose type begins with a text.
 
     Args:
-        parts: A list of a config: transforms, data sets, hooks.
+        parts: List of a config: transforms, data sets, hooks.
         start: Beginning of the type's name without scope, e.g. 'Pack'.
         where: Name of the list, for the error.
 
     Raises:
-        UserError: There is none.
+        UserError: No part has such a type.
     """
     for place, part in enumerate(parts):
         if type_name(part).startswith(start):

@@ -25,14 +25,14 @@ class ConvertReport:
         source: The file that was read.
         target: The file that was written.
         layouts: Layouts of the source and of the target.
-        model: The model, in words.
-        read: Tensors of the model in the source.
-        changed: How often a tensor was re-ordered or re-shaped on the way to our layout and from
-            there to the target's; all others are the same numbers under another key.
-        kept: Tensors that belong to the source's layout alone and travel along.
-        left: Those of them that the target's layout cannot take.
-        ignored: Entries of the source that are no weights, and were not copied.
-        written: Tensors in the target.
+        model: Description of the model.
+        read: Number of tensors of the model in the source.
+        changed: How often a tensor was re-ordered or re-shaped, from the source to our layout and
+            from there to the target; all others are the same numbers under another key.
+        kept: Number of tensors that only the source's layout has and that were copied too.
+        left: Tensors of this kind that the target's layout cannot take.
+        ignored: Entries of the source that are not weights, and were not copied.
+        written: Number of tensors in the target.
         sha256: Digests of source and target.
     """
 
@@ -69,14 +69,15 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
     """Rewrites a checkpoint.
 
     Args:
-        source: File or hub name, in any layout of a known family or as mmengine's training writes
-            it.
-        target: ``.safetensors`` or ``.pth``.
+        source: File or hub name, in any layout of a known family or in the form that mmengine's
+            training writes.
+        target: File that ends in ``.safetensors`` or ``.pth``.
         to: ``'glipkit'``, or another layout of the family, such as ``'official'`` or ``'mmdet'``.
         force: Whether to replace an existing file.
-        dtype: Name from `DTYPES`: what to store floating-point weights as; loading casts them
-            back. None leaves them as they are.
-        config: Config of a model that the weights must fit; None compares them with themselves.
+        dtype: Name from `DTYPES` of the type in which floating-point weights are stored; loading
+            casts them back. None keeps their type.
+        config: Config of a model that the weights must fit; None only checks that they fit each
+            other.
 
     Raises:
         UserError: When a file cannot be read or written, or one tensor of the model is missing,
@@ -106,9 +107,9 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
 
 
 def _identify(checkpoint: Checkpoint, source: Path, to: str) -> str:
-    """The model in words, once its tensors are known to make one up that ``to`` can hold.
+    """Description of the model, after a check that its tensors are complete and fit layout ``to``.
 
-    Nothing but the config of a model of no family says which tensors it has; loading compares them.
+    For a model of no known family only its config says which tensors it has: loading compares them.
     """
     family = family_of(checkpoint.state)
     if family is not None:

@@ -28,18 +28,20 @@ class Detection(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Everything found in one image, best first. Iterating gives :class:`Detection` rows;
-    a slice, a mask or an array of indices gives the Detections of these rows.
+    """Everything found in one image, best first.
+
+    Iterating gives :class:`Detection` rows; a slice, a mask or an array of indices gives the
+    Detections of these rows.
 
     Args:
-        boxes: (N, 4) float32 xyxy, absolute pixels of the original image, right and bottom edge
-            exclusive: a box is ``x2 - x1`` wide.
-        scores: (N,) float32, 0 to 1.
-        labels: (N,) int64, indices into ``classes``.
-        classes: The class names or phrases that were asked for.
-        size: (height, width) of the image, in pixels.
-        path: Of the image; None when it was passed as pixels.
-        image: What :meth:`plot` draws on: a path, an RGB or grey array, or a PIL image.
+        boxes: Boxes (N, 4), float32, xyxy, absolute pixels of the original image, right and
+            bottom edge exclusive: a box is ``x2 - x1`` wide.
+        scores: Scores (N,), float32, 0 to 1.
+        labels: Labels (N,), int64, indices into ``classes``.
+        classes: Class names or phrases that were asked for.
+        size: Size (height, width) of the image, in pixels.
+        path: Path of the image; None when it was passed as pixels.
+        image: Image that :meth:`plot` draws on: a path, an RGB or grey array, or a PIL image.
     """
 
     boxes: np.ndarray
@@ -52,7 +54,7 @@ class Detections:
 
     @property
     def names(self) -> list[str]:
-        """Per detection the string that was asked for."""
+        """The string that was asked for, for each detection."""
         return [self.classes[label] for label in self.labels]
 
     def __len__(self) -> int:
@@ -107,8 +109,8 @@ class Detections:
         """COCO's results format: ``bbox`` is x, y, width, height in pixels.
 
         Args:
-            image_id: Of this image in the annotation file.
-            category_ids: The category id of each class; None takes the labels themselves.
+            image_id: Id of this image in the annotation file.
+            category_ids: Category id of each class; None takes the labels themselves.
 
         Returns:
             Dictionaries ready for ``json.dump`` and ``COCO.loadRes``.
@@ -155,7 +157,7 @@ class Detections:
         """The image with boxes, names and scores.
 
         Args:
-            image: What to draw on instead of the image itself: path, PIL image or RGB array.
+            image: Image to draw on instead of the own one: path, PIL image or RGB array.
 
         Returns:
             A new RGB picture; ``.save(path)`` writes it, a notebook shows it.

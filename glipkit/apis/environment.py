@@ -1,4 +1,4 @@
-"""What a bug report needs to know about an installation, on one screen."""
+"""Everything that a bug report needs about an installation, on one screen."""
 from __future__ import annotations
 
 import importlib
@@ -84,7 +84,7 @@ def _operators() -> str:
 
 
 def _opencv() -> str:
-    # Two distributions provide cv2, and either may miss a system library: only trying tells.
+    # Two distributions provide cv2, and either may lack a system library: only an import shows it.
     try:
         return importlib.import_module('cv2').__version__
     except Exception as error:  # noqa: B902

@@ -1,4 +1,4 @@
-"""Whatever a user may pass as images, as one list of sources; and pictures of any mode as BGR."""
+"""Images in any form that users pass, as one list of sources; pixels of any mode as BGR."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
@@ -21,9 +21,9 @@ class ImageSource:
     """One image: the path of a file, or pixels.
 
     Args:
-        path: Of the file; None for pixels.
-        pixels: What the caller passed, array or PIL image; None for files.
-        position: Its place in the caller's list, for messages.
+        path: Path of the file; None for pixels.
+        pixels: Array or PIL image that the caller passed; None for files.
+        position: Position in the caller's list, for messages.
     """
 
     path: Path | None
@@ -78,11 +78,11 @@ def _files(path: Path) -> list[Path]:
 
 
 def to_bgr(source: ImageSource, channel_order: str) -> np.ndarray:
-    """Pixels as the pipelines read files.
+    """Pixels in the form in which the pipelines read files.
 
     Args:
-        source: With pixels: a PIL image of any mode, or an array (H, W, 3) or (H, W), uint8.
-        channel_order: What the channels of arrays mean, ``'bgr'`` or ``'rgb'``.
+        source: Image with pixels: a PIL image of any mode, or an array (H, W, 3) or (H, W), uint8.
+        channel_order: Order of the channels of arrays, ``'bgr'`` or ``'rgb'``.
 
     Returns:
         (H, W, 3) uint8, BGR.
@@ -106,7 +106,7 @@ def to_bgr(source: ImageSource, channel_order: str) -> np.ndarray:
 
 
 def to_rgb(image: Image.Image, source: ImageSource | str) -> Image.Image:
-    """A PIL image as mmcv reads files of its kind: turned upright by its EXIF tag, in RGB."""
+    """A PIL image as mmcv reads such files: turned upright by its EXIF tag, in RGB."""
     try:
         image = ImageOps.exif_transpose(image)
         if image.mode != 'LA':
@@ -121,10 +121,10 @@ def to_rgb(image: Image.Image, source: ImageSource | str) -> Image.Image:
 
 
 def unreadable(source: ImageSource | str, error: Exception) -> UserError:
-    """The error for an image that is cut off or no image."""
+    """The error for a file that is a damaged image, or not an image."""
     lines = str(error).strip().splitlines()
     reason = lines[0] if lines else type(error).__name__
-    # PIL names the stream that it was given, which says nothing to anybody.
+    # PIL names the stream that it was given, which does not help the user.
     if isinstance(error, UnidentifiedImageError):
         reason = 'no image of a known kind'
     return UserError('an image that can be read whole', f'{source} ({reason})',

@@ -1,7 +1,7 @@
 """The model index: which config, weights, licence and published numbers belong to a name.
 
-It stands in ``configs/index.yaml``. A config says nothing of its name: a user's config that builds
-on one of ours would inherit it, and with it weights that are not its own.
+The index is ``configs/index.yaml``. A config does not hold its name: a user's config that builds on
+one of ours would inherit the name, and with it weights that are not its own.
 """
 from __future__ import annotations
 
@@ -40,15 +40,16 @@ class ModelEntry:
     """One model that comes with glipkit.
 
     Args:
-        name: What :func:`glipkit.load` takes.
-        about: What it is, in a few words.
-        config: The config of the model of this name.
+        name: Name that :func:`glipkit.load` takes.
+        about: Short description.
+        config: Config of the model.
         layout: Layout of its weights.
-        licence: ``code`` and ``weights`` -> licence as their authors state it.
+        licence: ``code`` and ``weights`` -> licence that their authors state.
         published: Metric -> number.
-        weights: The file that comes with glipkit; None where there is none.
-        sources: Where its weights can be downloaded, in the order to try.
+        weights: File that comes with glipkit; None where there is none.
+        sources: Files on the hub from which its weights can be downloaded, in the order to try.
         recipes: Other configs that train it or a variation of it. They have no weights.
+        default: Whether calls and commands take this model when none is named.
     """
 
     name: str
@@ -60,6 +61,7 @@ class ModelEntry:
     weights: Path | None = None
     sources: tuple[HubFile, ...] = ()
     recipes: tuple[Path, ...] = ()
+    default: bool = False
 
 
 def model_index() -> dict[str, ModelEntry]:
@@ -69,10 +71,15 @@ def model_index() -> dict[str, ModelEntry]:
     return {name: _entry(name, found[name], root) for name in sorted(found)}
 
 
+def default_model() -> str:
+    """Name of the model that calls and commands take when none is named."""
+    return next(name for name, entry in model_index().items() if entry.default)
+
+
 def entry_of(name_or_path: str | Path) -> ModelEntry | None:
     """The entry of a model name, or of the config that the index has under a name.
 
-    None for every other config: what builds on the config of a model need not be that model.
+    None for every other config: one that builds on the config of a model may be another model.
     """
     index = model_index()
     if str(name_or_path) in index:

@@ -6,7 +6,7 @@ from typing import Any
 
 from glipkit.errors import UserError
 
-# None of these makes sense below one; every other number is left to what reads it.
+# Settings that must be at least one; other numbers are checked by the code that reads them.
 _COUNTS = ('batch_size', 'max_epochs', 'max_iters', 'val_interval')
 
 
@@ -18,7 +18,7 @@ def check_options(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         options: Dotted keys to values. Keys that the config lacks pass, and so does None.
 
     Raises:
-        UserError: With the key, its value, and the one that it would replace.
+        UserError: A value of another kind; names the key, its value, and the one before.
     """
     for key, value in options.items():
         before = _value(cfg, key)
@@ -44,7 +44,7 @@ def _check_number(key: str, value: Any, before: float) -> None:
 
 
 def _value(cfg: Any, key: str) -> Any:
-    """What stands under a dotted key, with numbers for places in lists; None for nothing."""
+    """Value of a dotted key, with numbers for positions in lists; None where there is none."""
     for part in key.split('.'):
         if isinstance(cfg, Mapping):
             cfg = cfg.get(part)

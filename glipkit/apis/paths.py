@@ -1,4 +1,4 @@
-"""Where the files that come with glipkit are, however it was installed."""
+"""Places of the files that come with glipkit, for every kind of installation."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -16,7 +16,7 @@ def config_root(package: Path = PACKAGE) -> Path:
     ``pip install -e``, they lie beside it.
 
     Args:
-        package: The folder of the package.
+        package: Folder of the package.
 
     Raises:
         UserError: The configs are in neither place.

@@ -17,6 +17,7 @@ from torch import nn
 from glipkit.apis.build import check_device, load
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import Images, ImageSource, list_images, to_bgr, unreadable
+from glipkit.apis.index import default_model
 from glipkit.apis.tasks import TaskViews
 from glipkit.common import reporter
 from glipkit.common.reporter import Bar
@@ -42,25 +43,26 @@ class Prepared:
 
 
 class Predictor:
-    """Finds what words name, in images.
+    """Finds things in images by their names.
 
     Runs the model's own test pipeline and ``predict``, as evaluation does. The text of a class
     list is split, tokenised and encoded once for all images. Several threads may share one
-    predictor, with different tasks and class lists at once; each answer is that of the call alone.
+    predictor, with different tasks and class lists at once; no call changes the result of another.
 
     Args:
         model: A model name, the path of a config, or a detector that :func:`glipkit.load` made.
-        checkpoint: As in :func:`glipkit.load`; not with a detector.
-        device: Where to run.
-        batch_size: Images that go through the model together. Only images of one size do, so that
-            results do not depend on it.
-        score_threshold: Detections below it are left out. What the model itself discards (under
-            ``score_threshold`` in its config's ``test_cfg``) does not come back with a lower one.
-        task: A file that ``glipkit tune`` wrote, for all calls that name no other; its classes
-            are those looked for where a call names none.
+        checkpoint: Weights, see :func:`glipkit.load`; not allowed with a detector.
+        device: Device to run on.
+        batch_size: Number of images that go through the model together. Only images of one size
+            do, so results do not depend on it.
+        score_threshold: Lowest score of the detections that are returned. The model itself discards
+            scores below the ``score_threshold`` of its config's ``test_cfg``; a lower number here
+            does not bring them back.
+        task: File that ``glipkit tune`` wrote, for all calls that name no other task; calls without
+            classes look for its classes.
 
     Raises:
-        UserError: As :func:`glipkit.load`; or for numbers outside their range.
+        UserError: For numbers outside their range, or an error of :func:`glipkit.load`.
 
     Example:
         >>> predict = Predictor('glip-mini')
@@ -85,7 +87,7 @@ class Predictor:
         if not isinstance(getattr(model, 'cfg', None), Config):
             raise UserError('a model name, a config or a detector that glipkit.load made',
                             f'a {type(model).__name__} without a config',
-                            "pass e.g. glipkit.load('glip-mini')")
+                            f'pass e.g. glipkit.load({default_model()!r})')
         self.model = model.to(check_device(device)).eval()
         self._load, self._prepare = _pipelines(model.cfg)
         self._tasks = TaskViews(self.model)
@@ -94,29 +96,29 @@ class Predictor:
         self.model.warm_up()
 
     def load_task(self, path: str | Path, name: str | None = None) -> str:
-        """Gets one more task ready; any number of them share the model.
+        """Loads one more task; any number of tasks share the model.
 
         Args:
-            path: A file that ``glipkit tune`` wrote.
-            name: What calls refer to it by; default the path.
+            path: File that ``glipkit tune`` wrote.
+            name: Name of the task in calls; default the path.
 
         Returns:
             The name.
 
         Raises:
-            UserError: No task file, or one that belongs to another model.
+            UserError: Not a task file, or one that belongs to another model.
         """
         return self._tasks.load(path, name)
 
     def set_classes(self, classes: Iterable[str] | None,
                     caption_prompt: CaptionPrompt | None = None) -> None:
-        """Sets what calls look for that name neither classes nor a caption nor a task.
+        """Sets the classes for calls without classes, caption and task.
 
         The prompts are built here, once.
 
         Args:
-            classes: Names, any number; None for nothing, as before.
-            caption_prompt: Hand-written prompts, as in a call.
+            classes: Names, any number; None removes the setting.
+            caption_prompt: Hand-written prompts, see :meth:`__call__`.
 
         Raises:
             UserError: For a class name that cannot be asked for.
@@ -139,7 +141,7 @@ class Predictor:
                  channel_order: str = 'bgr') -> list[Detections]:
         """Detections of every image.
 
-        Tells the current reporter how many images are done.
+        Shows through the current reporter how many images are done.
 
         Args:
             images: A path, a folder, a PIL image, a numpy array, or a list of any of these.
@@ -149,15 +151,15 @@ class Predictor:
                 (or a list of spans where a thing is named in several places); ``'auto'`` or None
                 takes the caption's noun phrases.
             caption_prompt: Hand-written prompts for some classes, name -> dict(prefix=, name=,
-                suffix=); a class is scored on the words of its ``name``.
+                suffix=); a class is scored on its ``name`` only.
             task: Name or file of a task, for this call; None takes the predictor's own, ``''``
-                the base model. Without classes the task's are looked for.
-            score_threshold: For this call, instead of the predictor's.
-            channel_order: What the channels of numpy arrays mean: ``'bgr'``, mmdet's and OpenCV's
-                habit, or ``'rgb'``. Files and PIL images leave no doubt.
+                the base model. Without classes those of the task are looked for.
+            score_threshold: Threshold of this call; None takes the predictor's.
+            channel_order: Order of the channels of numpy arrays: ``'bgr'``, as in mmdet and
+                OpenCV, or ``'rgb'``. It has no effect on files and PIL images.
 
         Returns:
-            One per image, in the order of the images; best detections first.
+            Detections of each image, in the order of the images; best first.
 
         Raises:
             UserError: For an image, class name, span or argument that cannot be used.
@@ -197,10 +199,10 @@ class Predictor:
         """Decodes and resizes one image; safe to call in a thread beside :meth:`detect`.
 
         Args:
-            source: From `list_images`.
-            query: What the image is asked.
-            names: The strings that labels stand for.
-            channel_order: What the channels of arrays mean.
+            source: Image, from `list_images`.
+            query: Query for the image.
+            names: Strings that labels stand for.
+            channel_order: Order of the channels of arrays.
 
         Raises:
             UserError: The image cannot be read.
@@ -211,7 +213,7 @@ class Predictor:
             except Exception as error:  # every decoder has errors of its own
                 raise unreadable(source, error) from error
         else:
-            # What LoadImageFromNDArray does, minus forgetting which image it was.
+            # As LoadImageFromNDArray does, but the path and the id of the image are kept.
             image = to_bgr(source, channel_order)
             results = {'img': image, 'img_path': str(source), 'img_id': source.position,
                        'img_shape': image.shape[:2], 'ori_shape': image.shape[:2]}
@@ -225,9 +227,9 @@ class Predictor:
         """Detections of prepared images, each with a query of its own; one per image.
 
         Args:
-            prepared: From `prepare`.
-            score_threshold: Instead of the predictor's.
-            model: The detector that answers; None takes the base model.
+            prepared: Images, from `prepare`.
+            score_threshold: Threshold of this call; None takes the predictor's.
+            model: Detector to run; None takes the base model.
         """
         threshold = self.score_threshold if score_threshold is None else score_threshold
         samples = _run(model or self.model, [item.packed for item in prepared])
@@ -235,7 +237,7 @@ class Predictor:
 
 
 def _run(model: GroundingDetector, packed: list[dict[str, Any]]) -> list[Any]:
-    """Images of one size together, the others apart: padding never meets an image."""
+    """Runs images of equal size together, so that none is padded; results in the given order."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, sample in enumerate(packed):
         groups.setdefault(tuple(sample['inputs'].shape), []).append(i)
@@ -281,7 +283,7 @@ def make_query(classes: Iterable[str] | None, caption: str | None,
 
 
 def check_query(query: Query) -> None:
-    """Refuses what no model can be asked, before there is one.
+    """Refuses a query that no model can be asked, before a model is loaded.
 
     Raises:
         UserError: For a class name that cannot stand in a prompt.
@@ -291,7 +293,7 @@ def check_query(query: Query) -> None:
 
 
 def _pipelines(cfg: Config) -> tuple[Callable[[dict], dict], Callable[[dict], dict]]:
-    """The step of the test pipeline that reads files, and all that follow."""
+    """The first step of the test pipeline, which reads files, and all later steps."""
     steps = list(cfg.get('test_pipeline', ()))
     if not steps or 'LoadImageFromFile' not in str(steps[0].get('type')):
         raise UserError('a config whose test_pipeline starts with mmdet.LoadImageFromFile',

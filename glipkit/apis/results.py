@@ -18,14 +18,14 @@ _VERSIONS = {'foundations': ('torch', 'torchvision', 'mmcv', 'mmengine', 'mmdet'
 
 @dataclass(frozen=True)
 class TestResult:
-    """What a test came to, with what it takes to know what that means.
+    """The result of a test, with everything that is needed to understand it.
 
     Args:
         metrics: Name -> value.
-        protocol: How each metric was computed, in words.
+        protocol: Description of how each metric was computed.
         config: Name or path of the config.
         checkpoint: Path or hub name of the weights.
-        dataset: What was tested on: type, annotation file, number of images.
+        dataset: Description of the test set: type, annotation file, number of images.
         versions: Program -> version.
     """
     __test__ = False  # not a test case for pytest
@@ -49,10 +49,10 @@ def installed() -> dict[str, str]:
 
 
 def result_files(out: str | Path) -> tuple[Path, Path]:
-    """The JSON and the markdown file that ``out`` stands for; nothing is written.
+    """The paths of the JSON and the markdown file for ``out``; nothing is written.
 
     Args:
-        out: A file name that ends in .json, the markdown file then lies beside; or a folder, there
+        out: A file name that ends in .json, with the markdown file beside it; or a folder, existing
             or not, which gets ``metrics.json`` and ``metrics.md``.
 
     Raises:
@@ -68,13 +68,13 @@ def result_files(out: str | Path) -> tuple[Path, Path]:
 
 
 def write_result(result: TestResult, out: str | Path) -> Path:
-    """Writes a result as JSON and markdown, each whole or not at all; returns the JSON file.
+    """Writes a result as JSON and markdown, each complete or not at all; returns the JSON file.
 
     In the JSON, metrics stand under ``metrics`` and, as in files of earlier versions, under their
     own names, which all hold a '/'.
 
     Raises:
-        UserError: As `result_files`, or nothing can be written there.
+        UserError: Nothing can be written there, or an error of `result_files`.
     """
     json_file, markdown_file = result_files(out)
     content = {**result.metrics, **asdict(result)}
@@ -84,7 +84,7 @@ def write_result(result: TestResult, out: str | Path) -> Path:
 
 
 def result_markdown(result: TestResult) -> str:
-    """A table of metrics, and what they are."""
+    """A table of metrics, and what they mean."""
     lines = [f'# {Path(result.config).stem}', '', markdown_table(
         ('metric', 'value'),
         [(name, f'{value:.4f}') for name, value in result.metrics.items()], right=(1, ))]

@@ -1,4 +1,4 @@
-"""Task files: what a model learned for one task, without the model, and models that serve many."""
+"""Task files, which hold what a model learned for a task, and models that serve many tasks."""
 from __future__ import annotations
 
 import hashlib
@@ -32,15 +32,15 @@ class Task:
 
     Args:
         strategy: Settings of the strategy, its ``name`` among them.
-        classes: The class names, in the order of their labels.
+        classes: Class names, in the order of their labels.
         category_ids: Id of each class in the annotation file.
-        captions: The prompts that the task asks.
-        spans: For each prompt and each class in it, the character spans that stand for the class.
+        captions: Prompts of the task.
+        spans: Character spans of each class in each prompt.
         base: :func:`fingerprint` of the model that the task belongs to.
         model: Name of that model, for messages.
         state: Tensors, by name.
         caption_prompt: Hand-written prompts, name -> dict(prefix=, name=, suffix=).
-        details: Other things worth knowing: shots, seed, scores.
+        details: Other information: shots, seed, scores.
     """
 
     strategy: Mapping[str, Any]
@@ -56,7 +56,7 @@ class Task:
 
     @property
     def query(self) -> Query:
-        """The task's own question: its classes in their order, in its own words."""
+        """The query of the task: its classes in their order, with its hand-written prompts."""
         return Query.for_classes(self.classes, self.caption_prompt)
 
 
@@ -67,14 +67,14 @@ def make_task(model: GroundingDetector, strategy: Mapping[str, Any], state: Mapp
     """A task of a base model.
 
     Args:
-        model: The base detector.
-        strategy: Its settings.
-        state: What training changed, as the strategy's ``state`` gives it.
+        model: Base detector.
+        strategy: Settings of the strategy.
+        state: Tensors that training changed, from the strategy's ``state``.
         classes: Category id -> name, in ascending order of ids.
         base: :func:`fingerprint` of ``model``.
-        name: Of the model.
-        caption_prompt: As in :class:`Task`.
-        details: As in :class:`Task`.
+        name: Name of the model.
+        caption_prompt: Hand-written prompts, see :class:`Task`.
+        details: Other information, see :class:`Task`.
     """
     prompts = model.prompts(Query.for_classes(classes.values(), caption_prompt))
     return Task(dict(strategy), tuple(classes.values()), tuple(classes),
@@ -146,8 +146,8 @@ class TaskViews:
     Safe for several threads: neither the detector nor a view changes when another is used.
 
     Args:
-        model: The base detector, on its device.
-        base: Its :func:`fingerprint`, where it is known; otherwise computed on the first use.
+        model: Base detector, on its device.
+        base: Its :func:`fingerprint`; None computes it on first use.
     """
 
     def __init__(self, model: GroundingDetector, base: str | None = None) -> None:
@@ -165,17 +165,17 @@ class TaskViews:
             return self._base
 
     def load(self, source: str | Path | Task, name: str | None = None) -> str:
-        """Gets a task ready.
+        """Loads a task.
 
         Args:
-            source: A task file, or a task.
-            name: What to call it; default the path as it was given.
+            source: Task file, or a task.
+            name: Name of the task; default the path as it was given.
 
         Returns:
-            Its name.
+            The name.
 
         Raises:
-            UserError: No task file, or one that belongs to another model.
+            UserError: Not a task file, or one that belongs to another model.
         """
         task = source if isinstance(source, Task) else read_task(source)
         name = name or ('task' if isinstance(source, Task) else str(source))
@@ -196,18 +196,18 @@ class TaskViews:
         return name
 
     def task(self, name: str) -> Task:
-        """A task that is loaded, or whose file ``name`` is."""
+        """The loaded task of a name, or the task of the file ``name``."""
         return self._get(name).task
 
     def view(self, name: str | None) -> GroundingDetector:
-        """The detector that does a task; None gives the base detector."""
+        """The detector for a task; None gives the base detector."""
         return self.model if name is None else self._get(name).model
 
     def query(self, name: str, query: Query | None) -> Query:
-        """What a call asks of a task: the task's own classes where it names none.
+        """The query of a call with a task: the classes of the task where the call names none.
 
         Raises:
-            UserError: Other classes, of a task that can answer its own alone.
+            UserError: Other classes, for a task that can answer only its own.
         """
         task = self.task(name)
         if query is None:

@@ -29,13 +29,13 @@ def load_config(name_or_path: str, options: Mapping[str, Any] | None = None,
     """Read a config by name or path, apply overrides and check its top-level keys.
 
     Args:
-        name_or_path: A config name such as ``glip-mini`` or a path.
-        options: ``--cfg-options``, dotted keys to values.
+        name_or_path: Model name, such as ``glip-mini``, or path of a config.
+        options: Overrides (``--cfg-options``), dotted key -> value.
         work_dir: Folder of logs and checkpoints; default ``work_dirs/<config stem>``.
-        test_data: Another data set to test on, as in :func:`set_test_data`.
+        test_data: Another data set to test on, see :func:`set_test_data`.
 
     Raises:
-        UserError: Unknown config, a key that looks misspelt, or an override of nothing.
+        UserError: Unknown config, a key that looks misspelt, or an override of an unknown key.
     """
     path = find_config(name_or_path)
     cfg = read_config(path)
@@ -64,13 +64,13 @@ def set_test_data(cfg: Config, name_or_path: str) -> None:
     """Test on another data set, through the config's own test pipeline.
 
     Args:
-        cfg: Changed in place.
+        cfg: Config, changed in place.
         name_or_path: A file of ``configs/_base_/datasets`` by its name (``lvis_minival``), or the
             path of one like these: ``test_dataloader`` with a dataset, ``test_evaluator``, and
             optionally ``test_settings``, which go into ``model.test_cfg``.
 
     Raises:
-        UserError: There is none, or it is no such file.
+        UserError: The file does not exist, or is not of this kind.
     """
     path = Path(name_or_path)
     folder = config_root() / '_base_' / 'datasets'
@@ -84,7 +84,7 @@ def set_test_data(cfg: Config, name_or_path: str) -> None:
         data = Config.fromfile(path)
     except Exception as error:  # a config is Python: any exception may come out of it
         raise UserError('a config that mmengine can read', f'{path} ({type(error).__name__})',
-                        'mend the config') from error
+                        'correct the config') from error
     if not isinstance(data.get('test_dataloader', {}).get('dataset'), dict) \
             or 'test_evaluator' not in data:
         raise UserError('a data set config with test_dataloader and test_evaluator', str(path),
@@ -103,9 +103,9 @@ def move_data(cfg: Config, old: str, new: str) -> None:
     """Replace a folder at the start of every path of a config.
 
     Args:
-        cfg: Changed in place.
-        old: The folder as the config writes it, with its slash, e.g. ``data/shapes/``.
-        new: The folder to read instead, with its slash.
+        cfg: Config, changed in place.
+        old: Folder as the config writes it, with its slash, e.g. ``data/shapes/``.
+        new: Folder to read instead, with its slash.
     """
 
     def moved(value: Any) -> Any:
@@ -125,7 +125,7 @@ def set_max_iters(cfg: Config, iters: int) -> None:
     """Stretch an iteration-based schedule: length, evaluations and learning rates together.
 
     Args:
-        cfg: Changed in place.
+        cfg: Config, changed in place.
         iters: New number of iterations.
     """
     ratio = iters / cfg.train_cfg.max_iters
@@ -151,9 +151,10 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
     """Train; returns the trained model.
 
     Args:
-        cfg: From :func:`load_config`.
-        resume: True resumes from the newest checkpoint of the work directory, a path from there.
-        amp: Forward pass in bfloat16 autocast.
+        cfg: Config, from :func:`load_config`.
+        resume: True resumes from the newest checkpoint of the work directory, a path from that
+            checkpoint.
+        amp: Whether to run the forward pass in bfloat16 autocast.
 
     Raises:
         UserError: A config without training settings, a checkpoint that is not there, data that
@@ -185,16 +186,16 @@ def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, floa
     """Evaluate a checkpoint of any layout on the config's test set.
 
     Args:
-        cfg: From :func:`load_config`.
-        checkpoint: Path or hub name, in any layout that the model's family knows.
-        out: Where the result is written, see :func:`glipkit.apis.results.result_files`.
+        cfg: Config, from :func:`load_config`.
+        checkpoint: Path or hub name, in any layout of the model's family.
+        out: File or folder of the result, see :func:`glipkit.apis.results.result_files`.
     """
     from mmengine.dist import is_main_process
 
     from glipkit.apis.results import TestResult, installed, result_files, write_result
     from glipkit.checkpoints.loading import load_checkpoint
     if out:
-        result_files(out)  # a name that cannot be written to is better known now
+        result_files(out)  # refuses a wrong name before the test
     if 'test_dataloader' not in cfg:
         raise UserError('a config with a test set', 'no test_dataloader',
                         'add it, or test another config')
@@ -215,7 +216,7 @@ def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, floa
 
 
 def _protocol(metrics: Sequence[Any]) -> str:
-    """What the numbers of all metrics are, a line for each; foreign ones give their class."""
+    """Protocol of each metric, a line each; metrics of other libraries give their class."""
     return '\n'.join(getattr(metric, 'protocol', None) or type(metric).__name__
                      for metric in metrics)
 

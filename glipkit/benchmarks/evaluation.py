@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Times all candidates on all sizes, once each: the peer takes minutes, the ratio is large.
 
     Args:
-        args: From `add_arguments`.
+        args: Arguments of `add_arguments`.
 
     Returns:
         ``setting``, ``notes``, ``rows`` (per size and candidate) and ``worlds``, with all metrics
@@ -114,14 +114,14 @@ def _main_scores(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def _measure(name: str, folder: str, limit: int, memory_gib: float) -> dict[str, Any]:
-    job = WorkerCall('glipkit.benchmarks.evaluation:make_job',
-              dict(name=name, folder=folder, limit=limit, memory_gib=memory_gib),
-              environment={'OMP_NUM_THREADS': '1'})
-    with Worker(name, job) as worker:
+    call = WorkerCall('glipkit.benchmarks.evaluation:make_job',
+                      dict(name=name, folder=folder, limit=limit, memory_gib=memory_gib),
+                      environment={'OMP_NUM_THREADS': '1'})
+    with Worker(name, call) as worker:
         found: dict[str, Any] = {'idle_bytes': worker.idle_bytes, 'given_seconds': limit}
         try:
             found['seconds'] = worker.call()
-        except RuntimeError as error:  # its own words: out of time, or of memory
+        except RuntimeError as error:  # its own message: out of time, or of memory
             found['gave_up'] = str(error).strip().splitlines()[-1]
         try:
             found['peak_bytes'] = worker.peak_bytes
@@ -136,7 +136,7 @@ def make_job(name: str, folder: str, limit: int, memory_gib: float) -> Callable[
 
     Args:
         name: One of `CANDIDATES`.
-        folder: From `write_world`.
+        folder: Folder from `write_world`.
         limit: Seconds after which it raises TimeoutError.
         memory_gib: Address space beyond which allocations fail.
     """
@@ -225,7 +225,7 @@ def write_world(folder: Path, images: int, classes: int, per_image: int,
     """Writes lvis.json, classes.json and detections.npz.
 
     Args:
-        folder: Where to.
+        folder: Folder to write to.
         images: Number of images, all judged for a few classes.
         classes: Number of classes; the k-th most frequent one is 1 / k as frequent as the first.
         per_image: Detections of each image.

@@ -93,7 +93,7 @@ class Matmul:
 
     Args:
         dtype: ``'float32'`` or ``'bf16'``.
-        device: Where.
+        device: Device to run on.
         threads: Threads of torch.
         side: Side of the square matrices; None takes the smallest whose product lasts.
     """
@@ -119,8 +119,8 @@ def lasting_side(dtype: str, device: str, seconds: float = MATMUL_SECONDS) -> in
     second, so that no size suits all.
 
     Args:
-        dtype: As of :class:`Matmul`.
-        device: As there.
+        dtype: Type, see :class:`Matmul`.
+        device: Device to run on.
         seconds: Least time of one product; matrices end at :data:`LARGEST_SIDE` without it.
     """
     largest = LARGEST_SIDE.get(torch.device(device).type, LARGEST_SIDE['cuda'])

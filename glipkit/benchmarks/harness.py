@@ -50,8 +50,8 @@ class Measured:
         timing: Seconds of each round.
         peak_bytes: Most memory that the process held during warm-up and rounds (resident; on a
             GPU, the most that torch had allocated there).
-        idle_bytes: What it held before its first call: libraries, weights and inputs.
-        details: What the job says about itself.
+        idle_bytes: Memory before its first call: libraries, weights and inputs.
+        details: Attribute ``details`` of the job, e.g. its operations.
     """
     timing: Timing
     peak_bytes: int
@@ -100,12 +100,12 @@ def alternate(candidates: Mapping[str, Callable[[], Any]], rounds: int, warmup: 
     return {name: Timing(values) for name, values in seconds.items()}
 
 
-def alternate_processes(jobs: Mapping[str, WorkerCall], rounds: int, warmup: int = 1) -> \
+def alternate_processes(calls: Mapping[str, WorkerCall], rounds: int, warmup: int = 1) -> \
         dict[str, Measured]:
-    """Times jobs in turns, each in a process of its own that sleeps while another one runs.
+    """Times jobs in turns, each in a separate process that sleeps while another one runs.
 
     Args:
-        jobs: Name to what its process does; see :class:`glipkit.benchmarks.worker.WorkerCall`.
+        calls: Name -> call for its process; see :class:`glipkit.benchmarks.worker.WorkerCall`.
         rounds: Timed calls of each. A process times itself: waking it costs nothing.
         warmup: Calls of each before the first round that are not timed.
 
@@ -113,24 +113,24 @@ def alternate_processes(jobs: Mapping[str, WorkerCall], rounds: int, warmup: int
         Per job, in the given order, its timing and memory.
 
     Raises:
-        UserError: For no jobs, numbers outside their range, or as a job raises it.
+        UserError: For no jobs, numbers outside their range, or an error of a job.
         RuntimeError: When a job fails otherwise; its own traceback is part of the message.
     """
-    check(jobs, rounds, warmup)
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    check(calls, rounds, warmup)
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     with ExitStack() as stack, \
-            bar('timing', len(jobs) * (1 + warmup + rounds), 'call') as shown:
+            bar('timing', len(calls) * (1 + warmup + rounds), 'call') as shown:
         workers: dict[str, Worker] = {}
-        for name, job in jobs.items():
+        for name, call in calls.items():
             # One after the other: two that load at once would need both their peaks of memory.
             shown.show(candidate=name, now='loading')
-            workers[name] = stack.enter_context(Worker(name, job))
+            workers[name] = stack.enter_context(Worker(name, call))
             shown.update()
-        for name in turns(list(jobs), warmup):
+        for name in turns(list(calls), warmup):
             shown.show(candidate=name, now='warming up')
             workers[name].call()
             shown.update()
-        for name in turns(list(jobs), rounds):
+        for name in turns(list(calls), rounds):
             shown.show(candidate=name, now='timing')
             seconds[name].append(workers[name].call())
             shown.update()

@@ -89,11 +89,12 @@ def compare(task: str, work: Workload, args: argparse.Namespace) -> dict[str, An
     precision = _precision_notes(work, args)
     for line in precision:
         note(line)  # now as well: the table may be hours away
-    jobs = {peer.title: _job(peer, task, work, args) for peer in peers}
-    jobs[MATMUL] = WorkerCall('glipkit.benchmarks.flops:Matmul',
-                       {'dtype': work.dtype, 'device': work.device, 'threads': work.threads},
-                       environment=_environment(work))
-    measured = alternate_processes(jobs, args.rounds, args.warmup)
+    calls = {peer.title: _call(peer, task, work, args) for peer in peers}
+    calls[MATMUL] = WorkerCall(
+        'glipkit.benchmarks.flops:Matmul',
+        {'dtype': work.dtype, 'device': work.device, 'threads': work.threads},
+        environment=_environment(work))
+    measured = alternate_processes(calls, args.rounds, args.warmup)
     reference = measured.pop(MATMUL)
     limit = reference.details['flops'] / reference.timing.median
     return {
@@ -122,7 +123,7 @@ def _peer(args: argparse.Namespace) -> Peer:
     return peer
 
 
-def _job(peer: Peer, task: str, work: Workload, args: argparse.Namespace) -> WorkerCall:
+def _call(peer: Peer, task: str, work: Workload, args: argparse.Namespace) -> WorkerCall:
     python = sys.executable
     if peer.transformers is not None:
         folder = args.peer_env or default_folder(args.peer)
@@ -146,9 +147,9 @@ def row(name: str, one: Measured, limit: float, ours: Measured) -> dict[str, Any
 
     Args:
         name: Name of the candidate.
-        one: What was measured of it.
+        one: Measurements of the candidate.
         limit: Operations per second of large matrix products on this machine.
-        ours: What was measured of ours, for the ratios.
+        ours: Measurements of our model, for the ratios.
     """
     low, high = ratio_range(one.timing, ours.timing)
     flops, fixed = one.details.get('flops'), one.details.get('fixed_bytes')

@@ -30,7 +30,7 @@ def document(benchmark: str, argv: Sequence[str], result: Mapping[str, Any]) -> 
     Args:
         benchmark: Its name on the command line.
         argv: The arguments after it.
-        result: What its ``run`` returned.
+        result: Result of its ``run``.
     """
     return {'benchmark': benchmark, 'command': shlex.join(['glipkit', 'bench', benchmark, *argv]),
             'date': date.today().isoformat(), 'machine': machine(), **result}
@@ -65,7 +65,7 @@ def to_markdown(content: Mapping[str, Any], level: int = 1) -> str:
     """A result as markdown: a table of its rows, its notes, what it was run with.
 
     Args:
-        content: From :func:`document`.
+        content: Result of :func:`document`.
         level: Level of the heading.
     """
     parts = [f"{'#' * level} {content['benchmark']}{_what(content)}", f"`{content['command']}`",

@@ -1,4 +1,4 @@
-"""The two things a candidate is timed at, as jobs of processes of their own."""
+"""The two tasks that are timed, as jobs for separate processes."""
 from __future__ import annotations
 
 import importlib
@@ -20,7 +20,7 @@ class Candidate(Protocol):
     Attributes:
         model: The whole of it.
         compilable: The parts of it that torch.compile can take.
-        details: What a reader of the results has to know about it.
+        details: Information for readers of the results.
     """
     model: nn.Module
     compilable: Sequence[nn.Module]
@@ -72,7 +72,7 @@ def predict(peer: str, workload: dict[str, Any]) -> Task:
 
 
 def train_step(peer: str, workload: dict[str, Any]) -> Task:
-    """A job: forward, backward and optimiser step. Arguments as of :func:`predict`."""
+    """A job: forward, backward and optimiser step. For the arguments see :func:`predict`."""
     work, candidate = _build(peer, workload)
     candidate.model.train()
     parameters = [p for p in candidate.model.parameters() if p.requires_grad]

@@ -1,4 +1,4 @@
-"""A job in a process of its own, which works when asked and sleeps otherwise.
+"""A job in a separate process, which works when asked and sleeps otherwise.
 
 Both ends are here. They speak JSON, one line per message: the child takes orders on its standard
 input and answers on what was its standard output; whatever libraries print there goes to stderr.
@@ -28,7 +28,7 @@ CLOSING_SECONDS = 10
 
 @dataclass(frozen=True)
 class WorkerCall:
-    """What a process is to do.
+    """A function to call in a separate process, and its arguments.
 
     Attributes:
         target: ``'package.module:function'``. The function is called once, with ``arguments``,
@@ -48,20 +48,20 @@ class Worker:
     """The parent's end of a job. A context manager: the process ends with the block.
 
     Raises:
-        UserError: As the job raises it, while it is made or called.
+        UserError: An error of the job while it is made or called.
         RuntimeError: When the job fails otherwise; its output is part of the message.
     """
 
-    def __init__(self, name: str, job: WorkerCall) -> None:
+    def __init__(self, name: str, call: WorkerCall) -> None:
         self.name = name
         self._log = tempfile.TemporaryFile(  # noqa: SIM115 close() closes it
             'w+', encoding='utf-8', errors='replace')
         self._process = subprocess.Popen(
-            [job.python, '-m', 'glipkit.benchmarks.worker'], stdin=subprocess.PIPE,
+            [call.python, '-m', 'glipkit.benchmarks.worker'], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=self._log, text=True, encoding='utf-8',
-            env={**os.environ, **job.environment})
+            env={**os.environ, **call.environment})
         try:
-            made = self._ask({'target': job.target, 'arguments': dict(job.arguments)})
+            made = self._ask({'target': call.target, 'arguments': dict(call.arguments)})
         except BaseException:
             self.close()
             raise
@@ -84,7 +84,7 @@ class Worker:
 
     @property
     def details(self) -> dict[str, Any]:
-        """What the job says about itself."""
+        """Attribute ``details`` of the job."""
         return self._ask({'do': 'report'})['details']
 
     def close(self) -> None:

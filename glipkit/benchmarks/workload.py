@@ -38,7 +38,7 @@ class Workload:
         classes: Class names to look for; none means that captions are trained on.
         batch: Images in one call.
         dtype: ``'float32'``, or ``'bf16'`` for autocast to bfloat16.
-        device: Where torch works.
+        device: Device of torch.
         compile: Whether modules go through torch.compile.
         threads: Threads of torch in each process.
         seed: Seed of weights and images.
@@ -81,8 +81,8 @@ class GroundedText:
 
     Attributes:
         caption: The phrases, joined as class names are.
-        spans: Per box the half-open character span of its phrase.
-        labels: Per box the index of its phrase among the different ones.
+        spans: Half-open character span of each box's phrase.
+        labels: Index of each box's phrase among the different ones.
         boxes: (G, 4) xyxy pixels, exclusive right and bottom edge.
     """
     caption: str

@@ -24,16 +24,16 @@ BACKBONE, TEXT_ENCODER = 'backbone', 'text encoder'
 
 @dataclass
 class Checkpoint:
-    """A checkpoint in our layout, with what is needed to give it back as it came.
+    """A checkpoint in our layout, with what is needed to write its former layout again.
 
     Args:
         state: Keys of our layout and their tensors.
-        layout: The layout it was read from.
-        source: For a file that once was in another layout: that layout as ``layout``, the
-            ``prefix`` of its keys there, and what else the family needs for the way back.
+        layout: Layout of the file that was read.
+        source: Origin of a file that once was in another layout: that layout as ``layout``, the
+            ``prefix`` of its keys there, and what else the family needs to write it again.
         aside: Tensors that belong to that layout and not to the model, under their keys there.
-        changed: How many tensors were re-ordered or re-shaped on the way to our layout.
-        ignored: Top-level entries of the file that are no weights.
+        changed: Number of tensors that were re-ordered or re-shaped for our layout.
+        ignored: Top-level entries of the file that are not weights.
     """
 
     state: dict[str, Tensor]
@@ -73,10 +73,11 @@ class Tower:
 
     Args:
         part: :data:`BACKBONE` or :data:`TEXT_ENCODER`.
-        suits: Whether a module with these keys is such a tower.
-        read: From a file's state dict to our keys.
-        absent: Whether such files never hold this tensor of the module.
-        derived: Whether a tensor follows from the others, so that files need not hold it.
+        suits: Function that tells whether a module with these keys is such a tower.
+        read: Function from a file's state dict to our keys.
+        absent: Function that tells whether such files never hold a tensor of the module.
+        derived: Function that tells whether a tensor follows from the others, so that files need
+            not hold it.
     """
 
     part: str
@@ -93,18 +94,19 @@ class Family:
     Args:
         name: Its name in messages.
         containers: Other layout -> the entry of a pickle that holds its state dict.
-        detect: From keys to their layout and the prefix before all of them; None for keys of
-            another family.
-        to_own: From tensors of another layout (prefix removed), its name, the prefix and the path
-            of the file, for messages, to a checkpoint that is complete.
-        from_own: From a complete checkpoint and the name of another layout to that layout.
-        describe: From tensors of our layout to the model in words; None where they do not show its
-            sizes.
-        variant: From tensors of our layout to the published variant, or ``'custom'``.
-        check: From a checkpoint, its path and the layout it is to be converted to, to the model in
-            words; raises UserError where a tensor is missing or the layout cannot hold the model.
-        derived: Whether a tensor follows from the others, so that files need not hold it.
-        complete: Adds the derived tensors to a state dict of our layout.
+        detect: Function from keys to their layout and the prefix before all of them; None for keys
+            of another family.
+        to_own: Function from tensors of another layout (prefix removed), its name, the prefix and
+            the path of the file, for messages, to a complete checkpoint.
+        from_own: Function from a complete checkpoint and the name of another layout to that layout.
+        describe: Function from tensors of our layout to a description of the model; None where they
+            do not show its sizes.
+        variant: Function from tensors of our layout to the published variant, or ``'custom'``.
+        check: Function from a checkpoint, its path and the target layout to a description of the
+            model; raises UserError where a tensor is missing or the layout cannot hold the model.
+        derived: Function that tells whether a tensor follows from the others, so that files need
+            not hold it.
+        complete: Function that adds the derived tensors to a state dict of our layout.
         towers: Backbones and text encoders that have files of their own.
     """
 

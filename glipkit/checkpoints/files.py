@@ -106,7 +106,7 @@ def read_training_state(path: str | Path, map_location: Any = 'cpu') -> dict[str
 
     Args:
         path: The file.
-        map_location: As in :func:`torch.load`.
+        map_location: Device of the tensors, see :func:`torch.load`.
 
     Returns:
         What the file holds; None when that is no training checkpoint.

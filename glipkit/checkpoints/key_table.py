@@ -66,12 +66,12 @@ class _Template:
 
 @dataclass(frozen=True)
 class Change:
-    """How a tensor's values move between the two sides; a plain rename has none.
+    """Change of a tensor's values between the two layouts; a plain rename has none.
 
     Args:
-        name: One word for reports.
-        to_ours: From the other layout's tensor to ours.
-        from_ours: The inverse.
+        name: Name in reports, one word.
+        to_ours: Function from the other layout's tensor to ours.
+        from_ours: Its inverse.
     """
 
     name: str
@@ -129,7 +129,7 @@ class KeyTable:
             if row.change is not None:
                 change = row.change.to_ours if to_ours else row.change.from_ours
                 before = tensor
-                # A shape that cannot be this tensor's is told by the comparison of shapes that
+                # A shape that cannot be this tensor's is reported by the comparison of shapes that
                 # follows every translation.
                 with suppress(RuntimeError):
                     tensor = change(before)

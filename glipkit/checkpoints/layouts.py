@@ -85,13 +85,13 @@ def read_own(raw: RawFile, path: str | Path, prefix: str | None = None) -> Check
     """A checkpoint of a file in our own layout.
 
     Args:
-        raw: What the file holds.
-        path: For messages.
-        prefix: What stands before the keys; None removes what wrapping a model for distributed
-            training leaves before all of them.
+        raw: Content of the file.
+        path: Path of the file, for messages.
+        prefix: Prefix of the keys; None removes the one that wrapping a model for distributed
+            training leaves before all keys.
 
     Raises:
-        UserError: When a newer glipkit wrote it, or what it says of its source is damaged.
+        UserError: When a newer glipkit wrote it, or its record of the former layout is damaged.
     """
     version = raw.metadata.get('version', str(VERSION))
     if not version.isdecimal() or int(version) > VERSION:
@@ -128,8 +128,8 @@ def write(checkpoint: Checkpoint, path: Path, layout: str = OWN) -> Written:
     """Writes a checkpoint in our layout or another one of its family, atomically.
 
     Args:
-        checkpoint: What to write.
-        path: ``.safetensors`` or, for every layout, ``.pth``.
+        checkpoint: Checkpoint to write.
+        path: File that ends in ``.safetensors`` or, for every layout, ``.pth``.
         layout: ``'glipkit'``, or a layout of the family.
     """
     if layout == OWN:

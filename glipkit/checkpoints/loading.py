@@ -110,7 +110,7 @@ def save_checkpoint(model: nn.Module, path: str | Path, force: bool = False,
         model: The detector, wrapped or not.
         path: ``.safetensors`` or ``.pth``.
         force: Whether to replace a file.
-        dtype: What to store floating-point tensors as; loading casts them back.
+        dtype: Type in which floating-point tensors are stored; loading casts them back.
 
     Returns:
         The SHA-256 of the file.
@@ -129,7 +129,7 @@ def read_training_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dic
 
     Args:
         path: A checkpoint that training wrote, or weights alone in any layout; file or hub name.
-        map_location: As in :func:`torch.load`.
+        map_location: Device of the tensors, see :func:`torch.load`.
 
     Returns:
         mmengine's dictionary: ``state_dict``, ``meta``, ``optimizer``... For weights alone the

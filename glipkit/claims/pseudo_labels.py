@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from glipkit.apis.build import find_config, shipped_weights
+from glipkit.apis.index import default_model
 from glipkit.apis.predictor import Predictor
 from glipkit.benchmarks.harness import alternate
 from glipkit.common.boxes import box_iou
@@ -35,7 +36,7 @@ EXAMPLES = '''examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Registers what the command line takes."""
-    parser.add_argument('--config', default='glip-mini', help='teacher (default: %(default)s)')
+    parser.add_argument('--config', default=default_model(), help='teacher (default: %(default)s)')
     parser.add_argument('--checkpoint', help='default: the weights that come with glipkit')
     parser.add_argument('--pairs', type=int, default=300, help='pictures (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=1,

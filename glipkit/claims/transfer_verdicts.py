@@ -70,7 +70,7 @@ def judge(results: Results, claims: Sequence[int], word_tasks: Sequence[str]) ->
     scores = Scores(results)
     judges: dict[int, Callable[[], list[Row]]] = {
         1: lambda: _share(scores), 2: lambda: _late(scores), 3: lambda: _probe(scores),
-        4: lambda: _shots(scores), 5: lambda: _words(results, word_tasks),
+        4: lambda: _shots(scores), 5: lambda: _word_gain(results, word_tasks),
         6: lambda: _forgetting(scores), 7: lambda: _files(scores)}
     return [row for claim in sorted(set(claims)) for row in judges[claim]()]
 
@@ -130,7 +130,7 @@ def _shots(scores: Scores) -> list[Row]:
     return rows
 
 
-def _words(results: Results, word_tasks: Sequence[str]) -> list[Row]:
+def _word_gain(results: Results, word_tasks: Sequence[str]) -> list[Row]:
     units = [results[TuningRun('deep', 'manual', task).name] for task in word_tasks]
     plain, written = (100 * np.array(values) for values in (
         [unit['zero_shot']['test']['AP50'] for unit in units],

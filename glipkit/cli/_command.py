@@ -1,4 +1,4 @@
-"""What the parsers of all commands have alike."""
+"""The common part of the parsers of all commands."""
 from __future__ import annotations
 
 import argparse
@@ -9,10 +9,10 @@ def add_command(subparsers: argparse._SubParsersAction, name: str, examples: str
     """Registers a command under its summary in `glipkit.cli.main.COMMANDS`.
 
     Args:
-        subparsers: Where the commands are.
-        name: The command.
-        examples: Shown below its options, line by line.
-        description: Shown above them.
+        subparsers: Collection of the commands.
+        name: Name of the command.
+        examples: Text below its options, line by line.
+        description: Text above them.
     """
     from glipkit.cli.main import COMMANDS
     return subparsers.add_parser(name, help=COMMANDS[name], description=description,

@@ -59,18 +59,18 @@ def run(args: argparse.Namespace) -> int:
     from glipkit.data.checking.text_report import report_lines
     from glipkit.files import write_text
 
-    source = _data_file(args)
+    data_file = _data_file(args)
     if args.fix:
-        check_out(source.path, args.fix)
+        check_out(data_file.path, args.fix)
     settings = CheckSettings(args.max_images != 0, args.max_images, args.workers)
     with reporting(ConsoleReporter()):
-        report = check(source, settings)
-    for line in report_lines(report, source.settings):
+        report = check(data_file, settings)
+    for line in report_lines(report, data_file.settings):
         print(line)
     content, code = report.as_dict(), report.exit_code
     if args.fix:
         with reporting(ConsoleReporter()):
-            changes, copy = write_clean(source, report, args.fix, settings)
+            changes, copy = write_clean(data_file, report, args.fix, settings)
         _print_changes(args.fix, changes, copy)
         content['fixed'] = {'file': str(args.fix), 'changes': changes, 'report': copy.as_dict()}
         code = copy.exit_code

@@ -100,9 +100,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == 'strict':
         sys.stdout.reconfigure(errors='backslashreplace')
     command = next((word for word in argv if not word.startswith('-')), None)
-    args = build_parser(command).parse_args(argv)
-    program = getattr(args, 'prog', f'glipkit {args.command}')
+    args, program = argparse.Namespace(), 'glipkit'
     try:
+        args = build_parser(command).parse_args(argv)
+        program = getattr(args, 'prog', f'glipkit {args.command}')
         with reporting(ConsoleReporter()) if is_first_process() else nullcontext():
             code = args.run(args)
         if sys.stdout is not None:

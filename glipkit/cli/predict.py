@@ -29,6 +29,7 @@ EXAMPLES = '''examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
+    from glipkit.apis.index import default_model
     parser = add_command(subparsers, 'predict', EXAMPLES)
     parser.add_argument('images', nargs='+', metavar='IMAGES', help='image files and folders')
     query = parser.add_mutually_exclusive_group(required=True)
@@ -41,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--phrases', metavar='"0-5,9-20"',
                         help="characters of the caption, end exclusive, or 'auto' (the default): "
                              'its noun phrases')
-    parser.add_argument('--config', default='glip-mini',
+    parser.add_argument('--config', default=default_model(),
                         help='model name or config (default: %(default)s)')
     parser.add_argument('--checkpoint',
                         help='weights: a file or owner/repository:file; default: those that come '

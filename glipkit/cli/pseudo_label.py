@@ -17,6 +17,7 @@ EXAMPLES = '''examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
+    from glipkit.apis.index import default_model
     parser = add_command(
         subparsers, 'pseudo-label', EXAMPLES,
         'Writes shards of captions with boxes, to train on beside gold data. After an\n'
@@ -26,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              '.txt captions')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the results')
     parser.add_argument('--images', metavar='DIR', help='folder of the images that .jsonl name')
-    parser.add_argument('--teacher', default='glip-mini', metavar='CONFIG',
+    parser.add_argument('--teacher', default=default_model(), metavar='CONFIG',
                         help='model name or config (default: %(default)s)')
     parser.add_argument('--checkpoint', metavar='FILE',
                         help='weights of the teacher; default: those that come with glipkit')

@@ -54,8 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     """What every command that tunes takes: base model, examples, recipe, machine."""
+    from glipkit.apis.index import default_model
     from glipkit.cli._run_arguments import KeyValues
-    parser.add_argument('--model', default='glip-mini',
+    parser.add_argument('--model', default=default_model(),
                         help='model name or config (default: %(default)s)')
     parser.add_argument('--checkpoint', help='its weights; default those that come with glipkit')
     parser.add_argument('--shots', type=int, help='examples per class; default all images')

@@ -20,10 +20,10 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def paired_iou_xywh(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of the boxes at equal places: (N, 4), (N, 4) -> (N,).
+    """Intersection over union of the boxes at equal positions: (N, 4), (N, 4) -> (N,).
 
     Boxes are left, top, width, height, and the arithmetic is that of pycocotools, so that an
-    overlap of exactly a threshold is on the same side of it.
+    overlap equal to a threshold is judged in the same way.
     """
     sides = (np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
              - np.maximum(a[:, :2], b[:, :2]))

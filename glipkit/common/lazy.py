@@ -11,7 +11,7 @@ def lazy_names(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
     """The ``__getattr__`` of a package.
 
     Args:
-        package: Its ``__name__``.
+        package: ``__name__`` of the package.
         places: Name -> the module that it is taken from, on its first use.
     """
 

@@ -10,9 +10,9 @@ def markdown_table(header: Sequence[object], rows: Sequence[Sequence[object]],
 
     Args:
         header: Titles of the columns.
-        rows: Cells of each row; anything that has a text. A pipe or a line break in a cell does
-            not end it.
-        right: Positions of the columns whose cells stand at the right, as numbers do.
+        rows: Cells of each row, of any type that ``str`` takes. Pipes in a cell are escaped, line
+            breaks become blanks.
+        right: Positions of the columns that are aligned to the right, as numbers are.
 
     >>> print(markdown_table(['name', 'AP'], [['a|b', 0.5]], right=[1]))
     | name | AP |

@@ -1,8 +1,8 @@
-"""Whether bfloat16 is worth its name on a device: many processors compute it slower than float32.
+"""Whether a device computes bfloat16 faster than float32; many processors are slower at it.
 
 Without units for it (AVX512-BF16 or AMX on x86; no processor that has AVX2 alone) a product of
-bfloat16 matrices takes up to seventy times as long as one of float32. Nothing that torch says in
-public tells which processor is which, so a small product is timed.
+bfloat16 matrices takes up to seventy times as long as one of float32. No public function
+of torch says which processors have such units, so a small product is timed.
 """
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import torch
 
 from glipkit.errors import UserError
 
-#: A product of this side ends soon (8 ms) even at half a GFLOP/s, and shows such a processor.
+#: Side of the first product. It takes only 8 ms at half a GFLOP/s, and shows a slow processor.
 _SMALL_SIDE = 128
 _SMALL_SLOWDOWN = 4.
-#: Large enough that units for bfloat16 are seen in spite of what a call costs.
+#: Side of the second product, large enough that the cost of a call does not hide the units.
 _SIDE = 256
 _REPEATS = 5
 
@@ -25,10 +25,10 @@ def bfloat16_pays(device: torch.device | str = 'cpu') -> bool:
     """Whether a matrix product in bfloat16 takes less time than the same one in float32.
 
     A processor is timed once in a process, which takes less than 0.1 s. Other devices are not
-    timed: they pass.
+    timed; the answer for them is True.
 
     Args:
-        device: Where torch is to compute.
+        device: Device on which torch computes.
     """
     return torch.device(device).type != 'cpu' or _slowdown() < 1
 
@@ -37,8 +37,8 @@ def require_bfloat16(setting: str, device: torch.device | str = 'cpu') -> None:
     """Refuses a setting that would make a run slower than float32.
 
     Args:
-        setting: What asks for bfloat16, as the user writes it, e.g. ``--amp``.
-        device: Where torch is to compute.
+        setting: Setting that asks for bfloat16, as the user writes it, e.g. ``--amp``.
+        device: Device on which torch computes.
 
     Raises:
         UserError: The processor does not gain from bfloat16.
@@ -51,9 +51,9 @@ def require_bfloat16(setting: str, device: torch.device | str = 'cpu') -> None:
 
 
 def slow_bfloat16_note(setting: str, device: torch.device | str = 'cpu') -> str | None:
-    """One line for a result that is measured in spite of a slow bfloat16; None where it is fast.
+    """One line for a result that was measured with a slow bfloat16; None where it is fast.
 
-    Arguments as of :func:`require_bfloat16`.
+    For the arguments see :func:`require_bfloat16`.
     """
     if bfloat16_pays(device):
         return None
@@ -65,7 +65,7 @@ def slow_bfloat16_note(setting: str, device: torch.device | str = 'cpu') -> str 
 def _slowdown() -> float:
     """Time of a bfloat16 product on this processor over that of a float32 product.
 
-    On one thread: several wait for each other where other processes keep the cores busy.
+    Uses one thread: several would wait for each other where other processes keep the cores busy.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -77,7 +77,10 @@ def _slowdown() -> float:
 
 
 def _ratio(side: int) -> float:
-    """The same of matrices of one size; the shortest times, as others can only make one longer."""
+    """The same ratio for matrices of one size.
+
+    Takes the shortest times: other work on the machine can only make a time longer.
+    """
     low, high = (torch.ones(side, side, dtype=dtype) for dtype in (torch.bfloat16, torch.float32))
     seconds = [(_seconds(low), _seconds(high)) for _ in range(1 + _REPEATS)]
     low_best, high_best = (min(column) for column in zip(*seconds[1:]))  # the first chooses kernels

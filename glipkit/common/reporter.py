@@ -6,7 +6,7 @@ command, a notebook or a test has put another one in its place::
     with reporting(ConsoleReporter()):
         tune(settings)
 
-Inside, :func:`note` tells one line, and :func:`track` or :func:`bar` tell how far the work is. The
+Inside, :func:`note` shows one line, and :func:`track` or :func:`bar` show how far the work is. The
 current reporter belongs to a context (:mod:`contextvars`): a thread begins with the silent one.
 """
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Reporter:
     """Takes notes and makes bars; this one is silent."""
 
     def note(self, text: str) -> None:
-        """Tells one line."""
+        """Shows one line."""
 
     def bar(self, title: str, total: int | None = None, unit: str = 'item', done: int = 0,
             scale: bool = False) -> Bar:
@@ -64,7 +64,7 @@ class Reporter:
 
         Args:
             title: What is being done.
-            total: Units of the whole work; None where nobody knows.
+            total: Units of the whole work; None where it is not known.
             unit: Name of one unit.
             done: Units that an earlier start has done.
             scale: Whether to write numbers with k, M and G.
@@ -76,7 +76,7 @@ class ConsoleReporter(Reporter):
     """Notes on standard output; bars on standard error, as lines where that is no terminal.
 
     Args:
-        notes: Stream of the notes instead, where standard output is for a result alone.
+        notes: Stream for the notes; None takes standard output.
     """
 
     def __init__(self, notes: TextIO | None = None) -> None:
@@ -113,19 +113,19 @@ class _TerminalBar(Bar):
 
 
 class _LineBar(Bar):
-    """For files and pipes: whole lines, none for work that is over soon."""
+    """Progress as lines for files and pipes; work that ends soon gets none."""
 
     def __init__(self, title: str, total: int | None, unit: str, done: int,
                  stream: TextIO | None) -> None:
         super().__init__(done)
         self._title, self._total, self._unit, self._stream = title, total, unit, stream
         self._values: dict[str, Any] = {}
-        self._told = time.monotonic()
+        self._last_line = time.monotonic()
 
     def update(self, units: int = 1) -> None:
         super().update(units)
-        if time.monotonic() - self._told >= LINE_INTERVAL and self._stream is not None:
-            self._told = time.monotonic()
+        if time.monotonic() - self._last_line >= LINE_INTERVAL and self._stream is not None:
+            self._last_line = time.monotonic()
             whole = '' if self._total is None else f' of {self._total}'
             values = ''.join(f', {name} {value}' for name, value in self._values.items())
             print(f'{self._title}: {self.done}{whole} {self._unit}{values}',  # noqa: T201
@@ -149,19 +149,19 @@ def reporting(reporter: Reporter) -> Iterator[Reporter]:
 
 
 def note(text: str) -> None:
-    """Tells the current reporter one line."""
+    """Shows one line through the current reporter."""
     _CURRENT.get().note(text)
 
 
 def bar(title: str, total: int | None = None, unit: str = 'item', done: int = 0,
         scale: bool = False) -> Bar:
-    """A bar of the current reporter; arguments as :meth:`Reporter.bar`."""
+    """A bar of the current reporter; for the arguments see :meth:`Reporter.bar`."""
     return _CURRENT.get().bar(title, total, unit, done, scale)
 
 
 def track(items: Iterable[Item], title: str, total: int | None = None,
           unit: str = 'item') -> Iterator[Item]:
-    """The items, while the current reporter tells how many have been taken.
+    """The items, while the current reporter shows how many have been taken.
 
     Args:
         items: Any iterable.

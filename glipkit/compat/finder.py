@@ -54,7 +54,7 @@ class CompiledLoader(Loader):
             except Exception as cause:  # noqa: B902
                 self.cause = cause
             else:
-                # From here on nothing tells the module from one that we never touched.
+                # Now the module looks exactly as if Python's own loader had loaded it.
                 module.__loader__ = self.compiled
                 module.__spec__.loader = self.compiled
                 return
@@ -66,8 +66,8 @@ class CompiledLoader(Loader):
             f'the compiled {NAME} cannot be loaded ({type(self.cause).__name__}: {text}); glipkit '
             'serves its operators through torchvision. Remove that build, or install one made for '
             'this PyTorch, to end this warning.', RuntimeWarning, stacklevel=2)
-        # The import system returns what stands in sys.modules once the loader is done, so a half
-        # initialised binary module is left behind whole.
+        # The import system returns the module in sys.modules at the end, so nothing of a half
+        # initialised binary module remains.
         spec = _served_spec()
         module = importlib.util.module_from_spec(spec)
         sys.modules[NAME] = module
@@ -75,7 +75,7 @@ class CompiledLoader(Loader):
 
 
 class OperatorFinder(MetaPathFinder):
-    """Answers for ``mmcv._ext`` alone: the compiled module, guarded, or else the served one."""
+    """Finds ``mmcv._ext`` and nothing else: the compiled module, guarded, or the served one."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None = None,
                   target: ModuleType | None = None) -> ModuleSpec | None:
@@ -99,7 +99,7 @@ def _served_spec() -> ModuleSpec:
 def serve_operators() -> None:
     """Put the finder in place; calling it again changes nothing.
 
-    It goes first, because only a finder that is asked before Python's own can replace a compiled
+    It stands first, because only a finder that is asked before Python's own can replace a compiled
     module that is found but cannot be loaded.
     """
     if not any(isinstance(finder, OperatorFinder) for finder in sys.meta_path):

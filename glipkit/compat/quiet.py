@@ -5,6 +5,6 @@ import io
 
 
 def import_mmdet() -> None:
-    """Import what mmdet prints a line about: which of its optional data sets it could not find."""
+    """Import mmdet without its printed line about optional data sets that it could not find."""
     with contextlib.redirect_stdout(io.StringIO()):
         importlib.import_module('mmdet.datasets')

@@ -10,7 +10,7 @@ from packaging.version import Version
 
 @dataclass(frozen=True)
 class Requirement:
-    """One library that glipkit cannot do without.
+    """One library that glipkit needs.
 
     Args:
         module: Import name.
@@ -53,10 +53,10 @@ def _problem(requirement: Requirement) -> str | None:
     found = installed_versions(requirement)
     wanted = f'{requirement.distributions[0]}{requirement.range}'
     if not found:
-        # A source checkout on the path has no metadata; nothing can be said about its version.
+        # A source checkout on the path has no metadata; its version is not known.
         return None if find_spec(requirement.module) else f'expected {wanted}, got none'
     low, high = Version(requirement.at_least), Version(requirement.below)
-    # Local builds count as their release ('2.15.0+cu132'), pre-releases as the coming one.
+    # A local build ('2.15.0+cu132') counts as its release, a pre-release as the coming one.
     if any(low.release <= Version(v).release < high.release for v in found.values()):
         return None
     got = ', '.join(f'{name} {v}' for name, v in found.items())
@@ -64,12 +64,12 @@ def _problem(requirement: Requirement) -> str | None:
 
 
 def check_versions(requirements: tuple[Requirement, ...] = REQUIREMENTS) -> None:
-    """Refuse to go on with libraries that are missing, too old or too new.
+    """Refuse libraries that are missing, too old or too new.
 
     Reads package metadata only, so nothing is imported.
 
     Raises:
-        ImportError: Names every library that does not fit and the command that mends it.
+        ImportError: Lists every library that does not fit, and the command that installs it.
     """
     problems = [(r, text) for r in requirements if (text := _problem(r))]
     if problems:

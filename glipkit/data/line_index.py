@@ -166,7 +166,7 @@ class IndexedFile(Sequence):
     Args:
         path: The file.
         what: Its kind, for errors.
-        trust: As in `open_index`.
+        trust: Whether to skip the checksum, see `open_index`.
     """
     #: Name of the index, as `open_index` takes it.
     kind: ClassVar[str]
@@ -194,7 +194,7 @@ class JsonLines(IndexedFile):
     Args:
         path: The file.
         what: Its kind, for errors: 'an ODVG jsonl file'.
-        trust: As in `open_index`.
+        trust: Whether to skip the checksum, see `open_index`.
 
     Raises:
         UserError: The file cannot be read; at access: a line is not a JSON object. Names file

@@ -26,10 +26,10 @@ from glipkit.registry import RUNNERS
 class GroundingRunner(Runner):
     """Runner that also distributes over CPU processes and never executes a pickle.
 
-    * Without a GPU the processes talk through gloo and the model is wrapped without device ids.
+    * Without a GPU processes communicate through gloo and the model is wrapped without device ids.
     * ``resume`` and ``load_from`` read weights only; a file that would have to execute code to be
       read is refused.
-    * A checkpoint on a local disk appears whole or not at all.
+    * A checkpoint on a local disk appears complete or not at all.
     * bfloat16 is refused on a processor that is slower at it than at float32, before it starts.
     """
 
@@ -41,7 +41,7 @@ class GroundingRunner(Runner):
         super().setup_env(env_cfg)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Build the loop, and let model and training set agree on tokens."""
+        """Build the loop; the training set gets the tokenizer of the model."""
         built = super().build_train_loop(loop)
         model = getattr(self.model, 'module', self.model)
         if isinstance(model, GroundingDetector):
@@ -87,7 +87,7 @@ class GroundingRunner(Runner):
 
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Save whole or not at all; arguments as in mmengine."""
+        """Save a checkpoint, complete or not at all; for the arguments see mmengine."""
         target = Path(out_dir) / filename
         if not target.parent.is_dir():  # a remote folder, which its own backend looks after
             super().save_checkpoint(out_dir, filename, *args, **kwargs)

@@ -13,8 +13,8 @@ class PromptMaker(Protocol):
     """A part of the data pipeline that fits prompts into a number of tokens.
 
     Attributes:
-        tokenizer: Counts the tokens.
-        prompt_budget: The most tokens of one of its prompts, special ones included.
+        tokenizer: Tokenizer that counts the tokens.
+        prompt_budget: Largest number of tokens of one of its prompts, special ones included.
     """
 
     tokenizer: Tokenizer
@@ -28,7 +28,7 @@ def share_tokenizer(model: GroundingDetector, dataset: Any) -> None:
 
     Args:
         model: The detector of the run, not wrapped.
-        dataset: Its training set, or a dataset that holds others.
+        dataset: Training set of the run, or a dataset that holds others.
 
     Raises:
         UserError: A part counts with another tokenizer, or makes prompts that the model would cut.

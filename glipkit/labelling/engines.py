@@ -1,6 +1,6 @@
 """The ranges of a run are labelled in this process, or by actors of Ray Data.
 
-Both do the same with a range and write the same files, so that a run may be begun with one and
+Both label a range in the same way and write the same files, so that a run may be begun with one and
 finished with the other.
 """
 from __future__ import annotations
@@ -21,7 +21,7 @@ from glipkit.labelling.shard_ranges import ShardRange, write_range
 
 @dataclass(frozen=True)
 class Teacher:
-    """How a process gets the teacher: arguments of `glipkit.load`."""
+    """Arguments of `glipkit.load` with which a process loads the teacher."""
 
     config: str
     checkpoint: str
@@ -99,7 +99,7 @@ def run_ray(todo: Sequence[int], labeller: tuple, workers: int,
     """
     if not todo:
         return
-    # Ray Data writes progress of its own, and asks home for usage statistics, unless told.
+    # By default Ray Data shows its own progress and sends usage statistics.
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
     try:
         import ray

@@ -30,12 +30,12 @@ _AHEAD = 2
 
 @dataclass
 class Labels:
-    """What became of some image-caption pairs.
+    """Pseudo-labels of some image-caption pairs.
 
     Args:
         lines: Pseudo-labels, each (position in the shard, record of one line).
-        counts: images, captions, phrases, boxes, ..., and reasons of losses.
-        problems: (name of the pair, why it gave nothing): bad images, empty captions.
+        counts: Numbers of images, captions, phrases, boxes, ..., and of losses by reason.
+        problems: Pairs without labels, each (name, reason): bad images, empty captions.
     """
 
     lines: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
@@ -62,7 +62,7 @@ class CaptionGrounder:
     that is labelled again gives the same lines.
 
     Args:
-        predictor: The teacher.
+        predictor: Predictor of the teacher.
         settings: Thresholds and back end.
     """
 
@@ -110,7 +110,7 @@ class CaptionGrounder:
             source = _source(item, row)
             for caption, spans in prompts:
                 prompt = phrase_prompt(caption, spans)
-                # What lies beyond the budget carries no phrase, and need not be encoded.
+                # Text beyond the budget has no phrase, and need not be encoded.
                 query = Query.for_caption(caption[:self._budget_end(caption)], prompt.spans)
                 yield _Asked(row, item, caption, spans,
                              self.predictor.prepare(source, query, prompt.names))
@@ -189,10 +189,10 @@ class CaptionGrounder:
 
 
 def _budget(settings: LabelSettings, model: GroundingDetector) -> int:
-    """Tokens of one prompt, once the text encoder is known to read as many.
+    """Number of tokens of one prompt, after a check that the text encoder can read as many.
 
     Raises:
-        UserError: It reads fewer.
+        UserError: It can read fewer.
     """
     limit = model.text_encoder.max_positions
     if settings.max_tokens > limit:

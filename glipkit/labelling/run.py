@@ -33,7 +33,7 @@ def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teache
     Args:
         sources: Shards (.jsonl, .tar), folders of shards, or folders of images with .txt files.
         out: Folder of the results: shards, ``manifest.json``, ``problems.txt``.
-        teacher: The model that labels.
+        teacher: Model that labels.
         settings: Thresholds and back end.
         images: Folder of the images that jsonl shards name; default: the shard's.
         part_size: Pairs per output shard; as many are labelled again after a kill, at most.
@@ -45,7 +45,7 @@ def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teache
         The manifest.
 
     Raises:
-        UserError: Something of the above cannot be used, or another process is at work in ``out``.
+        UserError: An argument cannot be used, or another process is at work in ``out``.
     """
     settings = settings or LabelSettings()
     if engine not in ('local', 'ray') or part_size < 1 or workers < 1:
@@ -72,7 +72,7 @@ def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teache
             del predictor  # the actors load it themselves
             work = run_ray(todo, (teacher, settings, ranges, out), workers, address)
         _follow(work, sum(map(len, shards)), sum(len(ranges[index].rows) for index in finished))
-        # What counts is what lies on the disk, whoever wrote it.
+        # Only the files on the disk count, whichever process wrote them.
         finished = _finished(out, ranges)
         missing = [one.name for index, one in enumerate(ranges) if index not in finished]
         if missing:
@@ -88,7 +88,7 @@ def _finished(out: Path, ranges: Sequence[ShardRange]) -> Mapping[int, dict[str,
 
 
 def _follow(work: Iterator[dict[str, Any]], total: int, done: int) -> None:
-    """Lets the work be done, and tells how many pairs of all have been labelled."""
+    """Does the work, and shows how many of all pairs have been labelled."""
     with bar('labelling', total, 'pair', done) as shown:
         for record in work:
             begin, end = record['rows']

@@ -1,4 +1,4 @@
-"""Which of a teacher's boxes become labels; numpy arithmetic alone."""
+"""The choice of a teacher's boxes that become labels; numpy arithmetic only."""
 from __future__ import annotations
 
 import numpy as np
@@ -12,9 +12,9 @@ def screen(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray,
     """Indices of the boxes to keep, best first; none where the image is to be left out.
 
     Args:
-        boxes: (N, 4) xyxy pixels.
-        scores: (N,) from 0 to 1.
-        labels: (N,) indices of phrases.
+        boxes: Boxes (N, 4), xyxy pixels.
+        scores: Scores (N,) from 0 to 1.
+        labels: Indices (N,) of phrases.
         settings: Thresholds.
     """
     order = np.argsort(-scores, kind='stable')

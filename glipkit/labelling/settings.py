@@ -13,17 +13,17 @@ class LabelSettings:
     """Settings of pseudo-labelling (GLIP paper, section 3.3; threshold 0.5 as in section 4).
 
     Args:
-        score: Boxes with a score above it are kept.
-        phrase_nms: IoU above which the worse of two boxes of one phrase goes; 1 is off.
+        score: Score above which boxes are kept.
+        phrase_nms: IoU above which the worse of two boxes of one phrase is dropped; 1 is off.
         cross_nms: The same between boxes of different phrases; 1 is off.
-        min_boxes: Images with fewer boxes are left out.
+        min_boxes: Least number of boxes; images with fewer are left out.
         strong_score: Score of a strong box, for ``min_strong``.
-        min_strong: Images with fewer boxes above ``strong_score`` are left out; 0 is off.
+        min_strong: Least number of boxes above ``strong_score``; images with fewer are left out.
         backend: Back end of `extract_phrases`.
         picture_words: Whether 'a photo' of 'a photo of a dog' is grounded.
-        max_tokens: Word pieces of one prompt. Captions of one image are packed together up to
-            this; what a longer caption has beyond is not grounded, and counted.
-        batch_size: Images that go through the teacher together.
+        max_tokens: Largest number of word pieces of one prompt. Captions of one image are packed
+            together up to it; text of longer captions beyond it is not grounded, and counted.
+        batch_size: Number of images that go through the teacher together.
     """
 
     score: float = 0.5

@@ -1,4 +1,4 @@
-"""Units of labelling and their results on disk: written whole, found again after a kill.
+"""Units of labelling and their results on disk: written completely, found again after a kill.
 
 A unit is a range of pairs of one shard. Its result is a shard of its own in the output folder,
 ``<shard>-00003.jsonl`` (or ``.tar``), and a record ``.parts/<shard>-00003.json`` that is written
@@ -24,7 +24,7 @@ from glipkit.runs.results import read_record, write_record
 
 MANIFEST = 'manifest.json'
 _RECORDS = '.parts'
-#: Where a run's folder says what it was begun with.
+#: File in a run's folder that holds the settings of the run.
 IDENTITY = f'{_RECORDS}/run.json'
 
 

@@ -1,7 +1,7 @@
-"""What every detector answers: tuning, labelling, tasks, prediction and export rely on this alone.
+"""The interface of every detector; tuning, labelling, tasks, prediction and export use only this.
 
 A method's detector derives from :class:`GroundingDetector` and implements its abstract methods; no
-other room asks which method it is. Everything is in one frame: images (B, 3, H, W), normalised;
+other room asks which method it is. All values have one form: images (B, 3, H, W), normalised;
 boxes (N, 4) xyxy absolute pixels with exclusive right and bottom edge; labels 0-based indices into
 the classes or phrases of the query.
 """
@@ -25,7 +25,7 @@ from glipkit.text.structures import CaptionPrompt, Prompt, TextFeatures, TextTok
 
 
 class GroundingDetector(BaseDetector):
-    """Images and a query in, boxes out; mmdet's three modes, and what the rooms above need.
+    """Images and a query in, boxes out; mmdet's three modes, and what higher rooms need.
 
     A data sample holds its query in the fields that :meth:`Query.of_sample` reads. Mode ``loss``
     gives a dict of losses; mode ``predict`` gives the samples with ``pred_instances`` (bboxes,
@@ -35,7 +35,7 @@ class GroundingDetector(BaseDetector):
     one's. Prediction keeps no state in the detector: several threads may predict at once.
 
     Args:
-        max_tokens: The most tokens of one prompt in training, special ones included.
+        max_tokens: Largest number of tokens of one prompt in training, special ones included.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: Initialisation config of mmengine.
 
@@ -46,7 +46,7 @@ class GroundingDetector(BaseDetector):
     """
 
     text_encoder: TextEncoder
-    #: Groups of :meth:`layer_groups` that turn features into scores and boxes: a linear probe.
+    #: Groups of :meth:`layer_groups` that a linear probe trains: from features to scores and boxes.
     probe_groups: ClassVar[tuple[str, ...]] = ('alignment', 'boxes')
 
     def __init__(self, max_tokens: int = 256, data_preprocessor: dict | None = None,
@@ -61,20 +61,20 @@ class GroundingDetector(BaseDetector):
 
     @abstractmethod
     def layer_groups(self) -> dict[str, list[nn.Module]]:
-        """Every parameter in one part of one group, from the input to the scores.
+        """Groups of parts, from the input to the scores; every parameter is in exactly one part.
 
         ``backbone`` (the parts from the stem upwards) and ``text_encoder`` are always there, and so
-        are the groups in ``probe_groups``. The only way to freezing, rates and adapters.
+        are the groups in ``probe_groups``. Freezing, rates and adapters use only these groups.
         """
 
     @property
     @abstractmethod
     def prompt_budget(self) -> int:
-        """The most tokens of one prompt in prediction, special ones included."""
+        """Largest number of tokens of one prompt in prediction, special ones included."""
 
     @abstractmethod
     def build_prompts(self, query: Query) -> list[Prompt]:
-        """The prompts that a query is asked with; :meth:`prompts` remembers them.
+        """Builds the prompts of a query; :meth:`prompts` remembers them.
 
         The prompts together hold every class or phrase once, in order; ``start`` of each prompt is
         the label of its first.
@@ -89,7 +89,7 @@ class GroundingDetector(BaseDetector):
         """The prompts of a query, built once for equal queries and budgets.
 
         Raises:
-            UserError: Class names that are none or not all different, and as `build_prompts`.
+            UserError: Not a list of different class names, or an error of `build_prompts`.
         """
         return self.prompt_cache.get((query, self.prompt_budget), lambda: self._checked(query))
 
@@ -104,10 +104,10 @@ class GroundingDetector(BaseDetector):
         return self.prompts(Query.for_classes(names, caption_prompt))
 
     def tokenize(self, prompts: Sequence[Prompt]) -> TextTokens:
-        """Tokens of prompts, as many as the text encoder can read.
+        """Tokens of prompts.
 
         Raises:
-            UserError: A prompt is longer.
+            UserError: A prompt is longer than the text encoder can read.
         """
         encoder = self.text_encoder
         return encoder.tokenizer([prompt.caption for prompt in prompts], encoder.max_positions)
@@ -126,7 +126,7 @@ class GroundingDetector(BaseDetector):
     def low_rank_layers(self) -> Iterator[tuple[str, str, nn.Linear]]:
         """(layer group, full name, layer) of every linear layer that a low-rank change reaches.
 
-        Modules name theirs, see :func:`~.backbones.towers.low_rank_layers`.
+        Each module names its own layers, see :func:`~.backbones.towers.low_rank_layers`.
         """
         names = {id(module): name for name, module in self.named_modules()}
         for group, parts in self.layer_groups().items():
@@ -136,10 +136,10 @@ class GroundingDetector(BaseDetector):
                         yield group, names[id(layer)], layer
 
     def warm_up(self) -> None:  # noqa: B027
-        """Makes what predicting threads share, before they begin; nothing by default."""
+        """Prepares what threads share in prediction, before they begin; by default nothing."""
 
     def check_tokenizer(self) -> None:
-        """Refuses a tokenizer whose tokens the text encoder has no rows for.
+        """Refuses a tokenizer with more tokens than the text encoder has rows.
 
         Raises:
             UserError: The vocabulary is larger than the encoder's embedding.

@@ -11,6 +11,7 @@ from mmengine.dist import is_main_process
 from torch import nn
 
 from glipkit.apis.build import load
+from glipkit.apis.index import default_model
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.data.formats.read_once import files_read_once
 from glipkit.data.splits.odinw import OdinwDataset, find_dataset, odinw_datasets, published_scores
@@ -27,13 +28,13 @@ from glipkit.tuning.settings import AnnotatedImages, TuneSettings, read_recipe
 from glipkit.tuning.training import evaluate
 
 ZERO_SHOT = 'zero-shot'
-#: What the paper calls our strategies.
+#: Strategy -> its name in the paper.
 _PUBLISHED = {ZERO_SHOT: ZERO_SHOT, 'head': 'linear', 'prompt': 'prompt', 'full': 'full'}
 
 
 @dataclass(frozen=True)
 class OdinwSettings:
-    """What to run on which data sets.
+    """Settings of the benchmark.
 
     Args:
         root: Folder of the release, which holds 'Aquarium', 'pothole' and so on; or of a world,
@@ -41,8 +42,8 @@ class OdinwSettings:
         out: Folder of the results, with a folder per data set.
         profile: '13-paper', '13-yaml', '35' or 'world'; None: 'world' where ``root`` is one, else
             '13-paper'.
-        strategy: 'zero-shot', or as `TuneSettings` takes it.
-        model: Model name or config.
+        strategy: 'zero-shot', or a strategy, see `TuneSettings`.
+        model: Model name or config; default that of `default_model`.
         checkpoint: Weights of the model.
         shots: Number of examples per class; None takes all.
         seeds: Seeds of tuning, one result each.
@@ -55,7 +56,7 @@ class OdinwSettings:
     out: Path
     profile: str | None = None
     strategy: str = ZERO_SHOT
-    model: str = 'glip-mini'
+    model: str = field(default_factory=default_model)
     checkpoint: str | None = None
     shots: int | None = None
     seeds: tuple[int, ...] = (3, )
@@ -92,7 +93,7 @@ def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
         try:
             with files_read_once():
                 scores[dataset.name] = _score(dataset, settings, base)
-        except UserError as error:  # one broken data set must not cost the other 34
+        except UserError as error:  # one broken data set must not stop the other 34
             skipped[dataset.title] = str(error)
     if not scores:
         raise UserError(f'a data set of ODinW in {settings.root}',
@@ -120,13 +121,14 @@ def _score(dataset: OdinwDataset, settings: OdinwSettings, base: nn.Module | Non
     judged = AnnotatedImages(*dataset.find(settings.root, dataset.eval_split))
     classes = list(read_coco_json(judged.ann_file).classes.values())
     dataset.check_classes(classes, judged.ann_file)
-    affixes = {name: dict(own) for name, own in dataset.caption_prompt.items() if name in classes}
+    caption_prompt = {name: dict(written) for name, written in dataset.caption_prompt.items()
+                      if name in classes}
     folder = settings.out / dataset.name
     if base is None:
-        return _tune(dataset, settings, judged, affixes)
+        return _tune(dataset, settings, judged, caption_prompt)
     return remembered(folder / 'zero_shot.json', lambda: evaluate(
-        base, judged, dataset.title, affixes or None, predictions=folder / dataset.eval_split,
-        workers=settings.workers))['AP']
+        base, judged, dataset.title, caption_prompt or None,
+        predictions=folder / dataset.eval_split, workers=settings.workers))['AP']
 
 
 def _tune(dataset: OdinwDataset, settings: OdinwSettings, judged: AnnotatedImages,

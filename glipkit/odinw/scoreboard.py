@@ -39,14 +39,14 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """Data sets of a profile in the official order, and what they make together.
+    """Data sets of a profile in the official order, and their means.
 
     Args:
         protocol: Line that says how the scores were computed.
         profile: '13-paper', '13-yaml', '35' or 'world'.
         rows: All data sets of the profile, those without score included.
         average: Mean over the data sets with a score; None without any.
-        median: Likewise.
+        median: Median over the same data sets.
         published_source: Source of the published figures; None without any.
         shared: Means of ours and of the published figures over the data sets that have both;
             None where there is none.
@@ -84,12 +84,12 @@ def odinw_scoreboard(profile: str, scores: Mapping[str, float],
         profile: '13-paper', '13-yaml', '35'; or 'world', with its data sets.
         scores: Name or title of a data set -> COCO AP from 0 to 1. -1, which stands for "no ground
             truth", counts as missing.
-        published: Figures to show beside.
-        datasets: The profile's; None looks them up, which a world's cannot be.
+        published: Published figures to show beside them.
+        datasets: Data sets of the profile; None looks them up, but a world's must be given.
 
     Raises:
         UserError: An unknown profile, a data set that it lacks or that comes twice, or a score
-            that is none, e.g. a percentage.
+            that is neither -1 nor from 0 to 1, e.g. a percentage.
     """
     datasets = odinw_datasets(profile) if datasets is None else datasets
     name_of = {key: dataset.name for dataset in datasets for key in (dataset.name, dataset.title)}

@@ -31,11 +31,11 @@ def browse(shard: str | Path, out: str | Path, images: str | Path | None = None,
     """Writes an HTML page, pictures included, of some samples of a caption shard.
 
     Args:
-        shard: A shard, or a folder of shards with its manifest.
-        out: The page.
+        shard: Shard, or a folder of shards with its manifest.
+        out: HTML file to write.
         images: Folder of the images that jsonl shards name; default: the shard's.
         start: First sample.
-        count: The most samples.
+        count: Largest number of samples.
         side: Longer side of the pictures on the page, in pixels.
 
     Returns:

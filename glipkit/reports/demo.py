@@ -24,7 +24,7 @@ GROUPS = {'seen': 'combinations seen in training', 'unseen': 'never seen in trai
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What to make.
+    """Settings of the demo.
 
     Args:
         world: ``'shapes'`` or ``'stamps'``.
@@ -47,11 +47,11 @@ class DemoSettings:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What came out.
+    """Result of the demo.
 
     Args:
-        metrics: Those of the evaluation, ``coco/unseen_AP50`` and so on.
-        report: The markdown file.
+        metrics: Metrics of the evaluation, ``coco/unseen_AP50`` and so on.
+        report: Path of the markdown file.
     """
     metrics: dict[str, float]
     report: Path
@@ -128,10 +128,10 @@ def write_report(settings: DemoSettings, data: Path, metrics: dict[str, float],
     """Writes the curves, the metrics and the markdown; returns the path of the latter.
 
     Args:
-        settings: What was asked for.
+        settings: Settings of the demo.
         data: Folder of the world.
-        metrics: Those of the evaluation.
-        manifest: That of the world.
+        metrics: Metrics of the evaluation.
+        manifest: Manifest of the world.
         seconds: Time of the training in this call.
         cfg: Config of the training.
     """

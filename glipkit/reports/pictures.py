@@ -43,7 +43,7 @@ def plot_curves(scalars: Scalars, path: str | Path, metrics: Sequence[str]) -> N
     """Draw losses and metrics over iterations.
 
     Args:
-        scalars: From :func:`read_scalars`.
+        scalars: Result of :func:`read_scalars`.
         path: PNG to write.
         metrics: Names of the evaluated metrics, e.g. ``coco/unseen_AP50``.
     """
@@ -72,7 +72,7 @@ def plot_grid(pairs: Sequence[tuple[Detections, Detections]], path: str | Path,
     """Draw ground truth (upper rows) above predictions (lower rows), image by image.
 
     Args:
-        pairs: Per image ground truth and predictions; with the path of the image file.
+        pairs: Ground truth and predictions of each image, with the path of the image file.
         path: PNG to write.
         cell: Width and height of a picture in pixels.
     """
@@ -103,9 +103,9 @@ def write_markdown(path: str | Path, title: str, setup: Mapping[str, object],
     Args:
         path: Markdown file.
         title: Heading.
-        setup: What was run: label to value.
-        metrics: Name to value; AP from 0 to 1, -1 where there was nothing to find.
-        pictures: Caption to file name beside ``path``.
+        setup: Description of the run: label -> value.
+        metrics: Name -> value; AP from 0 to 1, -1 where there was no ground truth.
+        pictures: Caption -> file name beside ``path``.
     """
     scores = [(name, f'{value:.3f}') for name, value in metrics.items()]
     lines = [f'# {title}', '', markdown_table(('', ''), list(setup.items())), '',

@@ -1,4 +1,4 @@
-"""A folder belongs to one run: a small file in it, written first and whole, says which.
+"""A folder belongs to one run: a small file in it, written first and completely, says which.
 
 The same run again resumes; another run, and a folder with other files, are refused.
 """
@@ -23,9 +23,9 @@ def claim(folder: Path, identity: Mapping[str, Any], file: str = SETTINGS) -> bo
 
     Args:
         folder: Folder of the run; made where there is none.
-        identity: What the results depend on: settings, digests of files, versions. Values that
-            JSON lacks are kept as text.
-        file: Where the identity is kept, relative to the folder.
+        identity: Everything that the results depend on: settings, digests of files, versions.
+            Values that JSON lacks are kept as text.
+        file: File of the identity, relative to the folder.
 
     Returns:
         Whether an earlier start of the same run has marked it.
@@ -48,7 +48,7 @@ def claimed(folder: Path, identity: Mapping[str, Any], file: str = SETTINGS) -> 
         Whether an earlier start of the same run has marked it.
 
     Raises:
-        UserError: As :func:`claim`; or another process is at work in the folder.
+        UserError: Another process is at work in the folder, or an error of :func:`claim`.
     """
     _refuse_foreign(folder, file)
     with locked(folder / LOCK, wait=False) as alone:
@@ -67,10 +67,10 @@ def kept_manifest(path: Path, key: str, owner: str, what: str,
     For folders in which a command's files may stand beside others, e.g. images.
 
     Args:
-        path: The manifest.
-        key: Where it names its owner.
+        path: Path of the manifest.
+        key: Key of the owner in it.
         owner: The only owner to accept.
-        what: The owner in words, for the error.
+        what: Description of the owner, for the error.
         needed: Other keys that it must have, and the type of each value.
 
     Raises:
@@ -124,7 +124,7 @@ def _compare(before: Any, wanted: dict[str, Any], folder: Path) -> None:
 
 
 def _refuse_foreign(folder: Path, file: str) -> None:
-    """Refuses a folder that was not claimed and holds files of somebody else.
+    """Refuses a folder that was not claimed and holds other files.
 
     A lock, an empty folder for the identity, and an identity that is unfinished are those of a
     run that was killed before its identity was in place.

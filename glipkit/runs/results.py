@@ -1,4 +1,4 @@
-"""Values and files that are made once: kept whole, found again, checked before they are used."""
+"""Values and files that are made once, and checked before they are used again."""
 from __future__ import annotations
 
 import json
@@ -13,11 +13,11 @@ from glipkit.files import write_text
 
 
 def remembered(path: Path, make: Callable[[], Any]) -> Any:
-    """What ``make`` gave in an earlier start, or gives now; every process gets the same.
+    """The value of ``make``, from an earlier start or made now; every process gets the same.
 
     Args:
         path: JSON file of the value, which the first process writes.
-        make: Makes the value, in all processes together.
+        make: Function that makes the value, in all processes together.
     """
     if not path.is_file():
         value = make()
@@ -33,7 +33,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_results(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
-    """What units of work wrote, by their names."""
+    """Results of units of work, by their names."""
     return {name: json.loads(path.read_text(encoding='utf-8')) for name, path in paths.items()}
 
 
@@ -42,8 +42,8 @@ def write_record(path: Path, result: Path, content: Mapping[str, Any]) -> dict[s
 
     Args:
         path: JSON file of the record.
-        result: The file that is done.
-        content: What else the record says.
+        result: File of the result.
+        content: Other values of the record.
 
     Returns:
         The record: the content, and ``sha256`` of the result.
@@ -58,8 +58,8 @@ def read_record(path: Path, result: Path, expected: Mapping[str, Any]) -> dict[s
 
     Args:
         path: JSON file of the record.
-        result: The file that it tells of.
-        expected: What the record has to say.
+        result: File of the result.
+        expected: Values that the record must have.
     """
     try:
         record = json.loads(path.read_text(encoding='utf-8'))
@@ -71,8 +71,7 @@ def read_record(path: Path, result: Path, expected: Mapping[str, Any]) -> dict[s
 
 
 def is_intact(path: Path, record: Mapping[str, Any]) -> bool:
-    """Whether a file is there and has the ``sha256`` of its record, and the ``size`` if it has
-    one."""
+    """Whether a file exists and has the ``sha256`` (and ``size``, if given) of its record."""
     if not path.is_file() or record.get('size', path.stat().st_size) != path.stat().st_size:
         return False
     return file_sha256(path) == record.get('sha256')

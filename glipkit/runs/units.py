@@ -1,6 +1,6 @@
 """Work of hours in units that are kept: each is done once, with an estimate of the time left.
 
-A unit is done when its result is there. The same run again resumes with the units that are left.
+A unit is done when its result exists. The same run again resumes with the units that are left.
 """
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Unit:
 
     Args:
         name: Name for the reader.
-        result: The file that is there when it is done.
-        seconds: A guess of what it takes.
-        work: Does it.
+        result: File that exists when it is done.
+        seconds: Estimate of its time.
+        work: Function that does it.
     """
     name: str
     result: Path
@@ -32,12 +32,12 @@ class Unit:
 
     @property
     def done(self) -> bool:
-        """Whether its result is there."""
+        """Whether its result exists."""
         return self.result.is_file()
 
 
 def run_units(units: Sequence[Unit]) -> None:
-    """Does what is not done, in order; notes how far it is and how long it may still take.
+    """Does the units that are not done, in order; notes progress and the estimated time left.
 
     Where several processes share a run, they wait for each other at a unit, and one does it.
     """
@@ -60,11 +60,11 @@ def run_units(units: Sequence[Unit]) -> None:
 
 
 def check_settings(out: Path | None, numbers: Iterable[int | None], seeds: Sequence[int]) -> None:
-    """Refuses what no run can be made with, before anything is written.
+    """Refuses settings that no run can have, before anything is written.
 
     Args:
-        out: The folder that was asked for.
-        numbers: What has to be positive; None is a default.
+        out: Folder of the run.
+        numbers: Numbers that must be positive; None stands for a default.
         seeds: Seeds of the run.
 
     Raises:

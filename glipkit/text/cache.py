@@ -16,17 +16,18 @@ from glipkit.text.structures import TextFeatures, TextTokens
 class TextFeatureCache:
     """Remembers the hidden states of captions that one encoder has read.
 
-    It serves only an encoder in eval mode with gradients off; otherwise the encoder runs, and in
-    training mode the memory is emptied too. It also empties itself when a weight of the encoder
-    has changed: ``load_state_dict``, optimiser steps and other in-place writes are seen by
-    version counters, swapped tensors by their address, and writes through ``.data``, as an EMA
-    hook makes, by one probed element per tensor. A write through ``.data`` that spares the probed
-    element is not seen: call ``clear`` after it. Rows made under another device, dtype or
-    autocast state are kept apart.
+    Features come from memory only for an encoder in eval mode with gradients off. Otherwise the
+    encoder runs, and in training mode the memory is emptied too.
+
+    The memory is also emptied when a weight of the encoder has changed. Version counters show
+    ``load_state_dict``, optimiser steps and other in-place writes; addresses show swapped tensors;
+    one probed element per tensor shows writes through ``.data``, as an EMA hook makes. A write
+    through ``.data`` that leaves the probed element as it was is not seen: call ``clear`` after it.
+    Rows made under different devices, dtypes or autocast states are kept apart.
 
     Args:
-        max_tokens: The most token rows to hold. The caption used longest ago goes first. The
-            default takes 48 MiB at 768 channels in float32.
+        max_tokens: Largest number of token rows to hold. The caption used least recently is
+            removed first. The default takes 48 MiB at 768 channels in float32.
     """
 
     def __init__(self, max_tokens: int = 16384) -> None:
@@ -37,7 +38,7 @@ class TextFeatureCache:
         self.clear()
 
     def __len__(self) -> int:
-        """Token rows held."""
+        """Number of token rows held."""
         return self._held
 
     def __reduce__(self):
@@ -56,8 +57,8 @@ class TextFeatureCache:
         """Features of a batch of captions, from memory where possible.
 
         Args:
-            encoder: Maps ``TextTokens`` to ``TextFeatures``; real rows of its output must not
-                depend on padding or on the other captions.
+            encoder: Module that maps ``TextTokens`` to ``TextFeatures``; real rows of its output
+                must not depend on padding or on the other captions.
             tokens: B captions of T token slots.
 
         Returns:
@@ -107,10 +108,10 @@ class TextFeatureCache:
 
 
 def _places(rows: list[Tensor], tokens: TextTokens) -> Tensor:
-    """(B, T) bool: where the rows of each caption go.
+    """Positions of the rows of each caption, (B, T) bool.
 
-    An encoder of tokens gives a row for each real token, which stays in its place. One of
-    sentences gives fewer, which begin at the left.
+    An encoder of tokens gives a row for each real token, which stays in its place. An encoder of
+    sentences gives fewer rows, which are placed from the left.
     """
     mask = tokens.mask.to(rows[0].device)
     counts = torch.tensor([len(row) for row in rows], device=mask.device)
@@ -120,7 +121,7 @@ def _places(rows: list[Tensor], tokens: TextTokens) -> Tensor:
 
 
 def _run(encoder: nn.Module, tokens: TextTokens, which: list[int]) -> list[Tensor]:
-    """(T_i, C) rows of the real tokens of some captions of a batch."""
+    """Rows (T_i, C) of the real tokens, for some captions of a batch."""
     mask = tokens.mask[which]
     longest = int(mask.sum(1).max())
     if not bool(mask[:, :longest].sum() == mask.sum()):  # padding is not at the right
@@ -144,7 +145,7 @@ def _tensors(encoder: nn.Module) -> Iterator[Tensor]:
 
 
 def _fingerprint(encoder: nn.Module) -> Hashable:
-    """Changes when a weight changes; see the class for what it can miss."""
+    """A value that changes when a weight changes; see the class for what it can miss."""
     tensors = list(_tensors(encoder))
     # Indexing, unlike flattening, never copies a tensor that is not contiguous.
     probes = torch.stack([t[tuple(size // 2 for size in t.shape)].double() for t in tensors])

@@ -16,39 +16,39 @@ def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Se
                    leave_out_prob: float = 0.) -> list[int]:
     """Draws the classes of one training prompt: those in the image, and some that are not.
 
-    GLIP paper appendix C.1 and the official detection-to-grounding sampler, with these
-    differences, each in favour of what the paper describes:
+    Follows GLIP paper appendix C.1 and the official detection-to-grounding sampler. Where the
+    code differs from the description in the paper, the description decides:
 
     - the official code also draws the background class and prints it into prompts; here a class
       named '__background__' is never drawn;
-    - it draws from all classes and throws positives away, so the number of negatives falls short
-      by chance; here negatives are drawn from negatives;
-    - when the positives exceed the budget it drops every one after the first that does not fit,
-      and still counts that one; here a shorter one may still take its place.
+    - it draws from all classes and discards positives, so there can be too few negatives; here
+      they are drawn from the negatives only;
+    - when the positives exceed the budget, it drops every one after the first that does not fit,
+      and still counts that one; here a shorter one may take its place.
 
     Args:
         positives: Labels of the image's boxes; repetitions count once. May be empty.
-        names: All class names; labels index it.
-        lengths: Per class its word pieces with a separator, e.g. ``count(name + '. ')``.
-        rng: Source of chance; equal states give equal prompts.
-        num_negatives: The most negatives of a prompt.
+        names: All class names; labels are indices into them.
+        lengths: Number of word pieces of each class with a separator, e.g. ``count(name + '. ')``.
+        rng: Random generator; equal states give equal prompts.
+        num_negatives: Largest number of negatives in a prompt.
         full_prob: Probability of asking for all ``num_negatives``; otherwise their number is
             uniform from 1 to ``num_negatives``.
         max_tokens: Budget of the summed lengths: 256 less [CLS] and [SEP].
-        candidates: The labels that may be negatives; None: every one. Positives among them stay
+        candidates: Labels that may be negatives; None allows all. Positives among them stay
             positives.
         leave_out_prob: Probability with which each class of the image is left out, neither
-            positive nor negative; 0 is the official sampler. None is left out where no negative
-            could take its place. A long list of classes is asked for in many prompts, most of
-            which name nothing that the image shows; a model that has never met such a prompt
-            finds something all the same.
+            positive nor negative; 0 is the official sampler. No class is left out where no
+            negative could take its place. A long list of classes needs many prompts, most of
+            which name nothing in the image. A model that was never trained on such prompts finds
+            something in these cases too; this setting trains it on them.
 
     Returns:
         Labels in random order. A positive label is absent where chance or the budget left it
         out; its boxes must then be dropped.
 
     Raises:
-        UserError: A positive label outside ``names``, lengths of another number, or a vocabulary
+        UserError: A positive label outside ``names``, a wrong number of lengths, or a vocabulary
             from which nothing fits the budget.
     """
     positives = sorted(set(map(int, positives)))
@@ -70,7 +70,7 @@ def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Se
     if most:
         wanted = most if rng.random() < full_prob else int(rng.integers(1, most + 1))
         for label in rng.permutation(pool)[:wanted].tolist():
-            if lengths[label] > left:  # stopping, not skipping, keeps short names from winning
+            if lengths[label] > left:  # skipping instead would favour short names
                 break
             kept.append(label)
             left -= lengths[label]

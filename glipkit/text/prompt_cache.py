@@ -13,7 +13,8 @@ class PromptCache:
     """Remembers the prompts of the queries used last; safe for several threads.
 
     Args:
-        max_queries: The most queries to hold. The one used longest ago goes first.
+        max_queries: Largest number of queries to hold. The one used least recently is removed
+            first.
     """
 
     def __init__(self, max_queries: int = 64) -> None:
@@ -26,11 +27,11 @@ class PromptCache:
         return type(self), (self.max_queries, )
 
     def get(self, key: Hashable, build: Callable[[], list[Prompt]]) -> tuple[Prompt, ...]:
-        """The prompts of a key, built by ``build`` where they are not held.
+        """The prompts of a key, built by ``build`` where they are not in memory.
 
         Args:
-            key: All that the prompts depend on.
-            build: Makes them; its errors are not remembered.
+            key: Everything that the prompts depend on.
+            build: Function that makes the prompts; its errors are not remembered.
         """
         with self._lock:
             found = self._prompts.get(key)

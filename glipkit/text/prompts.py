@@ -1,4 +1,4 @@
-"""Class lists and captions to prompts: the text a model reads, with the spans of each entity."""
+"""Class lists and captions to prompts: the text for the model, with the spans of each entity."""
 from __future__ import annotations
 
 import re
@@ -19,8 +19,9 @@ _PARTING = string.whitespace + string.punctuation  # a tokenizer joins no words 
 def clean_name(name: str) -> str:
     """A class name as it is written in a prompt.
 
-    As in the official code, everything from the first '(' to the last ')' goes and '_' becomes a
-    blank. Runs of blanks become one, and blanks at the ends go; the tokens are the same either way.
+    As in the official code, everything from the first '(' to the last ')' is removed and '_'
+    becomes a blank. Several blanks become one, and blanks at the ends are removed; neither changes
+    the tokens.
     """
     if not isinstance(name, str):
         raise UserError('class names that are strings', f'{type(name).__name__} {name!r}',
@@ -34,10 +35,10 @@ def class_prompt(names: Sequence[str], separator: str = '. ',
 
     Args:
         names: Class names, all different.
-        separator: Between two classes; none follows the last.
+        separator: Text between two classes; it does not follow the last.
         caption_prompt: Hand-written prompts (the official option) for some or all classes:
             prefix + name + suffix stands in the caption as written, and the span covers ``name``
-            only. What is left out is '' for prefix and suffix, the cleaned class name for name.
+            only. The defaults are '' for prefix and suffix, the cleaned class name for name.
             Entries for classes that are not in ``names`` are ignored.
         start: Index of the first name in a longer list.
 
@@ -66,16 +67,16 @@ def split_class_prompt(names: Sequence[str], tokenizer: Tokenizer, max_tokens: i
 
     Args:
         names: Class names, all different; any number.
-        tokenizer: The text encoder's own; it counts.
+        tokenizer: Tokenizer of the text encoder, which counts the tokens.
         max_tokens: Budget of one prompt, with special tokens and separators.
-        separator: As in ``class_prompt``.
-        caption_prompt: As in ``class_prompt``.
+        separator: Text between two classes, see :func:`class_prompt`.
+        caption_prompt: Hand-written prompts, see :func:`class_prompt`.
 
     Returns:
         Prompts that cover the list in order; ``start`` tells where each begins.
 
     Raises:
-        UserError: As ``class_prompt``; or a single class that exceeds the budget.
+        UserError: A single class that exceeds the budget, or an error of :func:`class_prompt`.
     """
     check_class_names(names)
     _check_separator(separator)
@@ -103,8 +104,8 @@ def phrase_prompt(caption: str, phrases: Sequence[Span | Sequence[Span]],
 
     Args:
         caption: Any text.
-        phrases: Per entity its half-open character span, or a list of several.
-        names: Per entity the string that comes back; None takes the words of the spans.
+        phrases: Half-open character span of each entity, or a list of its spans.
+        names: String that is returned for each entity; None takes the text of its spans.
 
     Returns:
         The prompt. Spans are trimmed of blanks at their ends, which have no tokens.
@@ -132,10 +133,10 @@ def phrase_prompt(caption: str, phrases: Sequence[Span | Sequence[Span]],
 
 
 def check_class_names(names: Sequence[str]) -> None:
-    """Refuses a class list that nobody can be asked.
+    """Refuses a class list that cannot be asked for.
 
     Raises:
-        UserError: No list, an empty one, a name that is no string, or one twice.
+        UserError: Not a list, an empty one, a name that is not a string, or a repeated name.
     """
     if isinstance(names, str):
         raise UserError('a list of class names', f'the string {reprlib.repr(names)}',
@@ -147,7 +148,7 @@ def check_class_names(names: Sequence[str]) -> None:
         raise UserError('at least one class name', 'an empty list', "pass e.g. ['person', 'dog']")
     seen: set[str] = set()
     for i, name in enumerate(names):
-        clean_name(name)  # refuses what is no string, and perhaps not hashable
+        clean_name(name)  # refuses what is not a string, and so may not be hashable
         if name in seen:
             raise UserError('class names that differ', f'{name!r} again at index {i}',
                             'drop or rename one of them')
@@ -196,10 +197,10 @@ def _checked(caption: str, begin: int, end: int) -> Span:
 
 
 def _trimmed(begin: int, text: str) -> Span:
-    """Span of ``text``, which begins at character ``begin``, without dropped ends.
+    """Span of ``text``, which begins at character ``begin``, without the ends that get no token.
 
     A tokenizer gives no token to blanks, control characters and, uncased, combining accents.
-    The span rule mends two of them; three would silently lose the entity.
+    `token_map` allows two of these at an end; with three the entity would be lost without an error.
     """
     kept = [i for i, character in enumerate(text) if not _is_dropped(character)]
     return begin + kept[0], begin + kept[-1] + 1

@@ -16,15 +16,15 @@ class Query:
     """The question that a sample carries through data, model, tuning and labelling.
 
     Exactly one of ``classes`` and ``caption`` is set. Equal queries are equal values and have equal
-    hashes, so that what is made from a query can be kept by it. Make one with `for_classes`,
+    hashes, so a query can be the key of a cache. Make one with `for_classes`,
     `for_caption` or `of_sample`.
 
     Attributes:
         classes: The K class names in the order of their labels; None for a caption.
         caption: One text; None for class names.
         phrases: Captions only. Character spans of each of the P phrases, in the order of their
-            labels; None leaves it to the detector, which takes the noun phrases.
-        unknown: Captions only. Spans of phrases that nobody has boxed and that may well be in the
+            labels; None lets the detector take the noun phrases.
+        unknown: Captions only. Spans of phrases that have no boxes although they may be in the
             image: no loss counts their tokens as absent.
         written: Class names only. Hand-written prompts as (class name, (part, text)...) pairs; see
             `caption_prompt`.
@@ -46,7 +46,7 @@ class Query:
         Args:
             names: Any number of names; labels index them.
             caption_prompt: Hand-written prompts, name -> dict(prefix=, name=, suffix=).
-            templates: As in the class.
+            templates: Sentences, see the attribute of the class.
 
         Raises:
             UserError: A single string instead of names, or a hand-written prompt of another form.
@@ -62,7 +62,7 @@ class Query:
     @classmethod
     def for_caption(cls, caption: str, phrases: Iterable[Iterable[Span]] | None = None,
                     unknown: Iterable[Span] = ()) -> Query:
-        """A query for the phrases of a caption; arguments as the attributes of the class."""
+        """A query for the phrases of a caption; for the arguments see the attributes."""
         return cls(caption=caption, phrases=None if phrases is None else _spans(phrases),
                    unknown=tuple(span for spans in _spans(unknown) for span in spans))
 
@@ -70,12 +70,12 @@ class Query:
     def of_sample(cls, sample: Any) -> Query:
         """The query of a sample: a results dict of a pipeline or a data sample.
 
-        The only place that knows how samples spell it: ``query`` itself, or ``text`` (class names
+        Only this method knows the fields of a sample: ``query`` itself, or ``text`` (class names
         or a caption) with ``caption_prompt``, or with ``phrases``, ``tokens_positive`` (there or in
         ``gt_instances``) and ``ungrounded``.
         """
         query, text = sample.get('query'), sample.get('text')
-        if query is not None and text in (None, query.text):  # else somebody wrote another text
+        if query is not None and text in (None, query.text):  # else ``text`` was changed since
             return query
         if not isinstance(text, str):
             return cls.for_classes(text, sample.get('caption_prompt'))
@@ -85,7 +85,7 @@ class Query:
         return cls.for_caption(text, phrases, sample.get('ungrounded') or ())
 
     def as_fields(self) -> dict[str, Any]:
-        """The fields of a sample that asks this; `of_sample` reads them back."""
+        """The fields of a sample that hold this query; `of_sample` reads them back."""
         fields: dict[str, Any] = dict(query=self, text=self.text)
         if self.is_caption:
             if self.phrases is not None:
@@ -97,8 +97,7 @@ class Query:
         return fields
 
     def __deepcopy__(self, memo: dict) -> Query:
-        """The same value: mmengine copies the metainfo of every sample, and nothing here changes.
-        """
+        """The query itself, which never changes: mmengine copies the metainfo of every sample."""
         return self
 
     @property

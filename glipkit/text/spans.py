@@ -1,4 +1,4 @@
-"""Character spans to token rows: the only copy of the rule."""
+"""The rule by which character spans select tokens."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from torch import Tensor
 from glipkit.text.structures import Span
 
 # Characters that are tried, in order, from either end of a span (official create_positive_map).
-# Blanks belong to no token, so this mends spans that begin or end on one or two of them.
+# Blanks belong to no token: a span may begin or end with one or two of them.
 _TRIES = 3
 
 
@@ -20,12 +20,13 @@ def token_map(offsets: Sequence[Span], spans: Iterable[Iterable[Span]],
     The rule is that of the official code. The first token of a span [b, e) is the one that covers
     character b, else b + 1, else b + 2; the last one covers e - 1, else e - 2, else e - 3; all
     tokens between them belong to the entity. A span with an end that finds no token is skipped,
-    so a span that runs past a truncated caption marks nothing. Several spans are OR-ed.
+    so a span that runs past a truncated caption marks nothing. The tokens of several spans are
+    united.
 
     Args:
-        offsets: Character range of each token of one caption, as in ``TextTokens.offsets``.
-        spans: Per entity its character spans.
-        num_tokens: Width T of the map; tokens from there on are cut off.
+        offsets: Character range of each token of one caption, see ``TextTokens.offsets``.
+        spans: Character spans of each entity.
+        num_tokens: Width T of the map; tokens from index T on are left out.
 
     Returns:
         (K, T) bool, True where token t belongs to entity k. A row may be empty.
@@ -47,7 +48,7 @@ def token_map(offsets: Sequence[Span], spans: Iterable[Iterable[Span]],
 
 
 def _token_at_character(offsets: Sequence[Span]) -> dict[int, int]:
-    """Character to the first token that covers it; [CLS], [SEP] and blanks have no entry."""
+    """Character -> the first token that covers it; [CLS], [SEP] and blanks have no entry."""
     token_at: dict[int, int] = {}
     for token, (begin, end) in enumerate(offsets):
         for character in range(begin, end):

@@ -1,4 +1,4 @@
-"""What the text room hands on: prompts, tokens and text features.
+"""Results of the text room: prompts, tokens and text features.
 
 Letters in shapes: B captions of a batch, T token slots, C channels.
 """
@@ -23,8 +23,8 @@ class Prompt:
 
     Attributes:
         caption: The text that the encoder reads.
-        spans: Per entity the character spans in ``caption`` that stand for it.
-        names: Per entity the caller's exact string, as it comes back with each detection.
+        spans: Character spans of each entity in ``caption``.
+        names: The caller's exact string for each entity, which is returned with its detections.
         start: Index of the first entity in the caller's list; not 0 when a list was split.
     """
     caption: str
@@ -43,8 +43,8 @@ class TextTokens:
     Attributes:
         ids: (B, T) int64 vocabulary indices.
         mask: (B, T) bool, True for real tokens, which include [CLS] and [SEP].
-        offsets: Per caption one half-open character range per real token; (0, 0) for [CLS]
-            and [SEP], which stand for no character.
+        offsets: For each caption one half-open character range per real token; (0, 0) for
+            [CLS] and [SEP], which stand for no character.
     """
     ids: Tensor
     mask: Tensor
@@ -60,10 +60,10 @@ class TextTokens:
 
 @dataclass
 class TextFeatures:
-    """What a text encoder gives.
+    """Output of a text encoder.
 
     Attributes:
-        hidden: (B, T, C) last hidden states; rows of padding hold no meaning.
+        hidden: (B, T, C) last hidden states; rows of padding have no meaning.
         mask: (B, T) bool, True for real tokens.
     """
     hidden: Tensor

@@ -28,7 +28,7 @@ class TuneData:
         val: Images to choose the best weights on.
         test: Images to score on; None where that is ``val``.
         classes: Category id -> name of ``train``, in ascending order of ids.
-        notes: What was decided for the user, in sentences.
+        notes: Sentences about decisions that were made for the user.
     """
     train: AnnotatedImages
     val: AnnotatedImages
@@ -38,14 +38,14 @@ class TuneData:
 
 
 def check_data(settings: TuneSettings, cfg: Config) -> list[str]:
-    """Checks every file for what would spoil the run, before anything is done.
+    """Checks every file before anything is done.
 
     Args:
         settings: Settings of the run.
         cfg: Config of the model, whose token limits count.
 
     Returns:
-        Lines that say what the model will read of the training set.
+        Lines that describe what the model will read of the training set.
 
     Raises:
         UserError: A file, folder or image is missing, a file has errors in it, or the sets have
@@ -59,7 +59,7 @@ def check_data(settings: TuneSettings, cfg: Config) -> list[str]:
     found = {}
     for flag, images in sets.items():
         if images not in reports:
-            # First, for it looks at the text of the file too; its result is told last.
+            # First, since it reads the text of the file too; its result is reported last.
             reports[images] = check(
                 DataFile(images.ann_file, images.images, settings=settings_of_prompts),
                 CheckSettings(decode=False), 'coco')
@@ -108,7 +108,7 @@ def training_images(data: TuneData, shots: int | None, seed: int,
 
 
 def _readable(data: AnnotatedImages, flag: str) -> CocoJson:
-    """The file, once its images are known to be there."""
+    """The content of the file, after a check that its images exist."""
     coco = read_coco_json(data.ann_file)
     if not data.images.is_dir():
         raise UserError('a folder of images', f'no folder {data.images}', f'check {flag}')

@@ -13,7 +13,7 @@ from glipkit.common.reporter import Reporter, reporting
 
 
 def start_processes(device: str) -> None:
-    """Joins the processes that torchrun started, if it did; each on a GPU of its own."""
+    """Joins the processes that torchrun started, if it did; each on its own GPU."""
     cuda = device.startswith('cuda')
     if cuda:  # mmengine trains on the current one
         torch.cuda.set_device(check_device(own_device(device)))
@@ -22,12 +22,12 @@ def start_processes(device: str) -> None:
 
 
 def own_device(device: str) -> str:
-    """The device of this process: with several processes each has a GPU of its own."""
+    """The device of this process: with several processes each has its own GPU."""
     return f'cuda:{os.environ.get("LOCAL_RANK", 0)}' if device == 'cuda' else device
 
 
 @contextmanager
 def silent_but_first() -> Iterator[None]:
-    """Inside the block only the first process tells the current reporter anything."""
+    """Inside the block only the first process uses the current reporter."""
     with nullcontext() if is_main_process() else reporting(Reporter()):
         yield

@@ -14,20 +14,19 @@ from glipkit.text.prompts import class_prompt
 from glipkit.text.structures import CaptionPrompt
 
 Choices = Mapping[str, Sequence[Mapping[str, str]]]
-"""Class name -> the affixes to choose from, any number."""
+"""Class name -> its prompts to choose from, any number; each a dict(prefix=, name=, suffix=)."""
 
 
 def read_prompts(path: str | Path, classes: Sequence[str]) -> list[Choices]:
     """Reads hand-written prompts.
 
-    The file is a mapping of class names, or a list of such mappings, each a candidate on its own.
-    A class has a word or two that stand for it, as a mapping with ``prefix``, ``name``
-    and ``suffix``, or as a list of these to choose from. Classes that are left out keep their
-    name.
+    The file is a mapping of class names, or a list of such mappings, each a separate candidate.
+    The value of a class is a text that replaces its name, a mapping with ``prefix``, ``name`` and
+    ``suffix``, or a list of these to choose from. Classes that are left out keep their name.
 
     Args:
         path: YAML file.
-        classes: The task's class names.
+        classes: Class names of the task.
 
     Raises:
         UserError: No such file, or something in it that cannot be a prompt.
@@ -55,12 +54,12 @@ def _choices(candidate: Mapping[Any, Any], classes: Sequence[str], path: str | P
     for name, given in candidate.items():
         given = given if isinstance(given, list) else [given]
         choices[name] = [{'name': one} if isinstance(one, str) else one for one in given]
-        for affixes in choices[name]:
-            if not isinstance(affixes, dict) or not all(isinstance(text, str)
-                                                        for text in affixes.values()):
+        for written in choices[name]:
+            if not isinstance(written, dict) or not all(isinstance(text, str)
+                                                        for text in written.values()):
                 raise UserError('words, or prefix, name and suffix as text',
-                                f'{path}: {name}: {affixes}', 'quote them')
-            class_prompt([name], caption_prompt={name: affixes})  # refuses what is none
+                                f'{path}: {name}: {written}', 'quote them')
+            class_prompt([name], caption_prompt={name: written})  # refuses what is not a prompt
     return choices
 
 
@@ -68,7 +67,7 @@ def one_prompt(candidates: Sequence[Choices], path: str | Path) -> CaptionPrompt
     """The prompts of a file that leaves no choice.
 
     Raises:
-        UserError: It does.
+        UserError: The file leaves a choice.
     """
     if len(candidates) > 1 or any(len(given) > 1 for given in candidates[0].values()):
         raise UserError('one prompt for each class', f'{path} with several',
@@ -78,7 +77,7 @@ def one_prompt(candidates: Sequence[Choices], path: str | Path) -> CaptionPrompt
 
 @dataclass(frozen=True)
 class Scored:
-    """Prompts and what they scored."""
+    """Prompts and their score."""
     prompts: CaptionPrompt
     score: float
 
@@ -104,8 +103,8 @@ def search_prompts(candidates: Sequence[Choices],
         best = Scored(first, score(first))
         tried.append(best)
         for name, given in choices.items():
-            for affixes in given[1:]:
-                other = {**best.prompts, name: affixes}
+            for written in given[1:]:
+                other = {**best.prompts, name: written}
                 tried.append(Scored(other, score(other)))
                 if tried[-1].score > best.score:
                     best = tried[-1]

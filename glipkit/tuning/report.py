@@ -131,14 +131,15 @@ def _classes(coco: CocoJson, before: list, after: list, seed: int) -> str:
 
 
 def _tried(result: TuneResult) -> str:
-    rows = [('; '.join(f'{name}: {_written(affixes)}' for name, affixes in one.prompts.items())
+    rows = [('; '.join(f'{name}: {_shown(written)}' for name, written in one.prompts.items())
              or 'the class names', f'{one.score:.3f}') for one in result.tried]
     return markdown_table(('prompts', 'AP on val'), rows)
 
 
-def _written(affixes: Mapping[str, str]) -> str:
-    name = affixes.get('name', 'its name')
-    return f"'{affixes.get('prefix', '')}**{name}**{affixes.get('suffix', '')}'"
+def _shown(written: Mapping[str, str]) -> str:
+    """The prompt of one class, as the report shows it."""
+    name = written.get('name', 'its name')
+    return f"'{written.get('prefix', '')}**{name}**{written.get('suffix', '')}'"
 
 
 def _plot_curves(result: TuneResult, path: Path) -> None:
@@ -177,7 +178,7 @@ def _draw_pictures(coco: CocoJson, data: AnnotatedImages, found: list,
 
 def _pairs(coco: CocoJson, data: AnnotatedImages,
            found: list) -> list[tuple[Detections, Detections]]:
-    """Per image ground truth and the predictions worth showing."""
+    """Ground truth and the predictions above `THRESHOLD`, for each image."""
     label = {category: i for i, category in enumerate(coco.classes)}
     rows: dict[int, tuple[list, list]] = {image_id: ([], []) for image_id in coco.images}
     for record in coco.annotations:
@@ -210,7 +211,7 @@ def _detections(rows: Sequence[Mapping[str, Any]], label: Mapping[int, int],
 def agreement(truth: Detections, found: Detections) -> float:
     """F1 of the detections of one image: pairs of equal label that overlap by half or more.
 
-    1 where there is nothing to find and nothing was found.
+    1 where there is no ground truth and nothing was found.
     """
     if not len(truth) + len(found):
         return 1.

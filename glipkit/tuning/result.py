@@ -1,4 +1,4 @@
-"""What a tuning run gives."""
+"""The result of a tuning run."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class TuneResult:
         settings: Settings of the run.
         data: Images of the run.
         zero_shot: ``val``, ``test`` and ``held_out`` -> scores of the base model.
-        seeds: Per seed its scores on the same sets, history, shots and minutes.
+        seeds: Scores of each seed on the same sets, its history, shots and minutes.
         task: Task file of the seed that was best on ``val``.
         tried: Hand-written prompts and their scores.
     """

@@ -106,36 +106,37 @@ def _tune(settings: TuneSettings, base: nn.Module, base_digest: str) -> TuneResu
 
 
 class _Run:
-    """What the phases of a run share."""
+    """The phases of a run, and the values that they share."""
 
     def __init__(self, settings: TuneSettings, data: TuneData, base: nn.Module,
                  digest: str) -> None:
         self.settings, self.data, self.base, self.digest = settings, data, base, digest
         self.classes = list(data.classes.values())
         self.server = TaskViews(base, digest)
-        self.candidates, self.affixes = _hand_written(settings, self.classes)
+        self.candidates, self.caption_prompt = _hand_written(settings, self.classes)
 
     def scored_sets(self) -> dict[str, AnnotatedImages]:
         """Name -> images to score on."""
         found = dict(val=self.data.val, test=self.data.test, held_out=self.settings.held_out)
         return {name: images for name, images in found.items() if images is not None}
 
-    def score(self, name: str, title: str, affixes: CaptionPrompt | None,
+    def score(self, name: str, title: str, caption_prompt: CaptionPrompt | None,
               predictions: Path | None = None, model: GroundingDetector | None = None
               ) -> dict[str, float]:
         """Scores of a model; a held-out set is asked for its own classes.
 
         Args:
-            name: A key of `scored_sets`.
-            title: What is being scored, for the progress bar.
-            affixes: Hand-written prompts of the task's classes.
-            predictions: Write COCO results to ``<predictions>.bbox.json``.
-            model: The detector; None takes the base model.
+            name: Key of `scored_sets`.
+            title: Title of the progress bar.
+            caption_prompt: Hand-written prompts of the task's classes.
+            predictions: Beginning of the name ``<predictions>.bbox.json`` of a file for COCO
+                results; None writes none.
+            model: Detector; None takes the base model.
         """
         own = name != 'held_out'
         return evaluate(model or self.base, self.scored_sets()[name], f'{title}, {name}',
-                        affixes if own else None, self.classes if own else None, predictions,
-                        self.settings.workers)
+                        caption_prompt if own else None, self.classes if own else None,
+                        predictions, self.settings.workers)
 
     def zero_shot(self) -> dict[str, dict[str, float]]:
         """Scores of the base model, with the plain class names."""
@@ -152,15 +153,15 @@ class _Run:
         settings, start = self.settings, time.monotonic()
         data = training_images(self.data, settings.shots, seed, settings.out / 'data')
         strategy = build_strategy(settings.recipe.strategy)
-        prompts = self.base.prompts(Query.for_classes(self.classes, self.affixes))
+        prompts = self.base.prompts(Query.for_classes(self.classes, self.caption_prompt))
         before, after, history = train(
-            self.base, settings, prompts, data, self.data.val, folder, seed, self.affixes)
+            self.base, settings, prompts, data, self.data.val, folder, seed, self.caption_prompt)
         if settings.interpolate < 1:
             device = next(iter(before.values())).device
             after = strategy.interpolate(before, {k: v.to(device) for k, v in after.items()},
                                          settings.interpolate)
         about = dict(seed=seed, shots=settings.shots, interpolate=settings.interpolate)
-        task = self._task(after, self.affixes, about)
+        task = self._task(after, self.caption_prompt, about)
         scores = self._keep_and_score(task, folder, strategy.closed)
         result = dict(seed=seed, scores=scores, history=history, train_file=str(data.ann_file),
                       train_images=len(read_coco_json(data.ann_file).images),
@@ -170,13 +171,13 @@ class _Run:
                 (folder / name).unlink(missing_ok=True)
         return result
 
-    def _task(self, state: Mapping[str, torch.Tensor], affixes: CaptionPrompt | None,
+    def _task(self, state: Mapping[str, torch.Tensor], caption_prompt: CaptionPrompt | None,
               about: Mapping[str, Any]) -> Task:
         return make_task(self.base, self.settings.recipe.strategy, state, self.data.classes,
-                         self.digest, model_name(self.settings.model), affixes, about)
+                         self.digest, model_name(self.settings.model), caption_prompt, about)
 
     def _keep_and_score(self, task: Task, folder: Path, closed: bool) -> dict[str, Any]:
-        """Writes the task file and scores what comes out of it, on the base model."""
+        """Writes the task file, reads it again and scores it on the base model."""
         if is_main_process():
             save_task(task, folder / TASK)
         barrier()
@@ -196,8 +197,8 @@ class _Run:
         settings, start = self.settings, time.monotonic()
         plain = zero_shot['val']['AP']
         tried = search_prompts(
-            self.candidates, lambda affixes: self.score(
-                'val', f'prompt {affixes}', affixes)['AP'] if affixes else plain)
+            self.candidates, lambda prompts: self.score(
+                'val', f'prompt {prompts}', prompts)['AP'] if prompts else plain)
         best = best_prompts(tried)
         folder = _writable(settings.out / 'seed_0')
         if is_main_process():
@@ -212,7 +213,7 @@ class _Run:
 
 def _hand_written(settings: TuneSettings, classes: Iterable[str]
                   ) -> tuple[list[Choices], CaptionPrompt | None]:
-    """Prompts to choose from, and those to train with where no choice is left."""
+    """Prompts to choose from, and those to train with where there is no choice."""
     if settings.prompts is None:
         return [], None
     candidates = read_prompts(settings.prompts, list(classes))

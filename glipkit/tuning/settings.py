@@ -1,4 +1,4 @@
-"""What a tuning run was asked for, and the recipe it follows."""
+"""The settings of a tuning run, and its recipe."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from glipkit.apis.index import default_model
 from glipkit.apis.options import check_options
 from glipkit.apis.paths import config_root
 from glipkit.common.digests import file_sha256
@@ -30,8 +31,8 @@ class TuneSettings:
     Args:
         data: Images to learn from.
         out: Folder of the run.
-        strategy: A strategy's name, or the path of a config like those in ``configs/transfer``.
-        model: Model name or config.
+        strategy: Name of a strategy, or the path of a config like those in ``configs/transfer``.
+        model: Model name or config; default that of `default_model`.
         checkpoint: Weights of the model; None takes those that come with glipkit.
         val: Images to choose the best weights on; None sets some of ``data`` aside.
         test: Images to score the result on; None takes ``val``.
@@ -42,7 +43,7 @@ class TuneSettings:
         seeds: Seeds of draws, order and initialisation; one result each.
         prompts: YAML file of hand-written prompts.
         interpolate: Place between the base model (0) and the tuned one (1).
-        sample_classes: Train with random selections of the class list, in random order.
+        sample_classes: Whether to train with random selections of the class list, in random order.
         options: Changes of the recipe, e.g. ``{'strategy.lr': 0.01}``.
         device: Device to run on: cpu, cuda, cuda:1.
         workers: Number of processes that read images.
@@ -50,7 +51,7 @@ class TuneSettings:
     data: AnnotatedImages
     out: Path
     strategy: str = 'prompt'
-    model: str = 'glip-mini'
+    model: str = field(default_factory=default_model)
     checkpoint: str | None = None
     val: AnnotatedImages | None = None
     test: AnnotatedImages | None = None
@@ -67,7 +68,7 @@ class TuneSettings:
     workers: int = 0
 
     def check(self) -> None:
-        """Refuses what cannot be done.
+        """Refuses settings that cannot be used.
 
         Raises:
             UserError: A number outside its range, or settings that exclude each other.
@@ -106,7 +107,7 @@ class TuneSettings:
         return read_recipe(self.strategy, self.options)
 
     def identity(self, base: str) -> dict[str, Any]:
-        """What the results depend on, to claim the folder with.
+        """Everything that the results depend on, with which the folder is claimed.
 
         Args:
             base: Fingerprint of the model.
@@ -122,10 +123,10 @@ class TuneSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a strategy is trained.
+    """A strategy and its schedule.
 
     Args:
-        strategy: Name and settings, as `build_strategy` takes them.
+        strategy: Name and settings, for `build_strategy`.
         schedule: max_epochs, batch_size (of all processes), clip_norm, copies, and the patience
             of few-shot and of all-data runs.
     """
@@ -133,7 +134,7 @@ class Recipe:
     schedule: dict[str, Any]
 
     def copies(self, shots: int | None) -> int:
-        """How often an image stands in one pass."""
+        """Number of times that an image is in one epoch."""
         fitting = [copies for least, copies in self.schedule['copies'] if (shots or 1e9) <= least]
         return fitting[0] if fitting else 1
 
@@ -146,7 +147,7 @@ def read_recipe(name_or_path: str, options: Mapping[str, Any] | None = None) -> 
     """The recipe of a strategy's name or config file.
 
     Raises:
-        UserError: No such strategy or file, or a setting that there is not.
+        UserError: No such strategy or file, or an unknown setting.
     """
     path = Path(name_or_path)
     if path.suffix != '.py':

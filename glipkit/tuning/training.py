@@ -1,4 +1,4 @@
-"""One training run of a strategy, and the evaluation that stands before and after it."""
+"""One training run of a strategy, and the evaluation before and after it."""
 from __future__ import annotations
 
 import copy
@@ -32,19 +32,20 @@ from glipkit.tuning.settings import AnnotatedImages, TuneSettings
 def evaluate(model: nn.Module, data: AnnotatedImages, title: str,
              caption_prompt: CaptionPrompt | None = None, classes: Sequence[str] | None = None,
              predictions: Path | None = None, workers: int = 0) -> dict[str, float]:
-    """COCO AP of a model as it is now.
+    """COCO AP of a model in its current state.
 
     Args:
-        model: The detector, not wrapped; all processes have the same.
+        model: Detector, not wrapped; the same in all processes.
         data: Images to score on.
         title: Title of the progress bar.
         caption_prompt: Hand-written prompts.
         classes: Classes in the order to ask for them; None takes the file's.
-        predictions: Write COCO results to ``<predictions>.bbox.json``.
+        predictions: Beginning of the name ``<predictions>.bbox.json`` of a file for COCO results;
+            None writes none.
         workers: Number of processes that read images.
 
     Returns:
-        AP, AP50, AP75, APs, APm, APl from 0 to 1; -1 where there is nothing to find.
+        AP, AP50, AP75, APs, APm, APl from 0 to 1; -1 where there is no ground truth.
     """
     loader_cfg = eval_loader(model.cfg, data, caption_prompt, classes, workers)
     with building_in():
@@ -69,7 +70,7 @@ def train(base: GroundingDetector, settings: TuneSettings, prompts: Sequence[Pro
     """Trains a copy of a model; resumes at ``work_dir/last.pth`` where there is one.
 
     Args:
-        base: The detector, left as it is.
+        base: Detector; it is not changed.
         settings: Recipe, shots, replay.
         prompts: All prompts of the task.
         data: Images that this seed learns from.
@@ -79,8 +80,8 @@ def train(base: GroundingDetector, settings: TuneSettings, prompts: Sequence[Pro
         caption_prompt: Hand-written prompts.
 
     Returns:
-        State before training, state of the best evaluation, and per evaluation [iteration, AP,
-        rate].
+        State before training, state of the best evaluation, and [iteration, AP, rate] of each
+        evaluation.
     """
     recipe, workers = settings.recipe, settings.workers
     strategy = build_strategy(recipe.strategy)
@@ -91,7 +92,7 @@ def train(base: GroundingDetector, settings: TuneSettings, prompts: Sequence[Pro
     groups = apply(model, strategy)
     before = strategy.state(model)
     note(describe(model, groups))
-    # Its weights are loaded; mmengine would draw some of them anew.
+    # Its weights are loaded; mmengine would initialise some of them again.
     model.is_init = True
     sampled = _sampled_question(base)
     question = _train_question(prompts, caption_prompt,
@@ -147,8 +148,8 @@ def train_loader(cfg: Config, settings: TuneSettings, data: AnnotatedImages,
         cfg: Config of the model.
         settings: Recipe, shots, replay.
         data: Images to learn from.
-        question: Transform that decides what an image is asked.
-        sampled: The same for replayed images, whose classes are not the task's.
+        question: Transform that sets the query of an image.
+        sampled: Transform for replayed images, whose classes are not those of the task.
     """
     recipe, workers = settings.recipe, settings.workers
     images = read_coco_json(data.ann_file)
@@ -189,9 +190,9 @@ def _dataset(data: AnnotatedImages, pipeline: list, classes: Sequence[str] | Non
 
 def _train_question(prompts: Sequence[Prompt], caption_prompt: CaptionPrompt | None, whole: bool,
                     closed: bool, sampled: Mapping[str, Any]) -> dict[str, Any]:
-    """The transform that decides what a training image is asked.
+    """The transform that sets the query of a training image.
 
-    As in the official fine-tuning all classes in their order, where they go into one prompt.
+    As in the official fine-tuning it asks for all classes in their order, if one prompt holds them.
     """
     if closed or (len(prompts) == 1 and whole):
         return dict(type='AskClasses', prompts=[list(p.names) for p in prompts],
@@ -203,7 +204,7 @@ def _train_question(prompts: Sequence[Prompt], caption_prompt: CaptionPrompt | N
 
 
 def _train_pipeline(cfg: Config, question: Mapping[str, Any]) -> list:
-    """The model's own training pipeline, asked otherwise; its test pipeline where it has none."""
+    """The model's training pipeline with another query; its test pipeline where it has none."""
     if 'train_pipeline' in cfg:
         return _asking(without(_plain(cfg.train_pipeline), 'SampleClassPrompt'), question)
     steps = without(_plain(cfg.test_pipeline), 'LoadAnnotations')
@@ -213,7 +214,7 @@ def _train_pipeline(cfg: Config, question: Mapping[str, Any]) -> list:
 
 
 def _asking(steps: Sequence[Mapping[str, Any]], question: Mapping[str, Any]) -> list:
-    """The steps of a pipeline with the transform that decides what an image is asked."""
+    """The steps of a pipeline with the transform that sets the query of an image."""
     return _before_packing(steps, dict(question))
 
 

@@ -44,7 +44,7 @@ def find_place(patch: Patch, image_size: int, taken: Sequence[Box],
     """A random corner for a patch so that its box hides, and is hidden by, little of the others.
 
     Args:
-        patch: What to place; it stays wholly inside the picture.
+        patch: Patch to place; it stays completely inside the picture.
         image_size: Side of the picture.
         taken: Boxes already placed, xyxy in the picture.
         rng: Random generator.

@@ -45,7 +45,7 @@ def unpack_package(folder: Path, deb: Path | None = None) -> tuple[Path, dict[st
     """Make the package's stamps available below ``folder``, once.
 
     Args:
-        folder: Where pictures and captions are kept. A later call with the same (or no) ``deb``
+        folder: Folder of pictures and captions. A later call with the same (or no) ``deb``
             finds them there and does nothing.
         deb: The package file; None downloads it with apt-get, which needs no rights.
 

@@ -97,11 +97,11 @@ def build_world(world: World, out_dir: str | Path, seed: int, sizes: Mapping[str
     manifest = dict(world=world.title, settings=settings, complete=False, **world.notes)
     world_files.start(out_dir, manifest)
     plans = {split: plan_pictures(world, split, count, seed) for split, count in sizes.items()}
-    jobs = [(split, number, names) for split, plan in plans.items()
+    planned = [(split, number, names) for split, plan in plans.items()
             for number, names in enumerate(plan, start=1)]
     make = partial(make_picture, world, out_dir, seed, image_size)
     pictures: dict[str, list[Picture]] = {split: [] for split in sizes}
-    for picture, (split, _, _) in zip(_run(make, jobs, workers, world.title), jobs):
+    for picture, (split, _, _) in zip(_run(make, planned, workers, world.title), planned):
         pictures[split].append(picture)
     world_files.write_annotations(out_dir, pictures, world.groups, world.supercategories)
     manifest.update(complete=True, counts=world_files.count(pictures, world.groups))
@@ -133,9 +133,9 @@ def plan_pictures(world: World, split: str, count: int, seed: int) -> list[tuple
 
 
 def make_picture(world: World, out_dir: Path, seed: int, image_size: int,
-                 job: tuple[str, int, tuple[str, ...]]) -> Picture:
+                 planned: tuple[str, int, tuple[str, ...]]) -> Picture:
     """Draw one planned picture (split, number, names), save it and describe it."""
-    split, number, names = job
+    split, number, names = planned
     key = [seed, list(SHOWN_GROUPS).index(split), number]
     image, things = world.draw(names, image_size, np.random.default_rng([*key, 0]))
     caption, regions = describe(things, np.random.default_rng([*key, 1]))
@@ -159,20 +159,20 @@ def _kin(name: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
         other.split()[-1] == terms[-1] and len(set(terms) & set(other.split())) > 1)]
 
 
-def _run(make: Callable, jobs: Sequence, workers: int | None,
+def _run(make: Callable, planned: Sequence, workers: int | None,
          title: str) -> Iterator[Picture]:
-    """Results of ``make`` over ``jobs`` in order, in this process or in several."""
+    """Results of ``make`` over ``planned`` in order, in this process or in several."""
     if workers is None:
-        workers = min(2, os.cpu_count() or 1) if len(jobs) >= POOL_FROM else 1
+        workers = min(2, os.cpu_count() or 1) if len(planned) >= POOL_FROM else 1
 
     def shown(results: Iterable[Picture]) -> Iterator[Picture]:
-        return track(results, f'{title} world', len(jobs), 'picture')
+        return track(results, f'{title} world', len(planned), 'picture')
 
     if workers == 1:
-        yield from shown(map(make, jobs))
+        yield from shown(map(make, planned))
         return
     with multiprocessing.get_context().Pool(workers) as pool:
-        yield from shown(pool.imap(make, jobs, chunksize=16))
+        yield from shown(pool.imap(make, planned, chunksize=16))
 
 
 def check_request(title: str, out_dir: Path, seed: int, sizes: Mapping[str, int],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from glipkit.apis.build import build_model, read_config
-from glipkit.apis.index import entry_of, model_index, model_name, shipped_weights
+from glipkit.apis.index import default_model, entry_of, model_index, model_name, shipped_weights
 from glipkit.apis.paths import PACKAGE, config_root
 from glipkit.checkpoints import known_layouts
 from glipkit.checkpoints.hub import _HUB
@@ -29,6 +29,11 @@ def test_an_entry_is_complete(entry):
     assert entry.weights is not None or entry.sources
     for source in entry.sources:
         assert _HUB.fullmatch(str(source))
+
+
+def test_one_model_is_the_default_and_comes_with_its_weights():
+    assert [name for name, entry in INDEX.items() if entry.default] == [default_model()]
+    assert INDEX[default_model()].weights is not None
 
 
 def test_weights_are_there_and_every_file_of_weights_is_named(entry):

@@ -159,7 +159,7 @@ def test_open_tasks_answer_other_classes_and_learned_prompts_do_not(base, write)
     assert set(predict(picture(), classes=['dog'], task=head)[0].names) == {'dog'}
     with pytest.raises(UserError, match="task=''"):
         predict(picture(), classes=['dog'], task=prompt)
-    with pytest.raises(UserError, match='other words'):
+    with pytest.raises(UserError, match='another prompt'):
         predict(picture(), caption='a dog', task=prompt)
     assert same(predict(picture(), task=prompt), predict(picture(), classes=NAMES, task=prompt))
 

@@ -248,7 +248,7 @@ def test_prompts_of_several_chunks_have_rows_of_their_own(model):
 
 def test_a_learned_prompt_refuses_other_words(model):
     put_on(model, 'prompt')
-    with pytest.raises(UserError, match='other words'):
+    with pytest.raises(UserError, match='another prompt'):
         model.text_encoder(model.text_encoder.tokenizer(['dog'], 40))
 
 

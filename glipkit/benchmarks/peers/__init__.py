@@ -11,7 +11,7 @@ class Peer:
 
     Attributes:
         module: In this package; has a class ``Model``, a :class:`~..tasks.Candidate`.
-        title: For tables.
+        title: Title in tables.
         notes: Sentences that a reader of its numbers needs.
         transformers: The version it needs, where the running environment's will not do.
         configs: Name of a model of ours -> the peer's own config of that model. None for a peer

@@ -45,8 +45,8 @@ def to_own(state: dict[str, Tensor], layout: str, prefix: str, path: str | Path)
     Args:
         state: Tensors, their keys without prefix.
         layout: ``'official'`` or ``'mmdet'``.
-        prefix: What stood before the keys.
-        path: The file, for messages.
+        prefix: Prefix that the keys had.
+        path: Path of the file, for messages.
 
     Raises:
         UserError: When a tensor is missing, unknown or of another shape.
@@ -77,8 +77,8 @@ def check_complete(checkpoint: Checkpoint, path: str | Path,
     """Compares a checkpoint with the model that its own tensors make up.
 
     Args:
-        checkpoint: In our layout.
-        path: For the message.
+        checkpoint: Checkpoint in our layout.
+        path: Path of the file, for the message.
         unknown: Keys that could not be renamed.
 
     Returns:
@@ -96,7 +96,7 @@ def check_complete(checkpoint: Checkpoint, path: str | Path,
 
 
 def check(checkpoint: Checkpoint, path: str | Path, to: str) -> str:
-    """The model in words, once its tensors are known to make one up that ``to`` can hold.
+    """Description of the model, after a check that its tensors are complete and fit layout ``to``.
 
     Sizes can be read off a Swin backbone, as published models have. One with another backbone, as
     glip-mini has, exists in our own layout alone; loading compares it with its config.
@@ -119,7 +119,7 @@ def from_own(checkpoint: Checkpoint, layout: str) -> Translated:
     """The state dict of the official or mmdet's layout.
 
     Args:
-        checkpoint: In our layout, complete.
+        checkpoint: Complete checkpoint in our layout.
         layout: ``'official'`` or ``'mmdet'``.
 
     Raises:

@@ -49,7 +49,7 @@ def tower_rows(fused: bool, theirs: str, names: tuple[str, str]) -> list[Row]:
     Args:
         fused: Whether the file has deep fusion (all variants but A).
         theirs: Prefix of the tower's keys in the other layout, dot included.
-        names: What that layout calls the three convolutions and the scale attention.
+        names: Names of the three convolutions and of the scale attention in that layout.
     """
     ours = 'bbox_head.tower.{block}.'
     place = '{3*block+2}' if fused else '{block}'

@@ -1,6 +1,6 @@
 """The operators that ``mmcv.ops`` calls, on torch and torchvision alone.
 
-Each function has the name and the call of the compiled one. Results go where mmcv's Python side
+Each function has the name and arguments of the compiled one. Results go where mmcv's Python side
 expects them: outputs are overwritten in place, gradient buffers (which mmcv hands in as zeros) are
 added to. Precision below float32 is computed in float32, as the compiled kernels accumulate.
 """
@@ -46,7 +46,7 @@ SERVED = (
 
 
 def served_namespace() -> dict[str, Any]:
-    """The contents of the served module: the operators above, and an answer to any other name."""
+    """The contents of the served module: the operators above, and stand-ins for all others."""
     namespace: dict[str, Any] = {operator.__name__: operator for operator in SERVED}
     names = sorted(namespace)
 

@@ -22,7 +22,7 @@ def pairwise_overlaps(a: Tensor, b: Tensor, offset: int = 0, mode: int = 0) -> T
         mode: 0 divides the intersection by the union, 1 by the area of ``a``.
 
     Returns:
-        Overlaps of the broadcast shape; not a number where both areas are zero, as in mmcv.
+        Overlaps of the broadcast shape; NaN where both areas are zero, as in mmcv.
     """
     low = torch.maximum(a[..., :2], b[..., :2])
     high = torch.minimum(a[..., 2:], b[..., 2:])
@@ -86,7 +86,7 @@ def softnms(boxes: Tensor, scores: Tensor, dets: Tensor, iou_threshold: float, s
         kept.append(rest[best])
         overlap = pairwise_overlaps(left[best], left, offset)
         lowered = left_scores * _decay(overlap, method, iou_threshold, sigma)
-        # Not '>=': a score that is not a number stays, as in the compiled operator.
+        # Not '>=': a score of NaN stays, as in the compiled operator.
         stays = ~(lowered < min_score)
         stays[best] = False
         rest, left, left_scores = rest[stays], left[stays], lowered[stays]

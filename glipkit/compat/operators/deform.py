@@ -18,7 +18,7 @@ class _Convolution:
 
     Offsets and masks may belong to a larger map than the output, as in the coarser branch of
     mmdet's DyHead: the compiled operator reads the beginning of each sample's buffer as if it had
-    the output's size, and trained weights rely on it. torchvision's refuses, so they are cut.
+    the output's size, and trained weights rely on it. torchvision refuses them, so they are cut.
     """
 
     def __init__(self, stride: Pair, padding: Pair, dilation: Pair) -> None:
@@ -45,7 +45,7 @@ def _cut(values: Tensor, size: Pair) -> Tensor:
     """The beginning of each sample of (B, C, H, W), read as (B, C, *size)."""
     count = values.size(1) * size[0] * size[1]
     if values[0].numel() < count:
-        return values  # too small: torchvision says so
+        return values  # too small: torchvision raises an error
     return values.flatten(1)[:, :count].unflatten(1, (values.size(1), *size))
 
 
@@ -55,7 +55,7 @@ def deform_conv_forward(input: Tensor, weight: Tensor, offset: Tensor, output: T
                         deformable_group: int, im2col_step: int) -> None:
     """Deformable convolution (Dai et al. 2017); ``output`` is overwritten.
 
-    Groups follow from the shapes; the scratch buffers and the step have no use here.
+    Groups follow from the shapes; the scratch buffers and the step are not used.
     """
     convolve = _Convolution((dH, dW), (padH, padW), (dilationH, dilationW))
     output.copy_(convolve(raised(input), raised(offset), raised(weight)))
@@ -82,7 +82,7 @@ def deform_conv_backward_parameters(input: Tensor, offset: Tensor, gradOutput: T
                                     im2col_step: int) -> None:
     """``scale`` times the gradient with respect to the weight, added to its buffer."""
     convolve = _Convolution((dH, dW), (padH, padW), (dilationH, dilationW))
-    # The weight itself does not enter its gradient; its buffer has the shape.
+    # The gradient does not depend on the weight's values, so its buffer can stand for it.
     grad, = gradients(lambda w: convolve(raised(input), raised(offset), w), [gradWeight],
                       gradOutput)
     gradWeight.add_(grad, alpha=scale)

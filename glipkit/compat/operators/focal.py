@@ -76,7 +76,7 @@ def softmax_focal_loss_backward(input: Tensor, target: Tensor, weight: Tensor, b
     """
     softmax = raised(input)
     p, real = _target_probability(softmax, target)
-    # A sure row has 0 ** (gamma - 1) times log(1): infinite times zero, where the limit is zero.
+    # Where p is 1, 0 ** (gamma - 1) times log(1) is infinite times zero; its limit is zero.
     rest = (1 - p).clamp(min=torch.finfo(softmax.dtype).tiny)
     shared = alpha * real * (gamma * rest**(gamma - 1) * p * p.log() - (1 - p)**gamma)
     shared = shared * _row_weight(weight, target, softmax.shape[1], softmax.dtype)

@@ -1,4 +1,4 @@
-"""Operators that glipkit does not serve: they exist, and say so when called."""
+"""Operators that glipkit does not serve: they exist, and raise an error when called."""
 from __future__ import annotations
 
 from collections.abc import Callable

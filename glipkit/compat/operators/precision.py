@@ -18,7 +18,7 @@ def gradients(function: Callable[..., Tensor], inputs: Sequence[Tensor],
               grad_output: Tensor) -> tuple[Tensor, ...]:
     """Gradients of ``function(*inputs)`` with respect to every input, by running it again.
 
-    mmcv's autograd functions hand the gradient of the output to an operator of its own, outside
+    mmcv's autograd functions hand the gradient of the output to a separate operator, outside
     the graph, so the forward pass is repeated with a graph.
 
     Args:

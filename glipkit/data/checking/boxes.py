@@ -17,12 +17,12 @@ _SUSPICIOUS_SHARE = 0.2
 
 
 class BoxChecker:
-    """Judges boxes as the readers do, and keeps count of what they look like.
+    """Checks boxes by the rules of the readers, and counts their forms.
 
     Args:
-        findings: Where to report.
+        findings: Collection that takes the findings.
         layout: Layout of the format's boxes, 'xywh' or 'xyxy'.
-        written: How the boxes of this file are written, if that is known to differ: 'xywh',
+        written: Form of the boxes of this file, if that is known to differ: 'xywh',
             'xyxy' or 'fractions' (of the image, in the layout of the format).
     """
 
@@ -36,7 +36,7 @@ class BoxChecker:
         """Checks one box.
 
         Args:
-            raw: What the file holds.
+            raw: Value in the file.
             size: Size of the image.
             where: The place, for the report.
 

@@ -10,11 +10,11 @@ from glipkit.errors import UserError
 
 
 class CaptionChecker:
-    """Judges captions and spans as the readers do.
+    """Checks captions and spans by the rules of the readers.
 
     Args:
         settings: Token limits of the model.
-        findings: Where to report.
+        findings: Collection that takes the findings.
     """
 
     def __init__(self, settings: PromptSettings, findings: Findings) -> None:
@@ -47,8 +47,8 @@ class CaptionChecker:
         """The spans of ``value`` that training can use.
 
         Args:
-            caption: One that `judge` took.
-            value: What the file holds: [[start, end], ...].
+            caption: Caption that `judge` accepted.
+            value: Value in the file: [[start, end], ...].
             where: The place, for the report.
         """
         if not isinstance(value, (list, tuple)):

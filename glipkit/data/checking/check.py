@@ -45,18 +45,18 @@ class CheckSettings:
 
 @dataclass
 class Report:
-    """What a check found.
+    """Result of a check.
 
     Args:
-        path: The file.
-        format: A key of `SCANS`.
+        path: Path of the file.
+        format: Key of `SCANS`.
         counts: Images, captions, boxes that training uses, and boxes in the file.
-        classes: In the order of labels; those that cannot be trained have no label.
-        prompts: What a test asks with, exactly; for captions the first one.
-        findings: What is wrong or worth knowing.
-        longest_caption: In tokens, at most.
+        classes: Classes in the order of labels; those that cannot be trained have no label.
+        prompts: Exact prompts of a test; for captions the first one.
+        findings: Errors, warnings and notes.
+        longest_caption: Number of tokens of the longest caption.
         bad_images: Names of images that cannot be used.
-        remedy: What a cleaned copy has to change as a whole.
+        remedy: Changes of a cleaned copy that concern the whole file.
     """
     path: str
     format: str
@@ -81,43 +81,43 @@ class Report:
                 'bad_images': sorted(self.bad_images), 'findings': self.findings.as_dicts()}
 
 
-def check(source: DataFile, settings: CheckSettings | None = None,
+def check(data_file: DataFile, settings: CheckSettings | None = None,
           file_format: str | None = None) -> Report:
     """Checks one file and the images that it names.
 
     Args:
-        source: What to check.
-        settings: How closely to look at images.
-        file_format: A key of `SCANS`; None tells it from the content.
+        data_file: File to check.
+        settings: Settings for the check of images.
+        file_format: Key of `SCANS`; None finds it from the content.
 
     Raises:
         UserError: The file as a whole cannot be read.
     """
     settings = settings or CheckSettings()
-    file_format = file_format or detect_format(source.path)
+    file_format = file_format or detect_format(data_file.path)
     findings = Findings()
-    scan = SCANS[file_format](source, findings)
-    whole = _exhaust(scan.records(), source.max_records, scan)
+    scan = SCANS[file_format](data_file, findings)
+    whole = _exhaust(scan.records(), data_file.max_records, scan)
     scan.finish(whole)
     bad = check_existence(scan.images, findings)
     if settings.decode:
         bad |= check_decoding(scan.images, findings, settings.workers, settings.max_images)
-    return _report(source, file_format, scan, frozenset(bad))
+    return _report(data_file, file_format, scan, frozenset(bad))
 
 
-def clean(source: DataFile, report: Report, out: Path) -> list[str]:
-    """Writes a copy without what can be mended.
+def clean(data_file: DataFile, report: Report, out: Path) -> list[str]:
+    """Writes a cleaned copy.
 
     Args:
-        source: What was checked.
-        report: What came of it.
-        out: Where the copy goes; written as it is, so pass a temporary path.
+        data_file: File that was checked.
+        report: Report of that check.
+        out: Path of the copy; it is not written atomically, so pass a temporary path.
 
     Returns:
-        What was changed, a line per kind; what concerns the whole file first.
+        The changes, a line per kind; those of the whole file first.
     """
     findings = Findings()
-    scan = SCANS[report.format](source, findings, report.remedy)
+    scan = SCANS[report.format](data_file, findings, report.remedy)
     scan.write(scan.records(), out)
     changes = []
     if report.remedy.boxes_written:
@@ -132,13 +132,13 @@ def _exhaust(records: Iterator[Any], limit: int | None, scan: Scan) -> bool:
     return all(limit is None or scan.counts['images'] < limit for _ in records)
 
 
-def _report(source: DataFile, file_format: str, scan: Scan, bad: frozenset[str]) -> Report:
+def _report(data_file: DataFile, file_format: str, scan: Scan, bad: frozenset[str]) -> Report:
     table, first = scan.table, scan.captions.first
     counts = {'images': scan.counts['images'], 'captions': scan.counts['captions'],
               'boxes': scan.boxes.kept, 'boxes_in_file': scan.boxes.seen}
     merged = table.duplicates() if table and scan.can_merge else {}
     return Report(
-        path=str(source.path), format=file_format, counts=counts,
+        path=str(data_file.path), format=file_format, counts=counts,
         classes=list(table.rows.values()) if table else [],
         prompts=table.prompts() if table else [first] if first else [],
         findings=scan.findings, longest_caption=scan.captions.longest, bad_images=bad,

@@ -43,9 +43,9 @@ class CocoScan(Scan):
 
     def _load(self) -> dict:
         """The file, with lists where lists belong."""
-        path = self.source.path
+        path = self.data_file.path
         try:
-            content = parse(path.read_bytes(), None if self.source.quick else self.findings,
+            content = parse(path.read_bytes(), None if self.data_file.quick else self.findings,
                             path.name, self.lists)
         except OSError as error:
             raise UserError('an annotation file', f'{path}: {error.strerror}',
@@ -73,9 +73,9 @@ class CocoScan(Scan):
                 names[category_id] = record.get('name')
         self._known = set(names)
         ordered = {i: names[i] for i in sorted(names)}
-        if self.source.classes is not None:
-            ordered = _subset(ordered, self.source.classes, self.source.path)
-        self.table = ClassTable(ordered, self.source.settings, self.findings, self.remedy.merged)
+        if self.data_file.classes is not None:
+            ordered = _subset(ordered, self.data_file.classes, self.data_file.path)
+        self.table = ClassTable(ordered, self.data_file.settings, self.findings, self.remedy.merged)
         self.table.check('categories', self.homonyms_are_usual)
 
     def kept_categories(self, content: dict) -> dict:
@@ -135,7 +135,7 @@ class CocoScan(Scan):
         return {**record, 'bbox': box, 'category_id': key}
 
     def crowd(self, record: dict, where: str) -> bool | None:
-        """Whether an annotation is of a crowd; None, and a finding, where that cannot be told."""
+        """Whether an annotation is of a crowd; None, and a finding, where that is not clear."""
         try:
             return as_crowd(record.get('iscrowd'), where)
         except UserError:
@@ -144,7 +144,7 @@ class CocoScan(Scan):
 
     def _is_second(self, image_id: int, category_id: int, box: list, where: str) -> bool:
         """Whether the same box of the same class was seen in the image before."""
-        if self.source.quick:
+        if self.data_file.quick:
             return False
         key = (image_id, category_id, *box)
         second = key in self._boxes_of_image

@@ -15,8 +15,8 @@ class Kind:
     Args:
         severity: 'error' makes training impossible, wrong or useless; 'warning' costs something;
             'note' is good to know.
-        message: What it is, in the plural.
-        remedy: What a cleaned copy does about it; '' where only a person can mend it.
+        message: Description, in the plural.
+        remedy: Change in a cleaned copy; '' where only a person can correct it.
     """
     severity: str
     message: str
@@ -138,8 +138,8 @@ class Finding:
         kind: A key of `KINDS`.
         severity: 'error', 'warning' or 'note'.
         where: The first place: a record of the file, or an image.
-        message: What it is.
-        count: How often it was found.
+        message: Description.
+        count: Number of times that it was found.
         examples: The first few, each 'where: what'.
     """
     kind: str
@@ -162,8 +162,8 @@ class Findings:
         Args:
             kind: A key of `KINDS`.
             where: The place, e.g. 'annotations[3]'.
-            detail: What is there.
-            severity: Instead of that of the kind.
+            detail: Value at that place.
+            severity: Severity; None takes that of the kind.
         """
         entry = self._found.get(kind)
         if entry is None:

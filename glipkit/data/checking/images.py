@@ -79,10 +79,10 @@ class ImageList:
         """Lists an image.
 
         Args:
-            place: Where it is.
-            size: As the annotation file tells it.
-            where: Its record, for the report.
-            name: As the annotation file names it.
+            place: Place of the image.
+            size: Size in the annotation file.
+            where: Place of its record, for the report.
+            name: Name in the annotation file.
         """
         if self.seen % self._stride == 0:
             self._kept.setdefault(place, _Listed(where, size, name))
@@ -121,13 +121,13 @@ def check_existence(images: ImageList, findings: Findings) -> set[str]:
 
 def check_decoding(images: ImageList, findings: Findings, workers: int = 1,
                    limit: int | None = None) -> set[str]:
-    """Decodes images as the pipelines do and compares them with what the file tells of them.
+    """Decodes images as the pipelines do and compares them with the annotation file.
 
     Args:
-        images: The list; files that `check_existence` found wanting are skipped.
-        findings: Where to report.
+        images: The list; files that `check_existence` reported are skipped.
+        findings: Collection that takes the findings.
         workers: Number of processes.
-        limit: The most images to decode; None for all.
+        limit: Largest number of images to decode; None for all.
 
     Returns:
         Names of the images that cannot be used.

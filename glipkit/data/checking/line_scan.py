@@ -118,19 +118,20 @@ class GroundingScan(Scan):
 class OdvgScan(GroundingScan):
     """ODVG: lines with 'grounding', or with 'detection' and labels of a label map."""
 
-    def __init__(self, source: DataFile, findings: Findings, remedy: Remedy | None = None) -> None:
-        super().__init__(source, findings, remedy)
-        names = read_label_map(source.label_map) if source.label_map else {}
+    def __init__(self, data_file: DataFile, findings: Findings,
+                 remedy: Remedy | None = None) -> None:
+        super().__init__(data_file, findings, remedy)
+        names = read_label_map(data_file.label_map) if data_file.label_map else {}
         self._known = bool(names)
         if names:
-            self.table = ClassTable(names, source.settings, findings)
-            self.table.check(source.label_map.name)
+            self.table = ClassTable(names, data_file.settings, findings)
+            self.table.check(data_file.label_map.name)
 
     def records(self) -> Iterator[dict]:
         """One cleaned line after the other."""
-        for number, line in read_lines(self.source.path):
+        for number, line in read_lines(self.data_file.path):
             where = f'line {number}'
-            record = parse_line(line, where, self.findings, self.source.quick)
+            record = parse_line(line, where, self.findings, self.data_file.quick)
             cleaned = self._judge(record, where) if record is not None else None
             if cleaned is not None:
                 yield cleaned

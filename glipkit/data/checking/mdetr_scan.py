@@ -23,7 +23,7 @@ class MdetrScan(CocoScan):
 
     def file_name(self, record: dict) -> Any:
         """Name of an image's file, in the folder of its source."""
-        name, prefixes = super().file_name(record), self.source.source_prefix
+        name, prefixes = super().file_name(record), self.data_file.source_prefix
         if prefixes is None or not isinstance(name, str) or not name:
             return name
         source = record.get('data_source')

@@ -17,12 +17,12 @@ class ClassRow:
     """One class.
 
     Args:
-        category_id: In the file.
-        name: In the file; any JSON value in a damaged one.
-        label: Its index in training; None where it cannot be trained.
-        words: The name as it stands in a prompt.
-        tokens: Its word pieces.
-        boxes: How many training can use.
+        category_id: Id in the file.
+        name: Name in the file; any JSON value in a damaged one.
+        label: Index in training; None where it cannot be trained.
+        words: Name in the form of a prompt; also a key of the JSON report.
+        tokens: Word pieces of that form.
+        boxes: Number of boxes that training can use.
     """
     category_id: Any
     name: Any
@@ -55,7 +55,7 @@ class ClassTable:
     Args:
         names: Category id -> name, in the order of labels.
         settings: Token limits of the model.
-        findings: Where to report.
+        findings: Collection that takes the findings.
         merged: Category id -> the id that stands for it, for a cleaned copy.
     """
 

@@ -20,10 +20,10 @@ from glipkit.errors import UserError
 
 @dataclass(frozen=True)
 class Remedy:
-    """What a cleaned copy changes beyond single records, known after a first pass.
+    """Changes of a cleaned copy beyond single records, known after a first pass.
 
     Args:
-        boxes_written: How all boxes are written, where that is not as the format wants.
+        boxes_written: Form of all boxes, where it is not the form of the format.
         merged: Category id -> the id that takes its boxes.
         bad_images: Names of images that cannot be used.
     """
@@ -34,7 +34,7 @@ class Remedy:
 
 @dataclass(frozen=True)
 class DataFile:
-    """What is to be checked, and how.
+    """A file to check, with the settings of its format.
 
     Args:
         path: The annotation file, or a folder of shards.
@@ -71,9 +71,9 @@ class Scan(ABC):
     that a check and a clean copy can never disagree about a record.
 
     Args:
-        source: What to check.
-        findings: Where to report.
-        remedy: What to change on the way; nothing in a check.
+        data_file: File to check.
+        findings: Collection that takes the findings.
+        remedy: Changes to make; None for a check only.
     """
 
     layout = 'xyxy'
@@ -82,11 +82,12 @@ class Scan(ABC):
     can_merge = False
     """Whether a cleaned copy can give the boxes of one class to another."""
 
-    def __init__(self, source: DataFile, findings: Findings, remedy: Remedy | None = None) -> None:
-        self.source, self.findings, self.remedy = source, findings, remedy or Remedy()
+    def __init__(self, data_file: DataFile, findings: Findings,
+                 remedy: Remedy | None = None) -> None:
+        self.data_file, self.findings, self.remedy = data_file, findings, remedy or Remedy()
         self.boxes = BoxChecker(findings, self.layout, self.remedy.boxes_written)
-        self.captions = CaptionChecker(source.settings, findings)
-        self.images = ImageList(source.limit)
+        self.captions = CaptionChecker(data_file.settings, findings)
+        self.images = ImageList(data_file.limit)
         self.table: ClassTable | None = None
         self.counts: Counter[str] = Counter()
         self._files: set[str] = set()
@@ -99,44 +100,44 @@ class Scan(ABC):
         """Writes cleaned records as a file of the same format; one JSON object a line.
 
         Args:
-            records: What `records` yields.
-            path: Where to.
+            records: Records from `records`.
+            path: File to write.
         """
         with path.open('w', encoding='utf-8') as file:
             for record in records:
                 file.write(dump(record) + '\n')
 
     def finish(self, whole: bool = True) -> None:
-        """Reports what only all records tell.
+        """Reports what only all records together show.
 
         Args:
             whole: Whether the file was read to its end.
         """
         if not self.counts['images']:
-            self.findings.add('no_image', str(self.source.path))
+            self.findings.add('no_image', str(self.data_file.path))
         else:
-            self.boxes.finish(str(self.source.path))
+            self.boxes.finish(str(self.data_file.path))
         if self.table and whole:
             self.table.finish()
 
     def image_path(self, name: str) -> str:
         """Path of an image that the file names."""
-        return str(self.source.images / name) if self.source.images else name
+        return str(self.data_file.images / name) if self.data_file.images else name
 
     def list_image(self, name: str, size: Size, where: str, place: Place | None = None) -> bool:
-        """Counts an image and lists it for the look at the files.
+        """Counts an image and lists it for the check of the files.
 
         Args:
-            name: As the annotation file gives it.
-            size: Likewise.
-            where: Its record.
-            place: Where its bytes are, if not in a file of its own in the folder of images.
+            name: Name in the annotation file.
+            size: Size in the annotation file.
+            where: Place of its record.
+            place: Place of its bytes, if not a separate file in the folder of images.
 
         Returns:
             Whether a cleaned copy keeps it.
         """
         self.counts['images'] += 1
-        if place is None and not self.source.quick:
+        if place is None and not self.data_file.quick:
             if name in self._files:
                 self.findings.add('same_file', where, name)
             self._files.add(name)
@@ -149,7 +150,7 @@ class Scan(ABC):
         return True
 
     def size(self, record: Mapping[str, Any], where: str) -> Size:
-        """Width and height of an image, None where they are not told or make no sense."""
+        """Width and height of an image, None where they are missing or make no sense."""
         sides = []
         for key in ('width', 'height'):
             try:
@@ -176,9 +177,9 @@ def parse(text: str | bytes, findings: Findings | None, where: str, top: tuple =
 
     Args:
         text: The JSON.
-        findings: Where to report keys that stand twice; None does not look for them.
+        findings: Collection that takes repeated keys; None does not look for them.
         where: The place, for the report.
-        top: Keys whose values are lost with all their records if they stand twice.
+        top: Keys whose values are lost with all their records if they are repeated.
 
     Raises:
         ValueError: No JSON; the message tells where. Nesting too deep is one as well.

@@ -28,9 +28,9 @@ class Member(NamedTuple):
     """A file inside a tar.
 
     Args:
-        name: With its folders.
+        name: Name with its folders.
         offset: First byte of its content.
-        size: In bytes.
+        size: Size in bytes.
     """
     name: str
     offset: int
@@ -43,14 +43,15 @@ class ShardScan(GroundingScan):
     Records are (json, image member or None) pairs.
     """
 
-    def __init__(self, source: DataFile, findings: Findings, remedy: Remedy | None = None) -> None:
-        super().__init__(source, findings, remedy)
-        self.score_thr = source.score_thr
-        self._current = source.path
+    def __init__(self, data_file: DataFile, findings: Findings,
+                 remedy: Remedy | None = None) -> None:
+        super().__init__(data_file, findings, remedy)
+        self.score_thr = data_file.score_thr
+        self._current = data_file.path
 
     def records(self) -> Iterator[tuple[dict, Member | None]]:
         """One cleaned sample after the other."""
-        paths, counts = find_shards(self.source.path)
+        paths, counts = find_shards(self.data_file.path)
         for i, path in enumerate(paths):
             before = self.counts['samples']
             self._current = path
@@ -61,13 +62,13 @@ class ShardScan(GroundingScan):
 
     def write(self, records: Iterator[Any], path: Path) -> None:
         """Writes a shard of the same kind."""
-        if self.source.path.suffix not in ('.tar', '.jsonl'):
-            raise UserError('a single shard to clean', f'{self.source.path}',
+        if self.data_file.path.suffix not in ('.tar', '.jsonl'):
+            raise UserError('a single shard to clean', f'{self.data_file.path}',
                             'clean one shard after the other, then write a new manifest')
-        if self.source.path.suffix == '.jsonl':
+        if self.data_file.path.suffix == '.jsonl':
             super().write((record for record, _ in records), path)
             return
-        with tarfile.open(path, 'w') as tar, self.source.path.open('rb') as original:
+        with tarfile.open(path, 'w') as tar, self.data_file.path.open('rb') as original:
             for record, member in records:
                 original.seek(member.offset)
                 _add(tar, member.name, original.read(member.size))
@@ -77,7 +78,7 @@ class ShardScan(GroundingScan):
         for number, line in read_lines(path):
             self.counts['samples'] += 1
             where = f'{path.name} line {number}'
-            record = parse_line(line, where, self.findings, self.source.quick)
+            record = parse_line(line, where, self.findings, self.data_file.quick)
             cleaned = self._judge(record, where, None) if record is not None else None
             if cleaned is not None:
                 yield cleaned, None
@@ -89,7 +90,7 @@ class ShardScan(GroundingScan):
             with path.open('rb') as file:
                 file.seek(json_member.offset)
                 text = file.read(json_member.size)
-            record = parse_line(text, where, self.findings, self.source.quick)
+            record = parse_line(text, where, self.findings, self.data_file.quick)
             cleaned = self._judge(record, where, image) if record is not None else None
             if cleaned is not None:
                 yield cleaned, image

@@ -12,7 +12,7 @@ def report_lines(report: Report, settings: PromptSettings) -> Iterator[str]:
     """Id map, prompts, findings and the verdict, line by line.
 
     Args:
-        report: What `check` found.
+        report: Result of `check`.
         settings: Those of the check.
     """
     counts = report.counts

@@ -20,22 +20,23 @@ class TsvScan(Scan):
     A cleaned copy is the label table alone, with as many rows: all tables of a set share them.
     """
 
-    def __init__(self, source: DataFile, findings: Findings, remedy: Remedy | None = None) -> None:
-        super().__init__(source, findings, remedy)
+    def __init__(self, data_file: DataFile, findings: Findings,
+                 remedy: Remedy | None = None) -> None:
+        super().__init__(data_file, findings, remedy)
         self.files = self._find_files()
         names, self._label_of = _read_label_map(self.files['label_map_file'])
-        self.table = ClassTable(dict(enumerate(names)), source.settings, findings)
+        self.table = ClassTable(dict(enumerate(names)), data_file.settings, findings)
         self.table.check(Path(self.files['label_map_file']).name)
         self._familiar = 0
 
     def _find_files(self) -> dict[str, str]:
-        source = self.source
-        files = {'label_file': str(source.path)}
-        if source.path.suffix in ('.yaml', '.yml'):
-            files = _read_yaml(source.path)
-        elif source.images and source.images.is_file():
-            files['img_file'] = str(source.images)
-        for name, path in (('label_map_file', source.label_map), ('hw_file', source.sizes)):
+        data_file = self.data_file
+        files = {'label_file': str(data_file.path)}
+        if data_file.path.suffix in ('.yaml', '.yml'):
+            files = _read_yaml(data_file.path)
+        elif data_file.images and data_file.images.is_file():
+            files['img_file'] = str(data_file.images)
+        for name, path in (('label_map_file', data_file.label_map), ('hw_file', data_file.sizes)):
             if path is not None:
                 files[name] = str(path)
         missing = [name for name in ('img_file', 'label_map_file') if name not in files]

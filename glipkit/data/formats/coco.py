@@ -63,13 +63,13 @@ class CocoDetection(GroundingDataset):
 
     def _complete(self, sample: dict, image: dict, label_of: Mapping[int, int],
                   dropped: Counter) -> bool:
-        """Adds what only some files tell of an image; False leaves the image out.
+        """Adds what only some files hold of an image; False leaves the image out.
 
         Args:
-            sample: What is known so far.
-            image: The file's record.
+            sample: Sample so far, changed in place.
+            image: Record of the image in the file.
             label_of: Category id -> label, of the classes asked for.
-            dropped: Counts what is left out.
+            dropped: Counter of what is left out.
         """
         return True
 

@@ -17,7 +17,7 @@ class CocoJson:
     """Contents of a COCO file.
 
     Args:
-        path: Where it was read from.
+        path: Path of the file.
         images: Image id -> its record, in the order of the file; ``height`` and ``width`` are
             whole numbers or None. Where LVIS gives only a ``coco_url``, ``file_name`` is its last
             two parts, as 'train2017/000000391895.jpg'.

@@ -20,10 +20,10 @@ def group_regions(caption: str, regions: Iterable[tuple[Spans, list[list[float]]
     Regions with the same spans are one phrase; phrases stand in the order of the regions.
 
     Args:
-        caption: The text.
-        regions: Per region its spans in ascending order and its boxes, exclusive xyxy.
-        clip: (width, height) of the image, None where unknown.
-        dropped: Counts what is left out.
+        caption: Text of the sample.
+        regions: Spans of each region in ascending order and its boxes, exclusive xyxy.
+        clip: Size (width, height) of the image, None where unknown.
+        dropped: Counter of what is left out.
     """
     label_of: dict[tuple, int] = {}
     instances: list[dict] = []

@@ -29,7 +29,7 @@ def checked_spans(caption: str, value: Any, where: str) -> list[tuple[int, int]]
 
     Args:
         caption: The text that the spans count in.
-        value: What the file holds.
+        value: Value in the file.
         where: File and line, for the error.
 
     Returns:

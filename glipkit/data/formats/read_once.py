@@ -32,13 +32,13 @@ def files_read_once() -> Iterator[None]:
 
 
 def once(path: str | Path, kind: str, make: Callable[[], Value]) -> Value:
-    """What ``make`` gives; inside `files_read_once`, what it gave for the same file before.
+    """The result of ``make``; inside `files_read_once`, its former result for the same file.
 
     Args:
         path: The file, which belongs to the same content while its size and its time of change
             stay the same.
-        kind: What of the file is made: one file may have several.
-        make: Reads it.
+        kind: Name of the result; one file may have several.
+        make: Function that reads the file.
     """
     known, stamp = _KNOWN.get(), _stamp(path)
     if known is None or stamp is None:

@@ -47,7 +47,7 @@ class TarShard(IndexedFile):
     Args:
         path: The file.
         what: Its kind, for errors.
-        trust: As in `open_index`.
+        trust: Whether to skip the checksum, see `open_index`.
 
     Raises:
         UserError: No tar, one that is cut off, or a sample with half of its members.

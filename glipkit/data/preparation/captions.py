@@ -14,11 +14,11 @@ _WORD = re.compile(r'\w+')
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text and what it names.
+    """A text and the objects that it names.
 
     Args:
         text: One sentence, or several.
-        regions: Per object its character spans in the text and its box.
+        regions: Character spans in the text and box of each object.
     """
     text: str
     regions: tuple[tuple[tuple[Span, ...], Box], ...]

@@ -109,12 +109,12 @@ def image_record(file_name: Any, sizes: Mapping[str, Any], where: str) -> dict[s
     """``file_name``, ``width`` and ``height`` of an image, checked.
 
     Args:
-        file_name: What the source gives.
+        file_name: Value in the source.
         sizes: Record with ``width`` and ``height`` in pixels.
         where: File and record, for the error.
 
     Raises:
-        UserError: One of the three is missing or is none.
+        UserError: One of the three is missing or not valid.
     """
     if not isinstance(file_name, str) or not file_name:
         raise UserError('an image with a file name', f'{where}: {file_name!r}', 'add it')
@@ -129,10 +129,10 @@ def read_coco(step: Step, path: str | Path, image_keys: Sequence[str] = (),
     """Streams a COCO-like json (COCO, LVIS, Objects365) without its masks.
 
     Args:
-        step: Shows the bar.
-        path: The file.
-        image_keys: What to keep of an image beside ``file_name``, ``width`` and ``height``.
-        file_name: Tells from an image record where the file is, relative to the image folder.
+        step: Step that shows the bar.
+        path: Path of the file.
+        image_keys: Keys of an image to keep beside ``file_name``, ``width`` and ``height``.
+        file_name: Function from an image record to the file, relative to the image folder.
 
     Raises:
         UserError: The file is damaged, a list is missing, or a record cannot be understood.

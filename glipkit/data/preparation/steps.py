@@ -102,7 +102,7 @@ class Preparation:
             commit()
 
     def check_images(self, folder: str | Path) -> None:
-        """Looks for every image that the outputs name, and adds what is missing to the report.
+        """Searches for every image that the outputs name, and adds what is missing to the report.
 
         Outputs are read as COCO json (``images[].file_name``) or as lines (``filename``).
 
@@ -174,9 +174,9 @@ class Step:
         """Counts things left out, under a reason in the plural ('degenerate boxes').
 
         Args:
-            reason: Stands in the report as 'dropped 12 degenerate boxes'.
-            example: Which one it was ('annotation 17'); the first few are kept.
-            number: How many.
+            reason: Reason as in the line 'dropped 12 degenerate boxes' of the report.
+            example: Name of the thing ('annotation 17'); the first few are kept.
+            number: Number of things.
         """
         entry = self.dropped.setdefault(reason, {'count': 0, 'examples': []})
         entry['count'] += number

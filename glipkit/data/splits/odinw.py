@@ -172,7 +172,7 @@ def find_dataset(datasets: Sequence[OdinwDataset], name: str) -> OdinwDataset:
 
 
 def published_scores(model: str, tuning: str, shots: int | None) -> PublishedScores | None:
-    """What the paper's tables 14 to 16 say; None where they say nothing. See `PublishedScores`."""
+    """Scores of the paper's tables 14 to 16; None where there are none. See `PublishedScores`."""
     table = _table('odinw_published')
     for row in table['per_dataset']:
         if (row['model'], row['tuning'], row['shots']) == (model, tuning, _shot_key(shots)):
@@ -190,9 +190,9 @@ def published_average(model: str, tuning: str, shots: int | None) -> tuple[float
     28.8 for model (A) zero-shot, 62.8 against 62.4 for model (C) with prompts tuned on all data.
 
     Args:
-        model: As in `PublishedScores`.
-        tuning: As there; also 'linear cosine' for the two DyHead models.
-        shots: As there.
+        model: Model, see `PublishedScores`.
+        tuning: Kind of tuning, see there; also 'linear cosine' for the two DyHead models.
+        shots: Number of examples per class, see there.
     """
     tuning = 'full' if tuning == 'zero-shot' else tuning
     for row in _table('odinw_published')['averages']:

@@ -1,4 +1,4 @@
-"""Which prompts a task's images are asked with."""
+"""The prompts for the images of a task."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -13,14 +13,14 @@ from glipkit.text.query import Query
 
 @TRANSFORMS.register_module()
 class AskClasses(BaseTransform):
-    """Asks for all classes in their order, in words of the task's own.
+    """Asks for all classes in their order, with the task's hand-written prompts.
 
-    Sets ``caption_prompt``. Where the class list takes several prompts, a training image is asked
-    one of them at a time: in half of all draws one that names a class of the image, otherwise any;
+    Sets ``caption_prompt``. Where the class list takes several prompts, a training image gets one
+    of them at a time: in half of all draws one that names a class of the image, otherwise any;
     ``text`` becomes its names, and boxes of other classes are left out. Captions pass unchanged.
 
     Args:
-        prompts: The names of each prompt; None leaves the class list whole.
+        prompts: Class names of each prompt; None leaves the class list whole.
         caption_prompt: Hand-written prompts, name -> dict(prefix=, name=, suffix=).
     """
 
@@ -46,7 +46,7 @@ class AskClasses(BaseTransform):
         labels = np.asarray(results.get('gt_bboxes_labels', ()), dtype=np.int64)
         there = {names[label] for label in labels}
         fitting = [p for p in self.prompts if there & set(p)]
-        # Without it, a long class list would be asked for what is not there nearly every time.
+        # Otherwise most prompts of a long class list would name only what is not in the image.
         choice = fitting if fitting and np.random.rand() < 0.5 else self.prompts
         chosen = choice[np.random.randint(len(choice))]
         new_label = {names.index(name): i for i, name in enumerate(chosen)}

@@ -14,14 +14,14 @@ class CaptionPacker:
     """Joins a caption with those of randomly drawn other images, in random order.
 
     GLIP paper appendix C.1 and the official random packing (microsoft/GLIP:
-    maskrcnn_benchmark/data/datasets/caption.py): with probability ``none_prob`` no other
-    caption; else with ``full_prob`` as many as ``num_captions``; else a uniform number below
+    maskrcnn_benchmark/data/datasets/caption.py): with probability ``none_prob`` no other caption
+    is drawn; otherwise, with ``full_prob``, ``num_captions`` are; otherwise a uniform number below
     that. A drawn caption is kept where it fits what is left of ``max_tokens``. Captions are
     closed by a full stop where they have none and joined by a blank; spans move with theirs. The
-    full stops are counted here, so that a packed prompt is never cut off.
+    full stops count here, so that a packed prompt is never cut off.
 
     Args:
-        num_captions: The most captions that are added.
+        num_captions: Largest number of captions that are added.
         none_prob: Probability of adding none.
         full_prob: Probability, otherwise, of drawing all ``num_captions``.
         max_tokens: Budget of the whole prompt, special tokens included.
@@ -29,7 +29,7 @@ class CaptionPacker:
             hands over the encoder's own.
 
     Raises:
-        UserError: A number of captions or a probability that is none.
+        UserError: A number of captions below 1, or a probability outside 0 to 1.
     """
 
     def __init__(self,
@@ -52,10 +52,10 @@ class CaptionPacker:
         """Packs one caption.
 
         Args:
-            caption: Of the image.
-            phrases: Per phrase its half-open character spans in the caption.
-            draw: Gives the caption of a random sample, or None where that has none.
-            rng: Source of chance: ``np.random`` or a ``RandomState``.
+            caption: Caption of the image.
+            phrases: Half-open character spans of each phrase in the caption.
+            draw: Function that gives the caption of a random sample, or None where it has none.
+            rng: Random generator: ``np.random`` or a ``RandomState``.
 
         Returns:
             The packed caption, and the phrases with their spans in it.
@@ -79,7 +79,7 @@ class CaptionPacker:
 
     @property
     def prompt_budget(self) -> int:
-        """The most tokens of a packed prompt, special ones included."""
+        """Largest number of tokens of a packed prompt, special ones included."""
         return self.max_tokens
 
     def _draws(self, rng: Any) -> int:

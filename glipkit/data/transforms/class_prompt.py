@@ -1,4 +1,4 @@
-"""Which classes a detection image is asked about in training."""
+"""The classes in the prompt of a detection image in training."""
 from __future__ import annotations
 
 from typing import Any
@@ -23,24 +23,25 @@ class SampleClassPrompt(BaseTransform):
     out, by chance or for the token budget, are dropped. Captions pass unchanged. Sets the query;
     filters ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_ignore_flags``.
 
-    Where samples carry ``absent_labels`` (federated sets), negatives are drawn from these alone,
+    Where samples carry ``absent_labels`` (federated sets), negatives are drawn only from these,
     and never from ``not_exhaustive_labels``; a sample with neither boxes nor such negatives is
     dropped. Both keys are removed, for their labels no longer hold.
 
     Args:
-        num_negatives: The most classes that are not in the image.
-        full_prob: Probability of asking for all ``num_negatives``; otherwise a uniform number.
+        num_negatives: Largest number of classes that are not in the image.
+        full_prob: Probability of asking for all ``num_negatives``; otherwise their number is
+            uniform.
         max_tokens: Budget in tokens, special ones not counted.
         leave_out_prob: Probability with which each class of the image is left out, with its
             boxes; 0 is the official sampler. For models that are asked for long lists in short
             prompts.
-        separator: Between two class names, as the model joins them.
+        separator: Text between two class names, as the model joins them.
         tokenizer: Config of the text encoder's tokenizer, where it is not the default one. A run
             hands over the encoder's own.
 
     Raises:
-        UserError: Class names that cannot stand in a prompt, or a ``leave_out_prob`` that is no
-            probability.
+        UserError: Class names that cannot stand in a prompt, or a ``leave_out_prob`` outside 0
+            to 1.
     """
 
     def __init__(self,
@@ -83,14 +84,14 @@ class SampleClassPrompt(BaseTransform):
 
     @property
     def prompt_budget(self) -> int:
-        """The most tokens of a prompt, special ones included."""
+        """Largest number of tokens of a prompt, special ones included."""
         return self.max_tokens + self.tokenizer.special_tokens
 
     def _count(self, names: tuple[str, ...]) -> list[int]:
-        """Word pieces per name with its separator, counted once per list of names."""
+        """Number of word pieces of each name with its separator, counted once per list of names."""
         names = tuple(names)
         if names not in self._lengths:
-            class_prompt(names)  # refuses what could not be asked for
+            class_prompt(names)  # refuses what cannot be asked for
             self._lengths[names] = [
                 self.tokenizer.count(clean_name(name) + self.separator) for name in names
             ]

@@ -24,13 +24,13 @@ class LoadImage(LoadImageFromFile):
     EXIF mark, ``img_shape`` and ``ori_shape``; removes ``img_bytes``.
 
     Args:
-        imdecode_backend: 'pillow', as maskrcnn-benchmark; 'cv2', which fills what is missing of a
-            damaged JPEG with grey; or 'fast': OpenCV where its pixels are Pillow's, which is whole
-            colour JPEGs without EXIF, in half the time, and Pillow elsewhere.
+        imdecode_backend: 'pillow', as maskrcnn-benchmark; 'cv2', which fills missing parts of a
+            damaged JPEG with grey; or 'fast': OpenCV where its pixels equal Pillow's (complete
+            colour JPEGs without EXIF), in half the time, and Pillow elsewhere.
         **kwargs: ``to_float32``, ``color_type`` and ``backend_args`` of ``LoadImageFromFile``.
 
     Raises:
-        Exception: Whatever the decoder answers damaged images with; datasets turn it into an
+        Exception: Any error of the decoder for a damaged image; datasets turn it into an
             ``UnreadableImageError``.
     """
 
@@ -48,7 +48,7 @@ class LoadImage(LoadImageFromFile):
         if backend == 'fast':
             backend = 'cv2' if is_plain_jpeg(content) else 'pillow'
         image = mmcv.imfrombytes(content, flag=self.color_type, backend=backend)
-        if image is None:  # what cv2 gives for no image
+        if image is None:  # cv2 returns None for what is not an image
             raise ValueError('cannot be decoded')
         if self.to_float32:
             image = image.astype(np.float32)
@@ -60,8 +60,8 @@ class LoadImage(LoadImageFromFile):
 def is_plain_jpeg(content: bytes) -> bool:
     """Whether this is a whole JPEG of three 8-bit YCbCr channels without EXIF.
 
-    Reads the segments before the frame header (ITU T.81, annex B); what is unusual there is no
-    plain JPEG.
+    Reads the segments before the frame header (ITU T.81, annex B); anything unusual there means
+    False.
     """
     if content[:2] != b'\xff\xd8' or content[-2:] != b'\xff\xd9':
         return False

@@ -1,4 +1,4 @@
-"""The last step of every pipeline: a results dict to what the model takes."""
+"""The last step of every pipeline: from a results dict to the input of the model."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -30,9 +30,9 @@ class PackGrounding(BaseTransform):
     * ``bboxes`` (N, 4) float32, xyxy absolute pixels with exclusive right and bottom edge, in the
       frame of ``gt_bboxes``;
     * ``labels`` (N,) int64, indices into the class names or the phrases;
-    * for captions ``tokens_positive``, per box the list of its phrase's [start, end) spans.
+    * for captions ``tokens_positive``, the list of the [start, end) spans of each box's phrase.
 
-    Without any ``gt_bboxes`` the instances are there, and empty.
+    Without any ``gt_bboxes`` the instances exist and are empty.
 
     Args:
         meta_keys: Keys of the results dict for the metainfo, where present.

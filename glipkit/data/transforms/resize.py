@@ -10,8 +10,8 @@ from glipkit.registry import TRANSFORMS
 def short_side_size(width: int, height: int, short: int, long: int) -> tuple[int, int]:
     """New (width, height) of an image, by the rule of maskrcnn-benchmark.
 
-    The shorter side becomes ``short``, or so much less that the longer one stays near ``long``:
-    then round(long * shorter / longer). The longer side follows, rounded down. This differs from
+    The shorter side becomes ``short``; where the longer one would then exceed ``long``, it becomes
+    round(long * shorter / longer) instead. The longer side follows, rounded down. This differs from
     mmdet's ``FixScaleResize`` by a pixel for every third image size.
     """
     smaller, larger = min(width, height), max(width, height)

@@ -21,7 +21,7 @@ def swap_words(caption: str, phrases: list) -> tuple[str, list]:
 
     Args:
         caption: Any text.
-        phrases: Per phrase a list of half-open character spans.
+        phrases: List of half-open character spans of each phrase.
 
     Returns:
         The new caption and the new phrases.
@@ -53,7 +53,7 @@ def swap_words(caption: str, phrases: list) -> tuple[str, list]:
 
 @TRANSFORMS.register_module()
 class SwapLeftRight(BaseTransform):
-    """Exchanges left and right in the caption of an image that was mirrored.
+    """Exchanges left and right in the caption of a mirrored image.
 
     The official code mirrors images and leaves captions as they are; without this transform a
     pipeline does the same. It goes after the flip. Class names are not touched. Changes ``text``

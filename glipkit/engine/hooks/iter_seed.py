@@ -16,7 +16,8 @@ class IterSeedHook(Hook):
     """Reseed torch before every training iteration from (seed, rank, iteration).
 
     Dropout and drop-path then draw the same numbers after a resume as in a run that was never
-    interrupted, without storing generator states. Data randomness is the sampler's matter.
+    interrupted, without storing generator states. The randomness of the data is left to the
+    sampler.
     """
 
     priority = 'VERY_HIGH'

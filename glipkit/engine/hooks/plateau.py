@@ -15,7 +15,7 @@ from glipkit.checkpoints.files import write_safetensors
 from glipkit.engine.transfer.strategies import build_strategy
 from glipkit.registry import HOOKS
 
-#: Under the run's folder: the best weights so far, and what a run goes on from.
+#: Files in the run's folder: the best weights so far, and the checkpoint to resume from.
 BEST, LAST = 'best.safetensors', 'last.pth'
 
 
@@ -35,11 +35,11 @@ class PlateauHook(Hook):
     Args:
         strategy: Settings of the strategy, as ``build_strategy`` takes them.
         metric: Score to follow; more is better.
-        step_patience: Evaluations without gain before the rate falls.
-        stop_patience: Evaluations below the best before the run ends.
-        factor: On the rate.
-        min_lr: The rate never falls below.
-        minutes: Between two checkpoints within a pass.
+        step_patience: Number of evaluations without gain before the rate falls.
+        stop_patience: Number of evaluations below the best before the run ends.
+        factor: Factor on the learning rate.
+        min_lr: Lowest learning rate.
+        minutes: Minutes between two checkpoints within an epoch.
     """
 
     priority = 'VERY_LOW'
@@ -56,7 +56,7 @@ class PlateauHook(Hook):
         self._saved = time.monotonic()
 
     def before_train(self, runner: Runner) -> None:
-        """A run that had ended stays so."""
+        """Ends a run at once that had already ended."""
         self.plateau = ReduceLROnPlateau(runner.optim_wrapper.optimizer, **self._schedule)
         if self._plateau is not None:
             self.plateau.load_state_dict(self._plateau)
@@ -64,13 +64,13 @@ class PlateauHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: dict | None = None) -> None:
-        """A checkpoint now and then; not just before an evaluation, which a resume would skip."""
+        """Writes a checkpoint every few minutes, not before an evaluation: a resume skips it."""
         before_evaluation = (batch_idx + 1) % runner.train_loop.val_interval == 0
         if time.monotonic() - self._saved > 60 * self.minutes and not before_evaluation:
             self._save(runner, batch_idx + 1)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Judges an evaluation."""
+        """Compares an evaluation with the best one so far."""
         score = metrics[self.metric]
         rate = runner.optim_wrapper.optimizer.param_groups[0]['lr']
         self.history.append([runner.iter, score, rate])
@@ -87,7 +87,7 @@ class PlateauHook(Hook):
         self._save(runner, runner.iter)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Leaves out what does not train, and adds this hook's memory."""
+        """Leaves out weights that do not train, and adds the state of this hook."""
         trained = {name for name, p in _plain(runner.model).named_parameters() if p.requires_grad}
         checkpoint['state_dict'] = {
             name: value for name, value in checkpoint['state_dict'].items() if name in trained}
@@ -95,7 +95,7 @@ class PlateauHook(Hook):
                                      schedule=self.plateau.state_dict())
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Puts back what was left out: it is in the model."""
+        """Adds the weights that were left out, from the model."""
         checkpoint['state_dict'] = {**_plain(runner.model).state_dict(),
                                     **checkpoint['state_dict']}
         memory = checkpoint['plateau']

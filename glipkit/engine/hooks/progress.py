@@ -1,4 +1,4 @@
-"""How far a training is, for people who wait."""
+"""Progress of a training for the person who waits."""
 from __future__ import annotations
 
 from mmengine.dist import is_main_process

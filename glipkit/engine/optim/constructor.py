@@ -1,4 +1,4 @@
-"""Parameter groups of GLIP's recipe."""
+"""Parameter groups by the rules of the official solver."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class GroundingOptimConstructor(DefaultOptimWrapperConstructor):
             in official weights that includes Swin's ``relative_position_bias_table`` and the
             alignment's ``bias_lang`` and ``bias0``.
 
-    Weights of normalisation layers are decayed, as there.
+    Weights of normalisation layers are decayed too, as in the official code.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:

@@ -14,9 +14,9 @@ from glipkit.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class TransferOptimConstructor(DefaultOptimWrapperConstructor):
-    """Freezes what a strategy freezes and gives the rest its rates.
+    """Freezes what a strategy freezes and gives the other parameters their rates.
 
-    ``paramwise_cfg=dict(strategy=dict(name='prompt', ...))``; rate and decay come from there, and
+    ``paramwise_cfg=dict(strategy=dict(name='prompt', ...))``; rate and decay come from it, and
     the optimiser's own are never used. The strategy's ``add`` has been called on the model.
     """
 

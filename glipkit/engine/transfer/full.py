@@ -13,11 +13,11 @@ class FullStrategy(Strategy):
     """Full fine-tuning by the official freeze rule (FREEZE_CONV_BODY_AT 2).
 
     Args:
-        lr: Of everything but the text encoder.
-        text_lr: Of the text encoder.
-        weight_decay: Of all weights but biases.
-        frozen_stages: Leading layer groups of the backbone that stay as they are: 2 is the stem
-            (Swin's patch embedding) and the first stage.
+        lr: Learning rate of everything but the text encoder.
+        text_lr: Learning rate of the text encoder.
+        weight_decay: Weight decay of all weights but biases.
+        frozen_stages: Number of first layer groups of the backbone that do not change: 2 means
+            the stem (Swin's patch embedding) and the first stage.
     """
     lr: float = 1e-4
     text_lr: float = 1e-5

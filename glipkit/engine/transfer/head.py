@@ -15,7 +15,7 @@ class HeadStrategy(GroupStrategy):
 
     In GLIP-T these are 198,919 parameters: the projection of the text features, their bias, the
     temperature, and the two 1 x 1 convolutions. The scales of the box deltas are frozen, as in the
-    official code. There the dropout of the frozen tower stays active; here frozen parts are in
+    official code. That code keeps the dropout of the frozen tower active; here frozen parts are in
     evaluation mode.
     """
     name: ClassVar[str] = 'head'

@@ -1,4 +1,4 @@
-"""A text encoder that knows a task's prompts by heart and nothing else.
+"""A text encoder with stored features for the prompts of a task, and for nothing else.
 
 P prompts, T_p tokens of prompt p, C channels, R rows of the table.
 """
@@ -22,10 +22,10 @@ class LearnedPrompt(nn.Module):
     (GLIP appendix C.2). The rows of further prompts follow those of the first.
 
     Args:
-        ids: Per prompt its word pieces, [CLS] and [SEP] included.
-        hidden: Per prompt (T_p, C) features.
-        rows: R; the official table has 1000.
-        encoder: The text encoder that it replaces, whose tokenizer and limits it keeps.
+        ids: Word pieces of each prompt, [CLS] and [SEP] included.
+        hidden: Features (T_p, C) of each prompt.
+        rows: Number of rows R; the official table has 1000.
+        encoder: Text encoder that it replaces, whose tokenizer and limits it keeps.
     """
 
     def __init__(self, ids: Sequence[Sequence[int]], hidden: Sequence[Tensor], rows: int,
@@ -40,14 +40,14 @@ class LearnedPrompt(nn.Module):
                                                          self.hidden_size))
 
     def features(self) -> list[Tensor]:
-        """Per prompt the (T_p, C) sum that the tower sees."""
+        """Features (T_p, C) of each prompt with the learned rows added."""
         return list((self.hidden + self.offset[:len(self.hidden)]).split(self.lengths))
 
     def forward(self, tokens: TextTokens) -> TextFeatures:
         """Features (B, T, C) of B captions, each one of the prompts; rows of padding are zero.
 
         Raises:
-            UserError: A caption that is none of the prompts.
+            UserError: A caption that is not one of the prompts.
         """
         features = self.features()
         mask = tokens.mask.to(self.offset.device)
@@ -57,12 +57,13 @@ class LearnedPrompt(nn.Module):
         for ids, real in zip(tokens.ids.cpu(), tokens.mask.cpu()):
             found = self._index.get(tuple(ids[real].tolist()))
             if found is None:
-                raise UserError('one of the prompts that this task was tuned with', 'other words',
+                raise UserError('one of the prompts that this task was tuned with',
+                                'another prompt',
                                 'leave the classes out, or ask them without the task')
             missing = mask.shape[1] - self.lengths[found]
             rows.append(nn.functional.pad(features[found], (0, 0, 0, missing)))
         return TextFeatures(torch.stack(rows), mask)
 
     def layer_groups(self) -> list[nn.Module]:
-        """The one part there is."""
+        """This module, as the only part."""
         return [self]

@@ -43,16 +43,16 @@ def add_low_rank(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tens
 
 @dataclass(frozen=True)
 class LoraStrategy(Strategy):
-    """LoRA (Hu et al., ICLR 2022) on attention and on the projection of the words.
+    """LoRA (Hu et al., ICLR 2022) on attention and on the projection of the tokens.
 
-    Weights change as ``W + alpha / rank * up @ down``. It reaches what the detector's
-    ``low_rank_layers`` names: attention, fusion and the projection of the text features.
+    Weights change as ``W + alpha / rank * up @ down``. The layers are those of the detector's
+    ``low_rank_layers``: attention, fusion and the projection of the text features.
 
     Args:
-        rank: r.
+        rank: Rank r of the change.
         alpha: Scale of the change, times r.
         lr: Learning rate.
-        weight_decay: Of both factors.
+        weight_decay: Weight decay of both factors.
     """
     rank: int = 8
     alpha: float = 16.
@@ -62,7 +62,7 @@ class LoraStrategy(Strategy):
     name: ClassVar[str] = 'lora'
 
     def add(self, model: GroundingDetector, prompts: Sequence[Prompt]) -> None:
-        """Lays a :class:`LowRank` over the weight of every linear layer it reaches."""
+        """Puts a :class:`LowRank` on the weight of each of these linear layers."""
         for _, _, linear in list(model.low_rank_layers()):
             change = LowRank(linear.weight, self.rank, self.alpha / self.rank)
             parametrize.register_parametrization(linear, 'weight', change)
@@ -77,13 +77,13 @@ class LoraStrategy(Strategy):
                 for name, parts in groups.items()]
 
     def state(self, model: GroundingDetector) -> dict[str, Tensor]:
-        """Both factors of every site, as ``<layer>.down`` and ``<layer>.up``."""
+        """Both factors of every layer, as ``<layer>.down`` and ``<layer>.up``."""
         state = super().state(model)
         return {name.replace(_SITES, '.'): value for name, value in state.items()}
 
     def overrides(self, model: GroundingDetector, state: Mapping[str, Tensor],
                   prompts: Sequence[Prompt]) -> Overrides:
-        """The changed weights, whole."""
+        """The complete changed weights."""
         tensors, used = {}, 0
         for _, name, linear in model.low_rank_layers():
             down, up = state.get(f'{name}.down'), state.get(f'{name}.up')
@@ -101,6 +101,6 @@ class LoraStrategy(Strategy):
 
     def interpolate(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor],
                     alpha: float) -> dict[str, Tensor]:
-        """The change itself scaled by ``alpha``: one of the two factors is."""
+        """The change scaled by ``alpha``, through one of its two factors."""
         return {name: value * alpha if name.endswith('.up') else value
                 for name, value in after.items()}

@@ -10,7 +10,7 @@ from glipkit.models.contract import GroundingDetector
 
 @dataclass(frozen=True)
 class ManualStrategy(Strategy):
-    """The base model, asked in other words (GLIP table 10)."""
+    """The base model with hand-written prompts (GLIP table 10)."""
 
     name: ClassVar[str] = 'manual'
 

@@ -1,4 +1,4 @@
-"""Prompt tuning: the words' features train, the model stays as it is."""
+"""Prompt tuning: the features of the prompts train, the model does not change."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ class PromptStrategy(Strategy):
     """The official language_prompt_v2 (GLIP appendix C.2).
 
     The text encoder reads the task's prompts once and is dropped; a table that is added to its
-    output trains: 768,000 parameters in GLIP-T. What a task keeps is the sum, one row per token.
+    output trains: 768,000 parameters in GLIP-T. A task file stores the sum, one row per token.
 
     Args:
         lr: Learning rate.
-        weight_decay: Of the table.
-        rows: Of the table; more where the prompts have more tokens.
+        weight_decay: Weight decay of the table.
+        rows: Number of rows of the table; it has more where the prompts have more tokens.
     """
     lr: float = 0.05
     weight_decay: float = 0.25
@@ -57,13 +57,13 @@ class PromptStrategy(Strategy):
                              self.weight_decay, bias_rule=False)]
 
     def state(self, model: GroundingDetector) -> dict[str, Tensor]:
-        """Per prompt the (T, C) features that the tower sees."""
+        """Features (T, C) of each prompt, as the text encoder's stand-in gives them."""
         return {f'prompt.{i}': rows.detach().clone()
                 for i, rows in enumerate(model.text_encoder.features())}
 
     def overrides(self, model: GroundingDetector, state: Mapping[str, Tensor],
                   prompts: Sequence[Prompt]) -> Overrides:
-        """A text encoder that gives the learned features and knows nothing else."""
+        """A text encoder that gives the learned features and nothing else."""
         encoder = model.text_encoder
         ids = [model.tokenize([prompt]).ids[0].tolist() for prompt in prompts]
         hidden = [state.get(f'prompt.{i}') for i in range(len(prompts))]

@@ -20,10 +20,10 @@ class TrainedGroup:
     """Parts of a model that train at one rate.
 
     Args:
-        name: For the table of what trains.
+        name: Name in the table of what trains.
         parts: Modules; all their parameters train.
         lr: Learning rate.
-        weight_decay: Of AdamW.
+        weight_decay: Weight decay of AdamW.
         bias_rule: Whether parameters whose name contains ``bias`` get twice the rate and no decay,
             as the official solver gives them.
     """
@@ -47,11 +47,11 @@ class TrainedGroup:
 
 @dataclass(frozen=True)
 class Overrides:
-    """What a task puts in the place of parts of its base model.
+    """Replacements for parts of a base model.
 
     Args:
-        tensors: Full parameter name -> values.
-        modules: Name of a child of the detector -> the module that stands in for it.
+        tensors: Full parameter name -> new values.
+        modules: Name of a child of the detector -> new module.
     """
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     modules: Mapping[str, nn.Module] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Overrides:
 class Strategy(ABC):
     """Answers three questions about a detector: what to add, which groups train, at what rate.
 
-    Everything is said in terms of ``model.layer_groups()``. ``state`` is what a task file keeps,
+    Parts are named through ``model.layer_groups()`` only. ``state`` is what a task file stores, and
     ``overrides`` turns it into a tuned model again. Rates are fields of the subclasses.
     """
 
@@ -73,7 +73,7 @@ class Strategy(ABC):
 
         Args:
             model: The base detector, on its device; changed in place.
-            prompts: All prompts that the task will ask.
+            prompts: All prompts of the task.
         """
 
     @abstractmethod
@@ -107,8 +107,8 @@ class Strategy(ABC):
 
         Args:
             before: ``state`` before training.
-            after: ``state`` after it.
-            alpha: 0 to 1.
+            after: ``state`` after training.
+            alpha: Place between the two, from 0 to 1.
         """
         return {name: torch.lerp(before[name], after[name], alpha) for name in after}
 
@@ -136,14 +136,14 @@ class GroupStrategy(Strategy):
 
 
 def apply(model: GroundingDetector, strategy: Strategy) -> list[TrainedGroup]:
-    """Lets the strategy's groups train and freezes all else, for good.
+    """Lets the strategy's groups train and freezes everything else permanently.
 
-    Frozen parts stay in evaluation mode whatever ``model.train()`` says later. Doing it twice is
-    doing it once.
+    Frozen parts stay in evaluation mode after a later ``model.train()`` too. A second
+    call changes nothing.
 
     Args:
         model: A detector with ``layer_groups()`` and ``frozen_parts``, not wrapped.
-        strategy: Its ``add`` has been called on the model.
+        strategy: Strategy whose ``add`` has been called on the model.
 
     Returns:
         The groups.
@@ -165,7 +165,7 @@ def apply(model: GroundingDetector, strategy: Strategy) -> list[TrainedGroup]:
 def _frozen(module: nn.Module) -> Iterator[nn.Module]:
     """The largest parts without a parameter that trains, and every batch normalisation.
 
-    Statistics of a few images are no estimate for a data set: batch normalisation goes on with
+    Statistics of a few images are no estimate for a data set: batch normalisation keeps
     those of the pre-training even where its weights train.
     """
     parameters = list(module.parameters())

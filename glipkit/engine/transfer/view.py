@@ -1,4 +1,4 @@
-"""A task as a view of its base model: a detector of its own that shares all it does not change."""
+"""A task as a view of its base model: a separate detector that shares all it does not change."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ def task_view(model: GroundingDetector, overrides: Overrides) -> GroundingDetect
 
     Modules on the way to a changed tensor or module are copied shallowly; everything else, tensors
     above all, is the base model's own. Nothing of the base model changes, so that it and any number
-    of views may predict in several threads at once. A view remembers its own text features and
+    of views may predict in several threads at once. A view has its own memory of text features and
     prompts.
 
     Args:
         model: The base detector.
-        overrides: What the task puts in the place of parts of it.
+        overrides: Replacements for parts of it.
     """
     parameters = dict(model.named_parameters())
     tensors = {id(parameters[name]): nn.Parameter(value, requires_grad=False)
@@ -29,7 +29,7 @@ def task_view(model: GroundingDetector, overrides: Overrides) -> GroundingDetect
     modules = {id(model.get_submodule(name)): module
                for name, module in overrides.modules.items()}
     view = _rebuilt(model, tensors, modules, {})
-    if view is model:  # a task that changes nothing still has caches of its own
+    if view is model:  # a task that changes nothing still has its own caches
         view = _shallow(model)
     view.text_cache = TextFeatureCache(model.text_cache.max_tokens)
     view.prompt_cache = PromptCache(model.prompt_cache.max_queries)
@@ -42,10 +42,10 @@ def _rebuilt(module: nn.Module, tensors: Mapping[int, nn.Parameter],
     """The module itself where nothing below it changes, else a copy with the changes.
 
     Args:
-        module: Where to look.
-        tensors: ``id`` of a parameter -> its stand-in, so that tied parameters change together.
-        modules: ``id`` of a module -> its stand-in.
-        done: Results so far by ``id``, so that a shared module stays one.
+        module: Module to search.
+        tensors: ``id`` of a parameter -> its replacement, so that tied parameters change together.
+        modules: ``id`` of a module -> its replacement.
+        done: Results so far by ``id``, so that a shared module stays shared.
     """
     if id(module) in modules:
         return modules[id(module)]
@@ -67,7 +67,7 @@ def _rebuilt(module: nn.Module, tensors: Mapping[int, nn.Parameter],
 
 
 def _shallow(module: nn.Module) -> nn.Module:
-    """A module of the same class with the same contents, whose slots are its own."""
+    """A module of the same class with the same contents, in its own dictionaries."""
     copy = module.__class__.__new__(module.__class__)
     copy.__dict__.update(module.__dict__)
     for slots in ('_parameters', '_buffers', '_modules'):

@@ -18,11 +18,11 @@ SCORE_NAMES = tuple(_SCORES)
 class CocoAP:
     """Scores AP (IoU 0.50:0.05:0.95), AP50, AP75, APs, APm, APl, each from 0 to 1.
 
-    -1 where there is no ground truth to find, as in pycocotools. Areas: small under 32^2 pixels,
+    -1 where there is no ground truth, as in pycocotools. Areas: small under 32^2 pixels,
     large from 96^2.
 
     Args:
-        overall: Over all classes.
+        overall: Scores over all classes.
         per_class: Category id -> its scores.
         groups: Name of a group -> scores over its classes: the mean over those of its classes that
             have ground truth.
@@ -50,7 +50,7 @@ def coco_ap(images: Sequence[int],
             takes an annotation with id 0 for a missed one.
         detections: ``image_id``, ``category_id``, ``bbox`` xywh and ``score``; may be empty.
         groups: Name -> category ids.
-        max_dets: Best detections per image and class that count.
+        max_dets: Number of detections per image and class that count, the best first.
     """
     wanted = set(images)
     ground_truth = COCO(
@@ -84,7 +84,7 @@ def coco_ap(images: Sequence[int],
 
 
 def _scores(precision: np.ndarray) -> dict[str, float]:
-    """Means over what has ground truth, from precision (IoUs, recalls, classes, areas)."""
+    """Means over the classes with ground truth, from precision (IoUs, recalls, classes, areas)."""
     result = {}
     for name, (iou, area) in _SCORES.items():
         values = precision[slice(None) if iou is None else iou, ..., area]
@@ -105,4 +105,4 @@ def _ground_truth(number: int, annotation: Mapping) -> dict:
 
 
 def _silent(*_: object) -> None:
-    """faster_coco_eval reports progress of steps that take no time."""
+    """In place of print: faster_coco_eval reports steps that take no time."""

@@ -1,7 +1,7 @@
-"""How often a model finds what is certainly not there.
+"""How often a model finds a class that is certainly not in the image.
 
-AP hardly sees it: a false positive under the last right detection costs nothing. People who put a
-threshold on scores see nothing else. I images, H thresholds.
+AP hardly shows it: false positives that score lower than the last right detection cost nothing. But
+users with a threshold on scores see all those above it. I images, H thresholds.
 """
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class FalsePositives:
-    """Per threshold; -1 where there was nothing to be wrong about.
+    """Results for each threshold; -1 where no image had an absent class.
 
     Args:
         protocol: What was counted, in one line.
-        per_image: Mean number in an image.
-        per_class: Mean number for one absent class in one image: comparable between data sets
-            that ask for few and for many.
+        per_image: Mean number per image.
+        per_class: Mean number per absent class and image; comparable between data sets that ask
+            for few and for many classes.
         images: Share of the images that have at least one.
     """
     protocol: str
@@ -32,9 +32,9 @@ def count_above(scores: np.ndarray, absent: np.ndarray, thresholds: Sequence[flo
     """Detections of absent classes in one image, (H,): those with a score >= the threshold.
 
     Args:
-        scores: (N,).
-        absent: (N,) bool: the class of the detection is certainly not in the image.
-        thresholds: (H,).
+        scores: Scores (N,).
+        absent: Whether the class of each detection is certainly not in the image, (N,) bool.
+        thresholds: Thresholds (H,).
     """
     wrong = np.asarray(scores)[np.asarray(absent, dtype=bool)]
     return (wrong[:, None] >= np.asarray(thresholds, dtype=wrong.dtype)).sum(0)
@@ -45,9 +45,9 @@ def false_positives(counts: np.ndarray, absent: np.ndarray,
     """Means over images.
 
     Args:
-        counts: (I, H) from `count_above`, for images with at least one absent class.
-        absent: (I,) number of absent classes that the model was asked for.
-        thresholds: (H,) names of the columns.
+        counts: Results (I, H) of `count_above`, for images with at least one absent class.
+        absent: Number (I,) of absent classes that the model was asked for.
+        thresholds: Thresholds (H,) of the columns.
     """
     counts = np.asarray(counts, dtype=np.float64).reshape(-1, len(thresholds))
     pairs = int(np.sum(absent))

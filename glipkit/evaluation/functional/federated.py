@@ -1,4 +1,4 @@
-"""Ground truth of a federated data set, in which an image is judged for a part of the classes.
+"""Ground truth of a federated data set, in which an image is annotated for some classes only.
 
 LVIS (arXiv 1908.03195, section 3) says per image which classes are there and complete, there but
 not exhaustively annotated, or certainly absent. About all others it says nothing, and detections
@@ -22,11 +22,11 @@ class FederatedTruth:
     Args:
         image_ids: (I,) ascending.
         category_ids: (C,) ascending.
-        names: Per class its name.
-        frequency: (C,) one of `FREQUENCIES` each.
+        names: Name of each class.
+        frequency: (C,) one of `FREQUENCIES` for each class.
         boxes: (G, 4) float64 xywh pixels, sorted by class, then image, then place in the file.
         areas: (G,) float64 pixels, as annotated: of the mask, not of the box.
-        ignore: (G,) bool: neither to be found nor wrong.
+        ignore: (G,) bool: the box counts neither as found nor as missed.
         image: (G,) image of each box.
         first: (C + 1,) where the boxes of each class begin.
         judged: (C, I) bool: the class is annotated in the image, or certainly absent.
@@ -54,7 +54,7 @@ class FederatedTruth:
         Args:
             images: ``id``, ``neg_category_ids``, ``not_exhaustive_category_ids``.
             annotations: ``image_id``, ``category_id``, ``bbox`` xywh, ``area`` and, optionally,
-                ``ignore``. Those without area do not exist for the ``lvis`` package, nor here.
+                ``ignore``. Those without area are left out, as in the ``lvis`` package.
             categories: ``id``, ``name``, ``frequency``.
         """
         categories = sorted(categories, key=lambda category: category['id'])

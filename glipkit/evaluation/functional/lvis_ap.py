@@ -2,8 +2,8 @@
 
 Equal to the ``lvis`` package (arXiv 1908.03195), which keeps Python objects for every pair of an
 image and a class and so needs minutes and gigabytes. Fixed AP (arXiv 2102.01066) bounds the
-detections of a class over the whole set instead of those of an image, where rare classes lose
-their places to frequent ones.
+detections of a class over the whole set. A bound for each image would let frequent classes displace
+rare ones.
 
 T = 10 IoU thresholds, R = 101 recalls, C classes, A = 4 area ranges; of one class: n detections,
 g boxes, m detections that overlap some box.
@@ -31,7 +31,7 @@ CAPPED_PER_IMAGE = 300
 
 @dataclass(frozen=True)
 class LvisAP:
-    """Scores from 0 to 1; -1 where there is no ground truth to find.
+    """Scores from 0 to 1; -1 where there is no ground truth.
 
     Args:
         protocol: What was computed, in one line.
@@ -46,10 +46,10 @@ class LvisAP:
 
 
 def make_spool(num_classes: int, protocol: str) -> DetectionSpool:
-    """The spool that a protocol bounds detections with.
+    """The spool with the bounds of a protocol.
 
     Args:
-        num_classes: C.
+        num_classes: Number of classes C.
         protocol: 'fixed' or 'capped'.
 
     Raises:
@@ -80,7 +80,7 @@ def lvis_ap(truth: FederatedTruth, spool: DetectionSpool,
     """
     rows, seen = spool.rows(), np.zeros(len(truth.image_ids), dtype=bool)
     seen[spool.seen] = True
-    # The package drops boxes without area before anything else looks at them.
+    # The package drops boxes without area first of all.
     counts = truth.judged[rows.category, rows.image] & (rows.boxes[:, 2:].prod(1) > 0)
     rows = rows[counts]
     first = np.searchsorted(rows.category, np.arange(len(truth.category_ids) + 1))
@@ -106,9 +106,9 @@ def _class_precision(truth: FederatedTruth, c: int, seen: np.ndarray, found: Row
 
     Args:
         truth: Ground truth.
-        c: The class.
-        seen: (I,) bool, images to score.
-        found: (n,) its detections in judged images, best first.
+        c: Index of the class.
+        seen: Images to score, (I,) bool.
+        found: Its n detections in judged images, best first.
     """
     own = slice(truth.first[c], truth.first[c + 1])
     chosen = seen[truth.image[own]]
@@ -130,7 +130,7 @@ def _class_precision(truth: FederatedTruth, c: int, seen: np.ndarray, found: Row
     wrong = ~(_outside(found_boxes[:, 2:].prod(1)) | truth.lenient[c, found.image][:, None])
     right = matched & ~matched_ignored  # (m, T, A)
     counted = np.where(matched, right, wrong[candidates][:, None]).astype(np.int64)
-    # Detections that count, up to each candidate: all as if unmatched, then mended.
+    # Detections that count, up to each candidate: all as if unmatched, then corrected.
     counted -= wrong[candidates][:, None]
     total = np.cumsum(wrong, axis=0)[candidates][:, None] + np.cumsum(counted, axis=0)
     found_so_far = np.cumsum(right, axis=0)
@@ -150,10 +150,10 @@ def _overlapping_pairs(found_image: np.ndarray, found_boxes: np.ndarray, image: 
     """Detections and boxes of one image with an IoU that some threshold accepts.
 
     Args:
-        found_image: (n,) image of each detection.
-        found_boxes: (n, 4) xywh.
-        image: (g,) image of each box, ascending.
-        boxes: (g, 4) xywh.
+        found_image: Image (n,) of each detection.
+        found_boxes: Detections (n, 4), xywh.
+        image: Image (g,) of each box, ascending.
+        boxes: Boxes (g, 4), xywh.
 
     Returns:
         Index of the detection, index of the box, IoU, each (pairs,); sorted by both indices.
@@ -171,15 +171,15 @@ def _match(image: np.ndarray, pair: np.ndarray, box: np.ndarray, iou: np.ndarray
            ignored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gives each detection, the best first, the free box that it overlaps most.
 
-    Boxes to ignore are taken only where no other is left; of equal overlaps the later box wins.
-    Images do not meet, so the k-th detections of all of them are matched at once.
+    Boxes to ignore are taken only where no other is left; of equal overlaps the later box is taken.
+    Images are independent, so the k-th detections of all of them are matched at once.
 
     Args:
-        image: (m,) image of each candidate, the best first.
-        pair: (pairs,) index of a candidate, ascending.
-        box: (pairs,) index of a box, ascending within a candidate.
-        iou: (pairs,).
-        ignored: (g, A) bool.
+        image: Image (m,) of each candidate, the best first.
+        pair: Index (pairs,) of a candidate, ascending.
+        box: Index (pairs,) of a box, ascending within a candidate.
+        iou: Overlap (pairs,) of the two.
+        ignored: Boxes to ignore, (g, A) bool.
 
     Returns:
         Whether a candidate has a box, and whether that is to be ignored; (m, T, A) bool each.
@@ -215,7 +215,7 @@ def _match(image: np.ndarray, pair: np.ndarray, box: np.ndarray, iou: np.ndarray
 
 
 def _rank_within(group: np.ndarray) -> np.ndarray:
-    """Per place how many earlier ones have the same value."""
+    """For each position the number of earlier ones with the same value."""
     order = np.argsort(group, kind='stable')
     ordered = group[order]
     rank = np.empty(len(group), dtype=np.int64)
@@ -224,12 +224,12 @@ def _rank_within(group: np.ndarray) -> np.ndarray:
 
 
 def _outside(areas: np.ndarray) -> np.ndarray:
-    """Areas (k,) -> (k, A): out of the range."""
+    """Areas (k,) -> whether each is outside each range, (k, A)."""
     return (areas[:, None] < AREAS[:, 0]) | (areas[:, None] > AREAS[:, 1])
 
 
 def _scores(precision: np.ndarray) -> dict[str, float]:
-    """Means over what has ground truth, from precision (T, R, classes, A)."""
+    """Means over the classes with ground truth, from precision (T, R, classes, A)."""
     return dict(
         AP=_mean(precision[..., 0]), AP50=_mean(precision[0, ..., 0]),
         AP75=_mean(precision[5, ..., 0]), APs=_mean(precision[..., 1]),

@@ -26,8 +26,8 @@ class PhraseRecall:
         protocol: What was computed, in one line.
         overall: 'R@1', 'R@5', ... and 'R@all', the upper bound: some box of the phrase is right,
             whatever its score.
-        per_type: Type of phrase -> the same over the phrases of that type.
-        phrases: How many were scored.
+        per_type: Type of phrase -> the same scores over the phrases of that type.
+        phrases: Number of phrases that were scored.
     """
     protocol: str
     overall: Mapping[str, float]
@@ -40,10 +40,10 @@ def first_hit(boxes: np.ndarray, scores: np.ndarray, targets: np.ndarray,
     """Rank of the best box that is right.
 
     Args:
-        boxes: (N, 4) xyxy of one phrase.
-        scores: (N,); equal ones rank in the given order.
-        targets: (G, 4) xyxy with G > 0, in the same frame. A box is x2 - x1 wide.
-        merged: Protocol.
+        boxes: Boxes (N, 4) of one phrase, xyxy.
+        scores: Scores (N,); equal ones rank in the given order.
+        targets: Ground truth (G, 4) with G > 0, xyxy in the same frame. A box is x2 - x1 wide.
+        merged: Whether to use the merged-box protocol.
 
     Returns:
         0 if the best scored box is right, 1 if the second is the first right one, and so on;
@@ -62,10 +62,10 @@ def phrase_recall(ranks: np.ndarray, types: Sequence[Sequence[str]] = (),
     """Recall over phrases.
 
     Args:
-        ranks: (P,) from `first_hit`; phrases without ground truth are not among them.
-        types: Per phrase its types; empty where the annotations do not tell.
-        topk: Numbers of best boxes to look at.
-        merged: Protocol that the ranks were made with.
+        ranks: Ranks (P,) from `first_hit`; phrases without ground truth are not among them.
+        types: Types of each phrase; empty where the annotations have none.
+        topk: Numbers of best boxes that count.
+        merged: Whether the ranks were made with the merged-box protocol.
     """
     ranks = np.asarray(ranks)
     members: dict[str, list[int]] = {}

@@ -2,7 +2,7 @@
 
 An LVIS run makes up to 9,300 detections per image. As Python objects, 40 million of them do not fit
 in a machine's memory; here a detection takes 28 bytes, and those beyond the bound of their class
-go while the images come in. N detections of one image, M of all.
+are dropped while the images come in. N detections of one image, M of all.
 """
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Rows that wait, at least, before they are sorted into the kept ones: a second's work.
+#: Least number of waiting rows that are sorted into the kept ones; it takes about a second.
 _PENDING = 2_000_000
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Detections, one per place.
+    """Detections as arrays of one length M.
 
     Args:
         image: (M,) int32, index of the image.
@@ -52,7 +52,7 @@ class Rows:
                     self.scores[chosen])
 
     def ranked(self) -> Rows:
-        """By class, the best first; equal scores by image, then in the order of coming."""
+        """By class, the best first; equal scores by image, then in the order of arrival."""
         return self[np.lexsort((self.image, -self.scores, self.category))]
 
 
@@ -63,15 +63,16 @@ class DetectionSpool:
     within an image the earlier detection's, stays.
 
     Args:
-        num_classes: C.
-        per_image: Best detections of an image that count, over all its classes; None: all.
-        per_class: Best detections of a class that count, over all images; None: all.
+        num_classes: Number of classes C.
+        per_image: Number of best detections of an image that count, over all its classes; None
+            for all.
+        per_class: Number of best detections of a class that count, over all images; None for all.
     """
 
     def __init__(self, num_classes: int, per_image: int | None = None,
                  per_class: int | None = None) -> None:
         self.per_image, self.per_class = per_image, per_class
-        # No score below it can still come among the best of its class.
+        # A score below it can no longer be among the best of its class.
         self._least = np.full(num_classes, -np.inf, dtype=np.float32)
         self._kept = Rows.cat([])
         self._pending: list[Rows] = []
@@ -80,13 +81,13 @@ class DetectionSpool:
 
     def add(self, image: int, category: np.ndarray, boxes: np.ndarray,
             scores: np.ndarray) -> None:
-        """Takes one image, the first time it comes: samplers of several processes repeat some.
+        """Takes an image the first time it comes: samplers of several processes repeat some.
 
         Args:
-            image: Its index.
-            category: (N,) indices of classes.
-            boxes: (N, 4) xywh pixels.
-            scores: (N,).
+            image: Index of the image.
+            category: Class indices (N,).
+            boxes: Boxes (N, 4), xywh pixels.
+            scores: Scores (N,).
         """
         if image in self._seen:
             return
@@ -97,11 +98,11 @@ class DetectionSpool:
         self._extend(rows)
 
     def merge(self, rows: Rows, seen: np.ndarray) -> None:
-        """Takes what another spool kept, but for images that this one has seen.
+        """Takes what another spool kept, except for images that this one has seen.
 
         Args:
-            rows: Its `rows`.
-            seen: Its `seen`.
+            rows: Value of `rows` of the other spool.
+            seen: Value of `seen` of the other spool.
         """
         if self._seen:
             rows = rows[~np.isin(rows.image, self.seen)]
@@ -114,7 +115,7 @@ class DetectionSpool:
         return np.array(sorted(self._seen), dtype=np.int32)
 
     def rows(self) -> Rows:
-        """What counts, ranked as by `Rows.ranked`."""
+        """The detections that count, in the order of `Rows.ranked`."""
         self._compact()
         return self._kept
 

@@ -1,4 +1,4 @@
-"""What a metric is between processes: a few arrays from each, scored once."""
+"""A base for metrics: each process sends a few arrays, and the first process scores them."""
 from __future__ import annotations
 
 import logging
@@ -13,10 +13,10 @@ from glipkit.errors import UserError
 
 
 class ArrayMetric(BaseMetric):
-    """A metric whose memory between images is arrays, not a list of results.
+    """A metric that stores results in arrays, not in a list.
 
-    mmengine's own way makes one object per image, and pickles all of them through a folder that
-    the processes must share. Here every process sends one bundle of arrays to the first, which
+    mmengine makes one object per image, and pickles all of them through a folder that the processes
+    must share. Here every process sends one bundle of arrays to the first, which
     scores. Samplers of several processes repeat images to even out the ranks: subclasses drop
     those in `compute_metrics`, by the image's id.
 
@@ -31,21 +31,21 @@ class ArrayMetric(BaseMetric):
 
     @abstractmethod
     def state(self) -> Any:
-        """What this process found: something picklable of few, large arrays."""
+        """Results of this process: a picklable value of few, large arrays."""
 
     @abstractmethod
     def reset(self) -> None:
-        """Forgets what was found."""
+        """Removes all results."""
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Scores what all processes found; every one of them gets the metrics.
 
         Args:
-            size: Images of the data set; not needed, for repeated images are known by their ids.
+            size: Number of images of the data set; not used, as ids show repeated images.
 
         Raises:
-            UserError: As `compute_metrics`, in every process: alone the first one would leave the
-                others waiting.
+            UserError: An error of `compute_metrics`, raised in every process: if only the first
+                stopped, the others would wait.
         """
         states = gather_object(self.state(), dst=0)
         answer: list[Any] = [None]

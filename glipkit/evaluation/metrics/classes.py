@@ -1,4 +1,4 @@
-"""Names of classes in samples and in class lists, and what an annotation file calls them."""
+"""Checks that the classes, groups and images of samples are in the annotation file."""
 from __future__ import annotations
 
 import os
@@ -15,9 +15,9 @@ def category_ids(query: Query, id_of_name: Mapping[str, int], path: str) -> np.n
     """Category id of each name that a sample was asked for, int64.
 
     Args:
-        query: What the sample was asked.
-        id_of_name: The classes of the annotation file.
-        path: That file, for the error.
+        query: Query of the sample.
+        id_of_name: Classes of the annotation file.
+        path: Path of that file, for the error.
 
     Raises:
         UserError: A caption, or a name that the file lacks.
@@ -32,10 +32,10 @@ def category_ids(query: Query, id_of_name: Mapping[str, int], path: str) -> np.n
 
 
 def finite_scores(scores: np.ndarray, image_id: object) -> np.ndarray:
-    """The scores of an image's detections, once they are known to be numbers.
+    """The scores of an image's detections, after a check that they are finite.
 
     Raises:
-        UserError: One is none: ranked among others it would spoil every metric.
+        UserError: A score is not finite: ranked among others it would make every metric wrong.
     """
     if not np.isfinite(scores).all():
         raise UserError('finite scores', f'{scores[~np.isfinite(scores)][0]} for img_id {image_id}',
@@ -49,8 +49,8 @@ def read_groups(groups: Mapping[str, Sequence[str]] | str | None, id_of_name: Ma
 
     Args:
         groups: Name -> class names, or the path of a JSON file that holds it.
-        id_of_name: The classes of the annotation file.
-        path: That file, for the error.
+        id_of_name: Classes of the annotation file.
+        path: Path of that file, for the error.
 
     Raises:
         UserError: Another structure, or a name that the annotation file lacks.
@@ -75,10 +75,10 @@ def read_groups(groups: Mapping[str, Sequence[str]] | str | None, id_of_name: Ma
 
 
 def known_image(image_id: object, known: Mapping[int, object], path: str) -> int:
-    """The id of a sample's image, once it is known to be in the annotation file.
+    """The id of a sample's image, after a check that the annotation file has it.
 
     Raises:
-        UserError: It is not. Raised image by image: in the end of a distributed run the other
+        UserError: It has not. Raised for each image: at the end of a distributed run the other
             processes would wait for ever.
     """
     if image_id not in known:

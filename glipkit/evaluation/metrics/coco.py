@@ -29,29 +29,31 @@ from glipkit.text.query import Query
 class GroundingCocoMetric(BaseMetric):
     """COCO box AP over all classes and over groups of classes, e.g. seen and unseen ones.
 
-    A predicted label means a name of its sample's ``text``, and the name finds the category; so
-    the prompt may hold the classes in any order, or a part of them. ``pred_instances.bboxes`` are
-    xyxy pixels of the original image with exclusive right and bottom edge.
+    A predicted label is an index into the names of its sample's ``text``, and the name gives the
+    category; so the prompt may hold the classes in any order, or some of them.
+    ``pred_instances.bboxes`` are xyxy pixels of the original image with exclusive right and bottom
+    edge.
 
     Metrics: coco/AP, AP50, AP75, APs, APm, APl, and for a group coco/unseen_AP50 etc., from 0 to
-    1; -1 where there is nothing to find.
+    1; -1 where there is no ground truth.
 
     Args:
         ann_file: COCO json with the ground truth.
         groups: Name -> class names, or the path of a JSON file that holds it.
-        outfile_prefix: Write detections to ``<prefix>.bbox.json``, as COCO results.
-        classwise: Log AP and AP50 of each class.
-        max_dets: Detections per image and class that count.
-        prefix: Before the names of metrics.
-        **kwargs: collect_device and collect_dir of ``BaseMetric``.
+        outfile_prefix: Beginning of the name ``<prefix>.bbox.json`` of a file for the detections,
+            as COCO results; None writes none.
+        classwise: Whether to log AP and AP50 of each class.
+        max_dets: Number of detections per image and class that count.
+        prefix: Prefix of the names of metrics.
+        **kwargs: Arguments collect_device and collect_dir of ``BaseMetric``.
 
     Raises:
-        UserError: A file cannot be understood, an area is no number, or a group names a class that
-            ``ann_file`` lacks.
+        UserError: A file cannot be understood, an area is not a number, or a group names a class
+            that ``ann_file`` lacks.
     """
 
     default_prefix = 'coco'
-    #: After an evaluation, in the first process: what the numbers are, in one line.
+    #: After an evaluation, in the first process: the meaning of the numbers, in one line.
     protocol: str | None = None
 
     def __init__(self,
@@ -74,7 +76,7 @@ class GroundingCocoMetric(BaseMetric):
 
         Raises:
             UserError: A class name or image id that the annotation file lacks. Raised here and not
-                in the end, where the other processes of a distributed run would wait for ever.
+                at the end, where the other processes of a distributed run would wait for ever.
         """
         for sample in data_samples:
             predictions = sample['pred_instances']
@@ -111,7 +113,7 @@ class GroundingCocoMetric(BaseMetric):
         return metrics
 
     def _log_protocol(self, protocol: str, num_images: int, num_detections: int) -> None:
-        """Says what the numbers are; a part of the images is worth a warning."""
+        """Logs the meaning of the numbers; a warning where only some of the images are scored."""
         coco = self.ground_truth
         partial = num_images < len(coco.images)
         self.protocol = (
@@ -122,7 +124,7 @@ class GroundingCocoMetric(BaseMetric):
 
 
 def _check_areas(coco: CocoJson) -> None:
-    """Refuses areas that are no numbers; without one the area of the box counts."""
+    """Refuses areas that are not numbers; without one the area of the box counts."""
     for record in coco.annotations:
         area = record.get('area')
         if area is not None and (not isinstance(area, (int, float)) or not isfinite(area)):

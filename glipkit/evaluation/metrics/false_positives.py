@@ -18,11 +18,11 @@ from glipkit.text.query import Query
 
 @METRICS.register_module()
 class FalsePositiveMetric(ArrayMetric):
-    """Detections of absent classes, at thresholds as a user would set them.
+    """Number of detections of absent classes, at thresholds as a user would set them.
 
     COCO annotations are exhaustive: a class without annotation in an image, crowds included, is
-    absent. LVIS ones say which classes are absent (``neg_category_ids``); the file tells which of
-    the two it is. Only classes that a sample's ``text`` asks for count.
+    absent. LVIS annotations say which classes are absent (``neg_category_ids``); the file shows
+    which of the two it is. Only classes that a sample's ``text`` asks for count.
 
     Metrics, for a threshold of 0.5: false_positives/per_image@0.5 (mean over images with an absent
     class), per_class@0.5 (mean over pairs of an image and an absent class) and images@0.5 (share
@@ -30,9 +30,9 @@ class FalsePositiveMetric(ArrayMetric):
 
     Args:
         ann_file: COCO or LVIS json.
-        thresholds: On scores; a detection counts from the threshold on.
-        prefix: Before the names of metrics.
-        **kwargs: collect_device and collect_dir of ``BaseMetric``.
+        thresholds: Score thresholds; a detection counts if its score reaches one.
+        prefix: Prefix of the names of metrics.
+        **kwargs: Arguments collect_device and collect_dir of ``BaseMetric``.
 
     Raises:
         UserError: The file cannot be understood, or thresholds are no list of numbers from 0 to 1.
@@ -52,7 +52,7 @@ class FalsePositiveMetric(ArrayMetric):
         self.reset()
 
     def _read(self) -> None:
-        """Sets names, images and (C, I) which class is certainly absent from which image."""
+        """Sets names, images and, (C, I), whether a class is certainly absent from an image."""
         self.federated = is_federated(self.ann_file)
         if self.federated:
             truth = read_federated_json(self.ann_file)
@@ -72,7 +72,7 @@ class FalsePositiveMetric(ArrayMetric):
                     False
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Counts in the predictions of a batch.
+        """Counts the predictions of a batch.
 
         Raises:
             UserError: A class name or image id that the annotation file lacks.
@@ -94,7 +94,7 @@ class FalsePositiveMetric(ArrayMetric):
         return np.array(rows, dtype=np.int64).reshape(-1, 2 + len(self.thresholds))
 
     def reset(self) -> None:
-        """Forgets all counts."""
+        """Removes all counts."""
         self._counts: dict[int, tuple[int, ...]] = {}
 
     def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:

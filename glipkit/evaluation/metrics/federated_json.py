@@ -1,4 +1,4 @@
-"""An LVIS annotation file as the ground truth that metrics compute with."""
+"""An LVIS annotation file as the ground truth of metrics."""
 from __future__ import annotations
 
 import os
@@ -23,10 +23,10 @@ def is_federated(path: str | Path) -> bool:
     """
     with open_text(path, 'a COCO or LVIS json') as file:
         try:
-            # Searching is a tenth of a second where parsing takes ten.
+            # Searching takes a tenth of a second, parsing ten seconds.
             return any('"neg_category_ids"' in line for line in file)
         except UnicodeDecodeError:
-            return False  # the reader says what is wrong
+            return False  # the reader raises the error
 
 
 def read_federated_json(path: str | Path) -> FederatedTruth:
@@ -41,7 +41,7 @@ def read_federated_json(path: str | Path) -> FederatedTruth:
         status = os.stat(path)
         stamp = (status.st_mtime_ns, status.st_size)
     except OSError:
-        stamp = (0, 0)  # the reader says what is wrong
+        stamp = (0, 0)  # the reader raises the error
     return _read(str(path), stamp)
 
 

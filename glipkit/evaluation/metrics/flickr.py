@@ -34,8 +34,8 @@ class PhraseRecallMetric(ArrayMetric):
     sentence, with its ``caption`` and in ``tokens_positive_eval`` the spans of its phrases, and a
     phrase has the boxes of all ``annotations`` of that record whose ``tokens_positive`` hold its
     span. ``phrase_types``, a list beside ``tokens_positive_eval`` of one type or a list of types
-    each, is used where it is there. Phrases without boxes are not scored. A predicted label means
-    an entry of its sample's ``phrases``, found by the spans.
+    each, is used where it exists. Phrases without boxes are not scored. A predicted label is
+    an index into its sample's ``phrases``, which are matched by their spans.
 
     ``pred_instances.bboxes`` are xyxy pixels of the original image with exclusive right and bottom
     edge, as x and x + w of the file are.
@@ -44,16 +44,16 @@ class PhraseRecallMetric(ArrayMetric):
     ``merged`` flickr_merged/... From 0 to 1; -1 where there is no phrase.
 
     Args:
-        ann_file: The json.
-        merged: Score against the one box that encloses all boxes of a phrase; else any box will
-            do, the protocol of the numbers of Li et al., CVPR 2022.
-        topk: Numbers of best boxes to look at.
+        ann_file: Path of the json.
+        merged: Whether to score against the one box that encloses all boxes of a phrase. Otherwise
+            any of its boxes counts, the protocol of the numbers of Li et al., CVPR 2022.
+        topk: Numbers of best boxes that count.
         add_pixel: False is ``trim_pixel=True``, True is ``trim_pixel=False``; for configs of
             version 0.1.
-        prefix: Before the names of metrics; None names the protocol.
+        prefix: Prefix of the names of metrics; None takes the name of the protocol.
         trim_pixel: Whether predicted boxes first lose a pixel of their width and height, as in
             the code of Li et al., CVPR 2022.
-        **kwargs: collect_device and collect_dir of ``BaseMetric``.
+        **kwargs: Arguments collect_device and collect_dir of ``BaseMetric``.
 
     Raises:
         UserError: The file cannot be understood.
@@ -95,14 +95,14 @@ class PhraseRecallMetric(ArrayMetric):
             self._ranks[sentence] = ranks
 
     def state(self) -> tuple[np.ndarray, np.ndarray]:
-        """(P,) sentence and (P,) rank of each phrase."""
+        """Sentence (P,) and rank (P,) of each phrase."""
         counts = [len(ranks) for ranks in self._ranks.values()]
         ranks = [rank for ranks in self._ranks.values() for rank in ranks]
         return (np.repeat(np.array(list(self._ranks), dtype=np.int64), counts),
                 np.array(ranks, dtype=np.int32))
 
     def reset(self) -> None:
-        """Forgets all ranks."""
+        """Removes all ranks."""
         self._ranks: dict[int, list[int]] = {}
 
     def compute_metrics(self, results: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:

@@ -28,27 +28,27 @@ from glipkit.text.query import Query
 class LvisMetric(ArrayMetric):
     """LVIS box AP with the federated rules, streamed: memory does not grow with images x classes.
 
-    A predicted label means a name of its sample's ``text``, and the name, spelt as in the
-    annotation file, finds the category. ``pred_instances.bboxes`` are xyxy pixels of the original
-    image with exclusive right and bottom edge.
+    A predicted label is an index into the names of its sample's ``text``, and the name, spelt as in
+    the annotation file, gives the category. ``pred_instances.bboxes`` are xyxy pixels of the
+    original image with exclusive right and bottom edge.
 
     Metrics: lvis_fixed/AP or lvis_capped/AP, AP50, AP75, APs, APm, APl, APr, APc, APf, and for a
-    group lvis_fixed/novel_AP etc., from 0 to 1; -1 where there is nothing to find.
+    group lvis_fixed/novel_AP etc., from 0 to 1; -1 where there is no ground truth.
 
     Args:
         ann_file: LVIS json with the ground truth.
         bound: 'fixed': at most 10,000 detections of a class over the whole set (Dave et al.,
             arXiv 2102.01066), as the zero-shot numbers of Li et al., CVPR 2022. 'capped': at most
-            300 detections of an image, the LVIS challenge. The two differ by points: each metric
-            is named after its own.
+            300 detections of an image, the LVIS challenge. The two differ by several points, so
+            the names of the metrics say which it is.
         groups: Name -> class names (base and novel), or the path of a JSON file that holds it.
         add_pixel: False is ``trim_pixel=True``, True is ``trim_pixel=False``; for configs of
             version 0.1.
-        prefix: Before the names of metrics; None names the protocol.
+        prefix: Prefix of the names of metrics; None takes the name of the protocol.
         trim_pixel: Whether predicted boxes first lose a pixel of their width and height. Li et
             al., CVPR 2022 measured so (maskrcnn_benchmark/data/datasets/evaluation/lvis); the
             LVIS challenge and MMDetection take boxes as they are.
-        **kwargs: collect_device and collect_dir of ``BaseMetric``.
+        **kwargs: Arguments collect_device and collect_dir of ``BaseMetric``.
 
     Raises:
         UserError: A file cannot be understood, an unknown ``bound``, or a group names a class
@@ -118,7 +118,7 @@ class LvisMetric(ArrayMetric):
         return self._asked[1]
 
     def _name_protocol(self, num_images: int) -> None:
-        """Names what is computed; a part of the images is worth a warning."""
+        """Sets ``protocol``; warns where only some of the images are scored."""
         total = len(self.truth.image_ids)
         edge = 'x2 - x1 - 1' if self.trim_pixel else 'x2 - x1'
         self.protocol = (

@@ -1,7 +1,7 @@
-"""One pixel less: a habit of the code of Li et al., CVPR 2022, on which its numbers depend.
+"""Boxes one pixel smaller, as in the evaluation of Li et al., CVPR 2022.
 
 The boxes of that code are inclusive pixels, and its evaluations of LVIS and Flickr30k take x2 and
-y2 for exclusive edges: every predicted box loses a pixel of its width and height.
+y2 as exclusive edges: every predicted box loses a pixel of its width and height.
 """
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def is_trimmed(trim_pixel: bool, add_pixel: bool | None) -> bool:
-    """The choice of a metric; ``add_pixel``, its opposite, is what version 0.1 called it."""
+    """The setting of a metric; version 0.1 had its opposite, ``add_pixel``."""
     return trim_pixel if add_pixel is None else not add_pixel
 
 

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 
 class TokenAlignment(nn.Module):
-    """Dot products of regions and projected tokens, plus a bias that each token brings along.
+    """Dot products of regions and projected tokens, plus a bias of each token.
 
     Args:
-        region_dim: D, width of the region features.
-        text_dim: C, width of the token features.
-        prior_prob: Initial foreground probability, sets ``bias0``.
+        region_dim: Width D of the region features.
+        text_dim: Width C of the token features.
+        prior_prob: Initial foreground probability, which sets ``bias0``.
         log_scale: Initial log temperature.
-        max_logit: Logits are clamped to +- this value, a guard for half precision.
+        max_logit: Bound: logits are clamped to +- this value, a guard for half precision.
     """
 
     def __init__(self,

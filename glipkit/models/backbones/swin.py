@@ -1,8 +1,8 @@
 """Swin Transformer (Liu et al., ICCV 2021) whose blocks run on groups of windows.
 
-Apart from attention inside windows every step of a block treats each token alone, so a whole block
-can be computed for a few windows before the next ones are read: in inference nothing larger than a
-processor's cache is written but the result. Parameters are those of mmdet's class. B images, L =
+Apart from the attention inside windows every step of a block treats each token alone. So the whole
+block is computed for a few windows, then for the next ones: in inference everything but the result
+fits in a processor's cache. Parameters are those of mmdet's class. B images, L =
 H*W tokens, C channels, h heads, n windows of S = side**2 tokens.
 """
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHUNK_ELEMENTS = 1 << 20
 """Elements of the widest activation (tokens x 4 C) of a group of windows in inference."""
 
 OTHER_REGION = -100.
-"""Added to the similarity of tokens that only the cyclic shift made neighbours."""
+"""Added to the similarity of two tokens that are neighbours only through the cyclic shift."""
 
 
 @MODELS.register_module()
@@ -77,13 +77,13 @@ def run_block(block: SwinBlock, x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class Windows:
-    """How the tokens of a map are spread over windows, in the order of the windows.
+    """Distribution of the tokens of a map over windows, in the order of the windows.
 
     Attributes:
         tokens: (n * S,) index of each token; 0 where the window reaches beyond the map.
         real: (n * S,) False where the window reaches beyond the map.
         places: (L,) index of each token of the map in ``tokens``.
-        regions: (n, S) tokens of different regions of a window do not see each other.
+        regions: (n, S) region of each token; different regions do not attend to each other.
         shifted: Whether there are different regions.
     """
 
@@ -147,12 +147,12 @@ def attend_in_windows(attention: WindowMSA, x: Tensor, bias: Tensor) -> Tensor:
     """Multi-head attention inside windows.
 
     Args:
-        attention: Parameters.
-        x: (B, n, S, C).
-        bias: (1, h, S, S) or (n, h, S, S), added to the similarities.
+        attention: Module with the parameters.
+        x: Tokens (B, n, S, C).
+        bias: Bias (1, h, S, S) or (n, h, S, S), added to the similarities.
 
     Returns:
-        (B, n, S, C).
+        Tokens (B, n, S, C).
     """
     qkv = attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1))
     # Images and windows are one batch of windows: (B * n, h, S, C / h).
@@ -170,16 +170,16 @@ def merge_patches(merging: PatchMerging, x: Tensor,
                   size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
     """Four neighbouring tokens become one of twice the channels.
 
-    mmdet's layer unfolds each channel's four neighbours; here whole tokens are laid side by side,
-    and the order is put right in the (small) weights.
+    mmdet's layer puts the four neighbours of each channel side by side; here whole tokens stand
+    side by side, and the (small) weights are reordered to match.
 
     Args:
-        merging: Parameters.
-        x: (B, L, C).
-        size: (H, W) of the map.
+        merging: Module with the parameters.
+        x: Tokens (B, L, C).
+        size: Size (H, W) of the map.
 
     Returns:
-        (B, L / 4, 2 C) and the new size, rounded up.
+        Tokens (B, L / 4, 2 C) and the new size, rounded up.
     """
     channels = x.size(2)
     x = x.unflatten(1, size)

@@ -1,7 +1,7 @@
-"""Layer groups and low-rank sites of any tower.
+"""Layer groups of any tower, and its layers for low-rank changes.
 
-A tower of ours answers by its methods ``layer_groups()`` and ``low_rank_layers()``. Classes of
-other libraries have none; what they would answer is registered here by class.
+Our towers have the methods ``layer_groups()`` and ``low_rank_layers()``. Classes of other libraries
+do not; the same answers are registered here by class.
 """
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import nn
 def layer_groups(tower: nn.Module) -> list[nn.Module]:
     """Parts of a backbone from the stem upwards, with every parameter in one part.
 
-    A tower without an answer is one part.
+    A tower without method and entry is one part.
     """
     own = getattr(tower, 'layer_groups', None)
     return [tower] if own is None else list(own())
@@ -24,7 +24,7 @@ def layer_groups(tower: nn.Module) -> list[nn.Module]:
 
 @singledispatch
 def low_rank_layers(module: nn.Module) -> list[nn.Linear]:
-    """The linear layers of one module, not of its parts, that a low-rank change reaches."""
+    """The linear layers of a module itself, not of its children, for low-rank changes."""
     own = getattr(module, 'low_rank_layers', None)
     return [] if own is None else list(own())
 

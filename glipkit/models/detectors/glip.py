@@ -34,8 +34,8 @@ from glipkit.text.structures import Prompt, TextFeatures, TextTokens
 class GLIP(GroundingDetector):
     """Backbone, pyramid, text encoder and fused head.
 
-    Boxes of samples have exclusive right and bottom edges, as everywhere. The inclusive pixels of
-    the official model (a box is ``x2 - x1 + 1`` wide) begin and end in `loss` and `predict`: see
+    Boxes of samples have exclusive right and bottom edges, as everywhere. The official model counts
+    inclusive pixels (a box is ``x2 - x1 + 1`` wide); `loss` and `predict` convert the boxes: see
     :mod:`glipkit.models.detectors.glip_boxes`.
 
     Args:
@@ -43,8 +43,8 @@ class GLIP(GroundingDetector):
         neck: Config of the pyramid.
         text_encoder: Config of the text encoder.
         bbox_head: Config of :class:`GLIPHead`.
-        max_tokens: Tokens of one prompt, special ones included. Longer class lists are split in
-            predict mode; longer captions are cut in training.
+        max_tokens: Largest number of tokens of one prompt, special ones included. Longer class
+            lists are split in predict mode; longer captions are cut in training.
         test_cfg: Fields of :class:`TestSettings`.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: Initialisation config of mmengine.
@@ -68,12 +68,14 @@ class GLIP(GroundingDetector):
         self.check_tokenizer()
 
     def warm_up(self) -> None:
-        """Starts the threads that prompts pass the head in, on a processor."""
+        """On a processor, starts the threads in which prompts pass through the head."""
         start_threads()
 
     def layer_groups(self) -> dict[str, list[nn.Module]]:
-        """Every parameter in one part of one group, from the input to the scores; for freezing,
-        rates and adapters. The backbone's parts are its stem and its stages."""
+        """Groups of parts, from the input to the scores; every parameter is in exactly one part.
+
+        The parts of the backbone are its stem and its stages.
+        """
         return dict(
             backbone=layer_groups(self.backbone),
             neck=[self.neck],
@@ -86,8 +88,8 @@ class GLIP(GroundingDetector):
                  batch_data_samples: Sequence[DetDataSample]) -> dict[str, object]:
         """Raw outputs: dict(token_logits, bbox_preds, centernesses, token_mask).
 
-        Each sample needs ``text`` only. A class list is one prompt here, however long the text
-        encoder's table of positions allows.
+        Each sample needs ``text`` only. A class list is one prompt here, of at most the
+        positions of the text encoder.
         """
         prompts = [_whole_prompt(Query.of_sample(sample)) for sample in batch_data_samples]
         text = self.encode_text(self.tokenize(prompts))
@@ -158,7 +160,7 @@ class GLIP(GroundingDetector):
         return self.neck(self.backbone(batch_inputs))
 
     def _token_map(self, tokens: TextTokens, i: int, spans: Sequence) -> Tensor:
-        """Tokens (K, T) of the spans of caption ``i``, on the model's device."""
+        """Token map (K, T) of the spans of caption ``i``, on the model's device."""
         width = tokens.ids.size(1)
         return token_map(tokens.offsets[i], spans, width).to(self.bbox_head.alignment.bias0.device)
 
@@ -174,12 +176,14 @@ class GLIP(GroundingDetector):
 
     @property
     def prompt_budget(self) -> int:
-        """The most tokens of one prompt in prediction: the test settings' number, or else the
-        model's."""
+        """Largest number of tokens of one prompt in prediction.
+
+        The number of the test settings, or else that of the model.
+        """
         return self.test_settings.max_tokens or self.max_tokens
 
     def build_prompts(self, query: Query) -> list[Prompt]:
-        """Class names as few prompts, a caption as one with its phrases."""
+        """As few prompts as possible for class names, one with its phrases for a caption."""
         if not query.is_caption:
             return split_class_prompt(query.classes, self.text_encoder.tokenizer,
                                       self.prompt_budget, caption_prompt=query.caption_prompt)
@@ -197,7 +201,7 @@ class GLIP(GroundingDetector):
         rounds = rounds_at_once(levels)
         on_cpu = levels[0].device.type == 'cpu'
         passes = plan_passes(prompts, 1 if on_cpu else rounds)
-        # Before the threads begin, so that equal captions are read once.
+        # Text is read before the threads begin, so that equal captions are read once.
         asked = [(one, *self._read([prompt for _, prompt in one])) for one in passes]
 
         def pass_head(one: tuple[PromptPass, TextTokens, TextFeatures]) -> list[Candidates]:

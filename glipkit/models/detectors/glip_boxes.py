@@ -1,9 +1,9 @@
-"""The two doors between the boxes of everybody and those of GLIP.
+"""Conversion of boxes between glipkit and GLIP, in both directions.
 
 Data samples hold xyxy absolute pixels with exclusive right and bottom edge: a box is ``x2 - x1``
 wide. GLIP was trained on inclusive pixels: the same box is ``x2 - x1 + 1`` wide there, and its x2
-and y2 are one pixel less. As in the official code it is a pixel of the original image, so in a
-resized image it is as large as the sample's ``scale_factor``.
+and y2 are one pixel less. As in the official code this is a pixel of the original image, so in a
+resized image its size is the sample's ``scale_factor``.
 """
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch import Tensor
 
 
 def inclusive_boxes(sample: DetDataSample) -> Tensor:
-    """Ground truth for GLIP: the way in.
+    """Ground truth in the form of GLIP, with inclusive edges.
 
     Args:
-        sample: With ``gt_instances.bboxes`` (G, 4), exclusive, in the frame of the input image;
-            a tensor or mmdet's box class. G may be 0.
+        sample: Sample with ``gt_instances.bboxes`` (G, 4), exclusive, in the frame of the input
+            image; a tensor or mmdet's box class. G may be 0.
 
     Returns:
-        (G, 4) float32, inclusive, a copy. A box of less than one pixel keeps x2 = x1.
+        Boxes (G, 4) float32, inclusive, a copy. A box of less than one pixel keeps x2 = x1.
     """
     boxes = sample.gt_instances.bboxes
     boxes = getattr(boxes, 'tensor', boxes).float()
@@ -29,16 +29,16 @@ def inclusive_boxes(sample: DetDataSample) -> Tensor:
 
 
 def exclusive_boxes(boxes: Tensor, sample: DetDataSample, rescale: bool) -> Tensor:
-    """Detections for everybody: the way out.
+    """Detections of GLIP in the form of glipkit, with exclusive edges.
 
     Args:
-        boxes: (M, 4) inclusive, in the frame of the input image.
-        sample: The image that they were found in.
+        boxes: Boxes (M, 4), inclusive, in the frame of the input image.
+        sample: Sample of the image in which they were found.
         rescale: Whether to return boxes of the original image; without a ``scale_factor`` the
             input image is the original one.
 
     Returns:
-        (M, 4) exclusive, a copy.
+        Boxes (M, 4), exclusive, a copy.
     """
     pixel = boxes.new_tensor(_pixel(sample))
     if rescale:

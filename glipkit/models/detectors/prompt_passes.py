@@ -1,11 +1,11 @@
 """How the prompts of a batch pass through the head: several at a time, as far as memory goes.
 
-The image tower runs once. Behind it nothing is shared between prompts, since the first fusion
-already mixes words into the maps; but a pass of the head does not keep all cores busy. On a
-processor prompts therefore run in threads of one core each, on a GPU as one larger batch.
+The image tower runs once. After it prompts share nothing, since the first fusion already mixes text
+into the maps; but one pass of the head does not keep all cores busy. On a processor prompts
+therefore run in threads of one core each, on a GPU as one larger batch.
 
-A pass on a processor always has one core, however many run beside it: results do not depend on the
-free memory or on what other threads of the program do.
+On a processor each of several passes has one core, however many run at a time: results do not
+depend on the free memory or on what other threads of the program do.
 """
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from torch import Tensor
 from glipkit.text.structures import Prompt
 
 PromptPass = list[tuple[int, Prompt]]
-"""What goes through the head together: (image of the batch, a prompt for it)."""
+"""One pass of the head: pairs of an image's index in the batch and a prompt for it."""
 Argument, Result = TypeVar('Argument'), TypeVar('Result')
 
-#: Pyramids, with the channels of the neck, that one pass of the head holds at its peak (measured:
-#: 9.6), and the share of the free memory that passes may take together.
+#: Peak memory of one pass of the head, counted in pyramids with the channels of the neck (measured:
+#: 9.6), and the share of the free memory that all passes may take together.
 _PYRAMIDS, _SHARE = 12, 0.5
-_TOKENS = 256  # of a long prompt: the logits of all positions
+_TOKENS = 256  # of a long prompt, for the memory of the logits
 
 
 def plan_passes(prompts: Sequence[Sequence[Prompt]], rounds: int) -> list[PromptPass]:
@@ -37,7 +37,7 @@ def plan_passes(prompts: Sequence[Sequence[Prompt]], rounds: int) -> list[Prompt
 
     Args:
         prompts: One or more prompts of each image.
-        rounds: A round is one prompt of every image that has as many; so many make a pass.
+        rounds: Number of rounds in a pass. A round is the next prompt of every image that has one.
     """
     rows = [[(i, mine[chunk]) for i, mine in enumerate(prompts) if chunk < len(mine)]
             for chunk in range(max(map(len, prompts)))]
@@ -57,7 +57,7 @@ def _free_memory(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0]
     try:
         return os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-    except (AttributeError, ValueError, OSError):  # not every system says
+    except (AttributeError, ValueError, OSError):  # not every system tells it
         return 1 << 30
 
 
@@ -66,11 +66,11 @@ def run_passes(work: Callable[[Argument], Result], arguments: Sequence[Argument]
     """Results of all passes on a processor, in their order.
 
     Args:
-        work: Safe to run in several threads, without gradients.
-        arguments: One for each pass.
-        at_once: The most passes at a time. Several have a core of one of the pool's threads each,
-            with the autocast of the calling thread; a single one runs in the calling thread, on
-            all its cores.
+        work: Function of one argument, safe in several threads and without gradients.
+        arguments: Argument of each pass.
+        at_once: Largest number of passes at a time. Several run in threads of the pool, with one
+            core each and the autocast of the calling thread; a single one runs in the calling
+            thread, on all its cores.
     """
     cores = torch.get_num_threads()
     if len(arguments) < 2 or cores < 2:
@@ -97,11 +97,11 @@ def run_passes(work: Callable[[Argument], Result], arguments: Sequence[Argument]
 
 
 class _CorePool:
-    """Threads of one core each, made once per process and shared by all who predict.
+    """Threads of one core each, made once per process and shared by all predictions.
 
-    ``torch.set_num_threads`` speaks for the thread that calls it, but threads that begin later take
-    the number that was set last, by whomever. So all threads of the pool begin at once, and the
-    caller's number is set again before anybody else may begin one.
+    ``torch.set_num_threads`` sets the number of the calling thread, and threads that begin later
+    take the number that any thread set last. So all threads of the pool begin at once, and the
+    caller's number is set again before another thread can begin.
     """
 
     def __init__(self) -> None:
@@ -122,12 +122,12 @@ class _CorePool:
         ready = threading.Barrier(cores + 1)
 
         def begin() -> None:
-            torch.get_num_threads()  # a thread's first look takes over the program's number
+            torch.get_num_threads()  # a thread's first call takes over the program's number
             torch.set_num_threads(1)
             ready.wait()
 
         pool = ThreadPoolExecutor(cores, thread_name_prefix='glipkit-head', initializer=begin)
-        for _ in range(cores):  # a thread begins with each task while none is idle
+        for _ in range(cores):  # each task starts a thread while none is idle
             pool.submit(int)
         ready.wait()
         torch.set_num_threads(cores)
@@ -144,6 +144,6 @@ def start_threads() -> None:
 
 
 def _autocast_state() -> Callable[[ExitStack], None]:
-    """Enters, in another thread, the CPU autocast of this one."""
+    """A function that enters, in another thread, the CPU autocast of this one."""
     enabled, dtype = torch.is_autocast_enabled('cpu'), torch.get_autocast_dtype('cpu')
     return lambda stack: stack.enter_context(torch.autocast('cpu', dtype, enabled=enabled))

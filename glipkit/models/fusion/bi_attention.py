@@ -29,13 +29,13 @@ class BiAttention(nn.Module):
     *layer-normed* inputs, and padded image area takes part in the text side's softmax.
 
     Args:
-        visual_dim: C_v, channels of every feature map.
-        text_dim: C_l, width of the text features.
+        visual_dim: Channels C_v of every feature map.
+        text_dim: Width C_l of the text features.
         embed_dim: Width of the joint space, ``num_heads * head width``.
-        num_heads: h.
-        dropout: Rate on both attention maps, in training.
+        num_heads: Number of heads h.
+        dropout: Dropout rate of both attention maps, in training.
         init_gamma: Initial layer scale of both residual branches (1 / number of blocks).
-        max_logit: Similarities are clamped to +- this value, a guard for half precision.
+        max_logit: Bound: similarities are clamped to +- this value, a guard for half precision.
     """
 
     def __init__(self,
@@ -96,9 +96,9 @@ class BiAttention(nn.Module):
         """The attention itself on flat positions.
 
         Args:
-            visual: (B, N, C_v).
-            hidden: (B, T, C_l).
-            mask: (B, T), True at real tokens.
+            visual: Positions (B, N, C_v).
+            hidden: Tokens (B, T, C_l).
+            mask: Mask (B, T), True at real tokens.
 
         Returns:
             Updated visual (B, N, C_v) and hidden (B, T, C_l).
@@ -142,7 +142,7 @@ class BiAttention(nn.Module):
         weight = self.values_v_proj.weight.unflatten(0, (self.num_heads, self.head_dim))
         bias = self.values_v_proj.bias.unflatten(0, (self.num_heads, self.head_dim))
         values = torch.einsum('bhtc,hdc->bthd', context, weight)
-        # Dropout makes a row's weights sum to something else than one, so the bias scales too.
+        # With dropout a row's weights do not sum to one, so the bias is scaled by their sum.
         mass = mass.transpose(1, 2).unsqueeze(-1)
         values = values + mass.to(values.dtype) * bias
         return self.out_l_proj(values.flatten(2))

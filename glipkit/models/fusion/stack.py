@@ -17,7 +17,7 @@ class TowerBlock(nn.Module):
         dyconv: Module that maps a list of maps to a list of the same shapes.
         fusion: Module (levels, text) -> (levels, text), or None.
         text_layer: Module (hidden (B, T, C), mask (B, T)) -> hidden, or None.
-        with_cp: Recompute activations in the backward pass instead of storing them.
+        with_cp: Whether to recompute activations in the backward pass instead of storing them.
     """
 
     def __init__(self,

@@ -1,4 +1,4 @@
-"""Which anchors are responsible for which box (ATSS, Zhang et al., CVPR 2020, algorithm 1)."""
+"""Assignment of anchors to boxes (ATSS, Zhang et al., CVPR 2020, algorithm 1)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -31,15 +31,15 @@ def assign_targets(assigner: ATSSAssigner, anchors: Tensor, num_level_anchors: l
                    boxes: Tensor, box_tokens: Tensor) -> AnchorTargets:
     """Match the anchors of one image.
 
-    Boxes whose spans lie beyond the last token cannot be told in words; they are left out, so that
-    none of their anchors is trained as a box without a name.
+    Boxes whose spans lie beyond the last token have no tokens; they are left out, so that no anchor
+    is trained as a box without a name.
 
     Args:
         assigner: mmdet's ATSS with inclusive-pixel overlaps.
-        anchors: (N, 4) xyxy inclusive pixels, levels concatenated.
+        anchors: Anchors (N, 4), xyxy inclusive pixels, levels concatenated.
         num_level_anchors: Anchors of each level.
-        boxes: (G, 4) ground truth, xyxy inclusive pixels; G may be 0.
-        box_tokens: (G, T) bool, the tokens of each box.
+        boxes: Ground truth (G, 4), xyxy inclusive pixels; G may be 0.
+        box_tokens: Tokens (G, T) of each box, bool.
     """
     named = box_tokens.any(dim=1)
     boxes, box_tokens = boxes[named].to(anchors), box_tokens[named]

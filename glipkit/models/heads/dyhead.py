@@ -1,6 +1,7 @@
 """DyHead block: scale, spatial and task attention in one convolution (Dai et al., CVPR 2021).
 
-Follows the official code to the number, with the way its deformable convolution reads offsets.
+Gives the same numbers as the official code, whose deformable convolution reads offsets in a special
+way: see :class:`DeformConvNorm`.
 """
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ from glipkit.registry import MODELS
 class DeformConvNorm(nn.Module):
     """Modulated deformable 3x3 convolution and group normalisation.
 
-    Offsets and masks may belong to a finer map than the input: like the official kernel, which
-    never looks at their shape, the flat buffer of a sample is read as if it had the output's size.
+    Offsets and masks may belong to a finer map than the input. The official kernel does not check
+    their shape: it reads the flat buffer of a sample as if it had the output's size. So does this.
     """
 
     def __init__(self, channels: int, stride: int, num_groups: int) -> None:
@@ -32,10 +33,10 @@ class DeformConvNorm(nn.Module):
 
     def forward(self, maps: Sequence[Tensor], table: Tensor | None,
                 geometries: Sequence[Geometry]) -> list[Tensor]:
-        """Maps (B, C, H_i, W_i), each with the geometry that looks at it -> their convolutions.
+        """Maps (B, C, H_i, W_i), each with its geometry -> their convolutions.
 
-        Sizes are (ceil(H_i / stride), ceil(W_i / stride)); ``table`` is as in
-        :func:`deform_conv2d`. :class:`DyConv` applies the normalisation and need not store it.
+        Sizes are (ceil(H_i / stride), ceil(W_i / stride)); for ``table``
+        see :func:`deform_conv2d`. :class:`DyConv` applies the normalisation and need not store it.
         """
         stride = self.conv.stride[0]
         sizes = [tuple((s - 1) // stride + 1 for s in x.shape[-2:]) for x in maps]
@@ -45,7 +46,7 @@ class DeformConvNorm(nn.Module):
 
 
 def read_flat(buffer: Tensor, size: tuple[int, int]) -> Tensor:
-    """View the head of each sample's (C, h, w) buffer as (C, *size); a no-op at equal sizes."""
+    """View the beginning of each sample's (C, h, w) buffer as (C, *size)."""
     if tuple(buffer.shape[-2:]) == tuple(size):
         return buffer
     channels = buffer.size(1)
@@ -57,7 +58,7 @@ class DyReLU(nn.Module):
     """DyReLU-B: a two-piece activation whose slopes depend on the pooled input.
 
     Args:
-        channels: C.
+        channels: Number of channels C.
         reduction: Squeeze ratio of the two-layer perceptron.
     """
 
@@ -83,7 +84,7 @@ class DyConv(nn.Module):
     goes through DyReLU.
 
     Args:
-        channels: C of every level.
+        channels: Number of channels C of every level.
         num_groups: Groups of the normalisation.
     """
 

@@ -52,12 +52,12 @@ class GLIPHead(nn.Module):
     """Detection as grounding: every label score is a region-word dot product (GLIP section 3.1).
 
     Args:
-        in_channels: C of the maps that come in, and of the tower.
+        in_channels: Channels C of the input maps and of the tower.
         text_dim: Width of the text features.
         num_blocks: Blocks of the tower.
         dyconv: Config of the image part of a block.
-        fusion: Config of the cross attention of a block; None gives variant A, whose words do not
-            look at the image and whose dot product uses the text encoder's output.
+        fusion: Config of the cross attention of a block; None gives variant A, whose text does not
+            attend to the image and whose dot product uses the text encoder's output.
         text_layer: Config of the text layer that follows the fusion, or None.
         strides: Pixels per cell of each level.
         anchor_scale: Side of the one square anchor of a cell, in cells.
@@ -67,7 +67,7 @@ class GLIPHead(nn.Module):
         prior_prob: Foreground probability that ``bias0`` starts from.
         log_scale: Log temperature that the alignment starts from. Below 0, dot products count for
             more from the start, which a model without pre-trained towers needs to begin learning.
-        with_cp: Recompute the tower's activations in the backward pass (less memory).
+        with_cp: Whether to recompute the tower's activations in the backward pass (less memory).
     """
 
     def __init__(self,
@@ -117,12 +117,12 @@ class GLIPHead(nn.Module):
         if len(levels) != len(self.scales):
             raise ValueError(f'the head has {len(self.scales)} strides but got {len(levels)} maps')
         maps, fused = run_tower(self.tower, levels, text)
-        # Outputs with the eight bits of bfloat16 would tie scores and move boxes by pixels; in
+        # The eight bits of bfloat16 would make scores equal and move boxes by pixels; in
         # float32 the last layers take a hundredth of the head's time.
         with torch.autocast(maps[0].device.type, enabled=False):
             maps = [in_float32(m) for m in maps]
-            words = in_float32(fused.hidden if self.fused else text.embedded)
-            classifier = self.alignment.encode_text(words)
+            tokens = in_float32(fused.hidden if self.fused else text.embedded)
+            classifier = self.alignment.encode_text(tokens)
             return HeadOutputs(
                 token_logits=[self.alignment(m.flatten(2).transpose(1, 2), classifier)
                               for m in maps],
@@ -143,9 +143,9 @@ class GLIPHead(nn.Module):
 
         Args:
             outputs: Raw outputs.
-            text_mask: (B, T), True at tokens that count, positive or negative.
-            boxes: Per image (G, 4) xyxy inclusive pixels; G may be 0.
-            box_tokens: Per image (G, T) bool, the tokens of each box.
+            text_mask: Mask (B, T), True at tokens that count, positive or negative.
+            boxes: Boxes (G, 4) of each image, xyxy inclusive pixels; G may be 0.
+            box_tokens: Tokens (G, T) of each box of each image, bool.
 
         Returns:
             loss_cls, loss_bbox, loss_centerness; the normalisers are means over all ranks.
@@ -192,7 +192,7 @@ class GLIPHead(nn.Module):
 
         Args:
             outputs: Raw outputs of B images.
-            token_maps: Per image (K, T) bool, the tokens of each label; K may differ.
+            token_maps: Tokens (K, T) of each label for each image, bool; K may differ.
             settings: Threshold and number of candidates.
         """
         anchors = self.anchors(outputs)

@@ -15,16 +15,16 @@ from torchvision.ops import batched_nms
 
 @dataclass(frozen=True)
 class TestSettings:
-    """Numbers of predicting.
+    """Settings of prediction.
 
     Attributes:
         score_threshold: Label scores at or below it are dropped, before centerness is applied.
-        nms_pre: Best (anchor, label) pairs kept per level and prompt.
-        nms_iou: Overlap above which the weaker box of a label goes.
-        max_per_image: Detections kept; equal scores at the last place are all kept.
-        max_tokens: Tokens of one class prompt, [CLS] and [SEP] included; longer lists are split.
-            None takes the model's own limit. A model is at its best with prompts as long as those
-            it was trained with.
+        nms_pre: Number of best (anchor, label) pairs kept per level and prompt.
+        nms_iou: Overlap above which the weaker box of a label is removed.
+        max_per_image: Number of detections kept; equal scores at the last place are all kept.
+        max_tokens: Largest number of tokens of one class prompt, [CLS] and [SEP] included; longer
+            lists are split. None takes the model's own limit. A model works best with prompts as
+            long as those it was trained with.
     """
     score_threshold: float = 0.05
     nms_pre: int = 1000
@@ -51,9 +51,9 @@ def select_candidates(label_scores: Sequence[Tensor], centernesses: Sequence[Ten
     """Threshold and rank the (anchor, label) pairs of one image, level by level.
 
     Args:
-        label_scores: Per level (N_i, K) probabilities.
-        centernesses: Per level (N_i,) probabilities.
-        boxes: Per level (N_i, 4) decoded boxes.
+        label_scores: Probabilities (N_i, K) of each level.
+        centernesses: Probabilities (N_i,) of each level.
+        boxes: Decoded boxes (N_i, 4) of each level.
         settings: Threshold and number of pairs.
 
     Returns:
@@ -74,8 +74,8 @@ def suppress(candidates: Candidates, image_size: tuple[int, int],
 
     Args:
         candidates: All candidates of one image, of all its prompts.
-        image_size: (H, W) of the un-padded input image.
-        settings: Overlap and number.
+        image_size: Size (H, W) of the input image without padding.
+        settings: Overlap and number of detections.
 
     Returns:
         bboxes (M, 4) xyxy inclusive pixels of the input image, scores and labels, best first.

@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 CHUNK_BYTES = 1 << 22
-"""Of one (positions x h*T) chunk: within the cache of a core or two."""
+"""Bytes of one (positions x h*T) chunk, which fits in the cache of one or two cores."""
 
 SMALLEST_SUM, LARGEST_SUM = 1e-20, 1e30
 """Sums of exponentials in this range are as accurate as with the maximum subtracted."""
 
 UNSHIFTED = float('inf')
-"""In place of the column maxima where none were needed."""
+"""Stands for the column maxima where none were needed."""
 
 
 def attend_both_ways(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, bias: Tensor,
@@ -34,20 +34,20 @@ def attend_both_ways(visual: Tensor, keys: Tensor, offset: Tensor, values: Tenso
     The similarity of position i and token j in a head is ``visual_i . keys_j + offset_j``, clamped.
 
     Args:
-        visual: (B, N, C).
-        keys: (B, C, h*T), scaled keys in visual space.
-        offset: (B, h*T).
-        values: (B, h*T, C), what a position receives from each token.
-        bias: (C,), what every position receives.
-        mask: (B, T), True at tokens that positions may attend to.
-        num_heads: h.
+        visual: Positions (B, N, C).
+        keys: Scaled keys (B, C, h*T) in visual space.
+        offset: Offsets (B, h*T) of the similarities.
+        values: Values (B, h*T, C) that a position receives from each token.
+        bias: Vector (C,) that every position receives.
+        mask: Mask (B, T), True at tokens that positions may attend to.
+        num_heads: Number of heads h.
         max_logit: Bound of the similarities.
-        dropout: Rate on both maps; 0 outside training.
+        dropout: Dropout rate of both maps; 0 outside training.
 
     Returns:
-        Updated positions, ``visual`` and what they received (B, N, C), context of the tokens
-        (B, h*T, C), and mass (B, h*T), the sum of a token's attention, which only dropout makes
-        different from 1.
+        Updated positions (B, N, C), which are ``visual`` plus what they received; context of the
+        tokens (B, h*T, C); and mass (B, h*T), the sum of a token's attention, which differs from 1
+        only with dropout.
     """
     # The drawn seed follows the global generator, so checkpointing repeats it.
     seed = torch.randint(2**62, (1, ) if dropout else (0, ))
@@ -145,7 +145,7 @@ def _attend_one(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, ma
     """One image without maxima, written to the tensors of :func:`_empty_outputs`.
 
     Returns:
-        Whether all sums stayed in range; if not, the outputs are void.
+        Whether all sums stayed in range; if not, the outputs are not valid.
     """
     for total in (context, mass, column_sums):
         total.zero_()
@@ -226,7 +226,7 @@ def _attend_backward(visual: Tensor, keys: Tensor, offset: Tensor, values: Tenso
              torch.zeros_like(offset, dtype=sums), torch.zeros_like(values, dtype=sums))
     drop = _Dropout(seed, dropout)
     with torch.autocast(visual.device.type, enabled=False):
-        # A column's weighted mean of its gradients, as its softmax subtracts it.
+        # Weighted mean of each column's gradients; the gradient of its softmax subtracts it.
         means = (context * grad_context).sum(dim=2) + mass * grad_mass
         for image in zip(visual, keys, offset, _masked(values, mask), mask, row_sums, column_sums,
                          column_max, grad_updated.to(visual.dtype), grad_context, grad_mass, means,
@@ -270,7 +270,7 @@ def _backward_of_one(visual: Tensor, keys: Tensor, offset: Tensor, values: Tenso
         dropped = to_text if kept is None else to_text * kept
         _add_product(grad_values, dropped.to(half).t(), grad)
         grad_to_text = (grad @ values.t()).to(logits.dtype)
-        # The map times its gradient, whose sum over a row the softmax subtracts.
+        # The map times its gradient; the gradient of the softmax subtracts the sum over a row.
         product = grad_to_text.mul_(dropped).view(len(x), num_heads, -1)
         row_means = product.sum(dim=2, keepdim=True)
         grad_logits += product.flatten(1)

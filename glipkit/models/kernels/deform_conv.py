@@ -1,9 +1,9 @@
 """Modulated deformable convolution (Zhu et al., CVPR 2019, equation (1)), 3x3, padding 1.
 
-On CUDA torchvision's kernel; elsewhere rows of a channels-last table are gathered with their four
-bilinear weights and multiplied, which is several times faster than torchvision's CPU code. The maps
-of a pyramid share one table and one call. B images, C channels in, D out, (H, W) input and (h, w)
-output size.
+On CUDA this is torchvision's kernel; elsewhere rows of a channels-last table are gathered with
+their four bilinear weights and multiplied, which is several times faster than torchvision's CPU
+code. The maps of a pyramid share one table and one call. B images, C channels in, D out, (H, W)
+input and (h, w) output size.
 """
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TAPS = 9
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where and how strongly the taps of one output map look.
+    """Sampling positions and weights of the taps of one output map.
 
     Attributes:
         offset: (B, 18, h, w), per tap the shift (y, x) in input pixels.
@@ -38,15 +38,15 @@ def deform_conv2d(maps: Sequence[Tensor], table: Tensor | None, geometries: Sequ
     Sampling positions and their weights are float32 (or wider); products have the autocast dtype.
 
     Args:
-        maps: (B, C, H_i, W_i).
+        maps: Maps (B, C, H_i, W_i).
         table: Result of :func:`level_table` for these maps; needed only outside CUDA.
-        geometries: Of the output maps, as many as ``maps``.
-        weight: (D, C, 3, 3).
-        bias: (D,).
-        stride: Of the output grids.
+        geometries: Geometry of each output map, as many as ``maps``.
+        weight: Weight (D, C, 3, 3).
+        bias: Bias (D,).
+        stride: Stride of the output grids.
 
     Returns:
-        (B, D, h_i, w_i); outside CUDA in channels-last memory.
+        Maps (B, D, h_i, w_i); outside CUDA in channels-last memory.
     """
     if maps[0].is_cuda:
         return [torchvision_deform_conv2d(x, g.offset, weight, bias, stride, 1, mask=g.mask)
@@ -83,8 +83,8 @@ def bilinear_rows(geometry: Geometry, size: tuple[int, int], stride: int,
 
     Args:
         geometry: Offsets and masks of (h, w) outputs.
-        size: (H, W) of the input.
-        stride: Of the output grid.
+        size: Size (H, W) of the input.
+        stride: Stride of the output grid.
         first: Row of the table at which the input begins.
 
     Returns:
@@ -113,10 +113,10 @@ def bilinear_rows(geometry: Geometry, size: tuple[int, int], stride: int,
 
 
 def _neighbours(position: Tensor, size: int) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Cells before and after each position with their weights; cells outside weigh 0."""
+    """Cells before and after each position with their weights; cells outside get weight 0."""
     before = position.detach().floor()
     fraction = position - before
-    # Further out nothing is seen, and positions without limit would not fit an integer.
+    # Positions further outside have weight 0 too, and very large ones would not fit an integer.
     before = before.clamp(-2, size)
     return tuple(
         (cell.clamp(0, size - 1).int(), weight * ((cell >= 0) & (cell < size)))

@@ -13,20 +13,20 @@ from torch.utils.flop_counter import register_flop_formula
 
 NEIGHBOURS = 4
 CHUNK, BACKWARD_CHUNK = 512, 2048
-"""Outputs at a time: the gathered rows of 256 channels and 9 taps take 5 MiB and 19 MiB."""
+"""Outputs in one chunk: their gathered rows of 256 channels and 9 taps take 5 MiB and 19 MiB."""
 
 
 @torch.library.custom_op('glipkit::gathered_product', mutates_args=())
 def gathered_product(table: Tensor, rows: Tensor, weights: Tensor, kernel: Tensor,
                      bias: Tensor) -> Tensor:
-    """Gather, weigh, multiply.
+    """Gathers rows of the table, weights them and multiplies them with the kernel.
 
     Args:
-        table: (R, C).
-        rows: (M, K * 4) int32, the table rows of each tap.
-        weights: (M, K * 4), in the table's dtype or a wider one.
-        kernel: (K * C, D), in the table's dtype.
-        bias: (D,), in the table's dtype.
+        table: Table (R, C).
+        rows: Table rows (M, K * 4) of each tap, int32.
+        weights: Weights (M, K * 4) of these rows, in the table's dtype or a wider one.
+        kernel: Kernel (K * C, D), in the table's dtype.
+        bias: Bias (D,), in the table's dtype.
 
     Returns:
         (M, D): for every output the sum over taps k of
@@ -87,7 +87,7 @@ def _grad_weights(grad_columns: Tensor, table: Tensor, rows: Tensor) -> Tensor:
 
 def _add_grad_table(grad_table: Tensor, grad_columns: Tensor, rows: Tensor,
                     weights: Tensor) -> None:
-    """Scatter ``weights * grad_columns`` to the table, as a gather: no two writers per row."""
+    """Add ``weights * grad_columns`` to the rows of the table, each row written once."""
     sorted_rows, order = rows.flatten().sort()
     first, last = int(sorted_rows[0]), int(sorted_rows[-1])
     starts = torch.bincount(sorted_rows - first, minlength=last - first + 1).cumsum(0)

@@ -27,13 +27,13 @@ class TokenFocalLoss(nn.Module):
         """Loss of one batch, in float32.
 
         Args:
-            logits: (B, R, T).
-            targets: (B, R, T) of 0 and 1.
-            mask: (B, T), True at real tokens; [CLS], [SEP] and separators count as negatives.
-            avg_factor: Scalar, the number of positive regions.
+            logits: Logits (B, R, T).
+            targets: Targets (B, R, T), each 0 or 1.
+            mask: Mask (B, T), True at real tokens; [CLS], [SEP] and separators count as negatives.
+            avg_factor: Number of positive regions, a scalar.
 
         Returns:
-            Scalar.
+            The loss, a scalar.
         """
         logits, targets = logits.float(), targets.float()
         prob = logits.sigmoid()

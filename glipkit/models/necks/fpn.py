@@ -13,7 +13,7 @@ from glipkit.registry import MODELS
 
 @MODELS.register_module()
 class DropBlockFPN(FPN):
-    """mmdet's FPN whose lower outputs see DropBlock in training.
+    """mmdet's FPN with DropBlock on its lower outputs in training.
 
     A dropped copy of the merged map goes into the output convolution; the whole map continues
     top-down. The highest backbone level and the extra levels are never dropped.
@@ -21,7 +21,7 @@ class DropBlockFPN(FPN):
     Args:
         drop_prob: Probability of DropBlock; 0 turns it off.
         block_size: Side of a dropped block, in cells.
-        **kwargs: Of :class:`mmdet.models.necks.FPN`.
+        **kwargs: Arguments of :class:`mmdet.models.necks.FPN`.
     """
 
     def __init__(self, drop_prob: float = 0.3, block_size: int = 3, **kwargs) -> None:

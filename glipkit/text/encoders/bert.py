@@ -97,12 +97,12 @@ class BertLayer(nn.Module):
         hidden_size: Channels C.
         num_heads: Attention heads; must divide ``hidden_size``.
         intermediate_size: Width of the feed-forward network.
-        dropout: Rate for attention weights and for both branches.
-        eps: Of the LayerNorms.
-        clamp: None for plain BERT. A bound puts the guards of the layers that the official GLIP
-            adds in its head: on attention scores (scaled, before the mask), after the first
-            feed-forward projection, after GELU, after the second projection with its dropout, and
-            after the last LayerNorm. The official bound is 50000.
+        dropout: Dropout rate of the attention weights and of both branches.
+        eps: Epsilon of the LayerNorms.
+        clamp: Bound of the layers that the official GLIP adds in its head; None for plain BERT.
+            It limits the attention scores (scaled, before the mask) and the outputs of the first
+            feed-forward projection, of GELU, of the second projection with its dropout, and of
+            the last LayerNorm. The official bound is 50000.
     """
 
     def __init__(self, hidden_size: int = 768, num_heads: int = 12,
@@ -123,7 +123,7 @@ class BertLayer(nn.Module):
             mask: (B, T) bool, True for real tokens; each row needs at least one.
 
         Returns:
-            (B, T, C). Real rows do not depend on padding; rows of padding hold no meaning.
+            (B, T, C). Real rows do not depend on padding; rows of padding have no meaning.
         """
         context = self.attention['self'](hidden, mask)
         hidden = self.attention['output'](context, hidden)
@@ -167,10 +167,10 @@ class BertEncoder(nn.Module):
         num_layers: Transformer layers.
         num_heads: Attention heads per layer.
         intermediate_size: Width of the feed-forward networks.
-        max_positions: The most tokens of a caption.
-        dropout: Rate, everywhere.
-        eps: Of the LayerNorms.
-        with_cp: Gradient checkpointing of each layer: less memory, one more forward pass.
+        max_positions: Largest number of tokens of a caption.
+        dropout: Dropout rate of all layers.
+        eps: Epsilon of the LayerNorms.
+        with_cp: Whether to checkpoint each layer: less memory, one more forward pass.
         tokenizer: Config of the tokenizer that cuts captions for this encoder; None takes BERT's
             uncased word pieces.
 
@@ -222,7 +222,7 @@ class BertEncoder(nn.Module):
         return TextFeatures(hidden, tokens.mask)
 
     def layer_groups(self) -> list[nn.Module]:
-        """Parts from the input upwards, for layer-wise rates and freezing."""
+        """Parts from the input to the output, for layer-wise rates and freezing."""
         return [self.embeddings, *self.encoder['layer']]
 
 

@@ -1,4 +1,4 @@
-"""Noun phrases of captions: rules of our own, or the pipelines of kept libraries."""
+"""Noun phrases of captions: our own rules, or the pipelines of maintained libraries."""
 from glipkit.text.phrases.extract import clean_spans, extract_phrases
 
 __all__ = ['clean_spans', 'extract_phrases']

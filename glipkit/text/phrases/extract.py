@@ -1,4 +1,4 @@
-"""Noun phrases of English captions: what a sentence names that a box can hold.
+"""Noun phrases of English captions: the things that a sentence names and a box can hold.
 
 Three back ends behind `extract_phrases`: the default, ``'rules'`` (:mod:`.rules`), and the two of
 :mod:`.pipelines`.
@@ -14,7 +14,7 @@ from glipkit.text.phrases.pipelines import pipeline_extractor
 from glipkit.text.phrases.rules import rule_spans
 from glipkit.text.structures import Span
 
-# A head that names the picture, not a thing in it, at the phrase's end.
+# A noun at the end of a phrase that means the picture itself, not a thing in it.
 _PICTURE_WORD = re.compile(
     r'\b(photo|photograph|picture|image|illustration|drawing|painting|portrait|shot|close-?up|view|'
     r'sketch|rendering|render|vector|clipart|stock photo|snapshot|wallpaper)s?$', re.IGNORECASE)
@@ -36,7 +36,7 @@ def extract_phrases(caption: str, backend: str = 'rules',
         and counts belong to the phrase: 'a man', 'two umbrellas'.
 
     Raises:
-        UserError: The caption is no string, or the back end is unknown or not installed.
+        UserError: The caption is not a string, or the back end is unknown or not installed.
     """
     if not isinstance(caption, str):
         raise UserError('a caption that is a string', f'{type(caption).__name__} {caption!r}',
@@ -57,7 +57,7 @@ def clean_spans(caption: str, spans: Iterable[Span]) -> list[Span]:
     """Spans as the model can use them: on word borders, with a letter or digit, without overlap.
 
     Blanks and punctuation at the edges are cut off; an edge inside a word moves to that word's
-    border. Of two that overlap the longer one stays, of two alike the first.
+    border. Of two that overlap the longer one stays; of two of equal length, the first.
 
     >>> clean_spans('a "red ball", he', [(2, 12), (7, 11), (12, 13)])
     [(3, 11)]

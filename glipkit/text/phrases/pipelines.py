@@ -67,7 +67,7 @@ def _chunk_end(tags: list[str], i: int) -> int | None:
     while j < len(tags) and tags[j] in _MODIFIERS:
         j += 1
     if j > i and not determined and tags[i] in ('VBN', 'VBG', 'HYPH', ':'):
-        return None  # 'riding horses' is a deed and a thing
+        return None  # 'riding horses' is an action and a thing
     end = j
     while end < len(tags) and tags[end] in _NOUNS:
         end += 1

@@ -3,7 +3,7 @@
 The shape is that of the official demo's grammar: an optional determiner, adjectives, one or more
 nouns; widened by counts, 'red and blue ball' and participles ('a parked car'). Instead of a
 part-of-speech tagger, small lists hold the closed word classes and the verbs that captions use;
-any other word is taken for a noun. What cannot be seen ('he', 'on the left of') is no phrase.
+any other word is taken for a noun. Pronouns and relations ('he', 'on the left of') are no phrases.
 """
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from glipkit.text.structures import Span
 
 _DESCRIBING = {'adjective', 'either'}
 _VERBAL = {'base verb', 's verb', 'past verb', 'ed', 'ing'}
-# After these, a bare verb form is what somebody does: 'they play', 'sits and watches tv'.
+# After these, a bare verb form is a verb: 'they play', 'sits and watches tv'.
 _SUBJECTS = {'pronoun', 'and', 'adverb', 'modal', 'relation'}
 
 
@@ -23,7 +23,7 @@ def rule_spans(caption: str) -> list[Span]:
 
 
 class _Chunker:
-    """Walks over the words of a caption; positions are word indices, ends exclusive."""
+    """Finds phrases word by word; positions are word indices, ends exclusive."""
 
     def __init__(self, words: list[Word]) -> None:
         self.words = words
@@ -48,7 +48,7 @@ class _Chunker:
             return None  # 'a man riding', 'a dog that runs'
         begin = self._skip_determiners(i)
         determined = begin > i
-        if not determined and self._is_deed(i):
+        if not determined and self._is_verb(i):
             return None
         head = self._skip_modifiers(begin, determined, self._is_predicate(i))
         end = self._skip_nouns(i, begin, head)
@@ -140,11 +140,11 @@ class _Chunker:
     def _starts_noun(self, j: int, bare: bool) -> bool:
         kind = self._kind(j)
         if kind in ('noun', 'either', 's verb', 'base verb'):
-            return True  # verbs in their place as such never get here
+            return True  # words used as verbs were sorted out before
         return kind in ('ing', 'past verb', 'place') and not bare
 
     def _extends_noun(self, i: int, begin: int, j: int) -> bool:
-        """Whether word ``j`` goes on with the nouns of the phrase from ``i``: 'traffic light'."""
+        """Whether word ``j`` continues the nouns of the phrase from ``i``: 'traffic light'."""
         word, before, kind = self.words[j], self.words[j - 1], self._kind(j)
         determiner = self.words[begin - 1].text if begin > i else ''
         single = determiner in lists.SINGULAR_DETERMINERS
@@ -158,7 +158,7 @@ class _Chunker:
         if kind == 'base verb':  # 'two dogs play', 'a boy and a girl play', but 'a dog park'
             joined = self._kind(i - 1) == 'and'
             return before.is_possessive or not joined and (single or not before.is_plural)
-        if kind == 'noun':  # 'a man juggles knives': nothing single is plural
+        if kind == 'noun':  # 'a man juggles knives': a singular phrase has no plural noun
             return before.is_possessive or not (
                 single and word.is_plural and self._run_ends_plural(j))
         return kind == 'either'
@@ -179,8 +179,8 @@ class _Chunker:
                 return j + 1
         return None
 
-    def _is_deed(self, j: int) -> bool:
-        """Whether a bare verb form at ``j`` is a verb by what stands before it."""
+    def _is_verb(self, j: int) -> bool:
+        """Whether the words before ``j`` show that the bare verb form there is a verb."""
         kind, before = self._kind(j), self._kind(j - 1)
         if kind in ('base verb', 's verb', 'past verb'):
             return (kind == 'past verb' or before in _SUBJECTS or self._follows(j, 'that')
@@ -205,7 +205,7 @@ class _Chunker:
                 and self.words[j + 1].text in lists.ING_PAIRS.get(self.words[j].text, '').split())
 
     def _find_continuing(self) -> list[bool]:
-        """Per word whether a phrase can go on with it: by a noun, or describing one to come."""
+        """For each word whether it can continue a phrase: as a noun, or describing a later one."""
         continues = [False] * (len(self.words) + 1)
         for j in reversed(range(len(self.words))):
             describes = self._kind(j) in ('adjective', 'ed', 'ing', 'adverb') and continues[j + 1]

@@ -1,4 +1,4 @@
-"""Word lists of the noun phrase chunker: the closed classes of English, and what captions say."""
+"""Word lists of the noun phrase chunker: the closed classes of English, and words of captions."""
 from __future__ import annotations
 
 
@@ -10,7 +10,8 @@ SINGULAR_DETERMINERS = _words('a an this that each every another one')
 DETERMINERS = SINGULAR_DETERMINERS | _words(
     'the these those some any no both all several many few much most more half various multiple '
     'numerous my your his her its our their')
-# With possessives, which take the same place. Not 'her', which also stands alone: 'her on a bus'.
+# With possessives, which stand in the same place, but not 'her', which also stands alone: 'her on
+# a bus'.
 ARTICLES = _words('a an the my your his its our their')
 NUMBERS = _words(
     'one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen '
@@ -51,7 +52,7 @@ ADVERBS = _words(
     'somewhere nowhere anywhere aside asleep awake afloat fast')
 # Their full stop ends no phrase: 'St. Paul'.
 ABBREVIATIONS = _words('st mr mrs ms dr jr sr mt')
-# '-ly' that is no adverb: 'friendly' describes, 'butterfly' is a thing.
+# Words in '-ly' that are no adverbs: 'friendly' describes, 'butterfly' is a thing.
 LY_ADJECTIVES = _words(
     'friendly lovely ugly early curly woolly silly lonely elderly daily lively hilly bubbly '
     'wrinkly sparkly deadly holy oily smelly chilly burly frilly')
@@ -84,14 +85,14 @@ ADJECTIVES = _words(
     'bitter cheap '
     'american asian african european chinese japanese indian french british english italian '
     'german mexican spanish russian greek korean')
-# Describe before a noun, are things elsewhere: 'an orange cat', 'an orange'.
+# Words that describe before a noun and are things elsewhere: 'an orange cat', 'an orange'.
 EITHER = _words(
     'orange gold silver bronze metal wood plastic glass leather cotton paper stone brick concrete '
     'steel wool denim rubber cardboard ceramic marble straw bamboo lime olive cream rose lavender '
     'peach light adult human fellow wicker square diamond')
-# Colours among them, which 'and' also joins to plain ones: 'orange and blue ball'.
+# The colours among them; 'and' also joins them to other colours: 'orange and blue ball'.
 THING_COLOURS = _words('orange gold silver')
-# Places rather than things unless a determiner or a noun says otherwise: 'the left shoe'.
+# Places, not things, unless a determiner or a noun shows the opposite: 'the left shoe'.
 PLACES = _words(
     'left right front back top bottom middle center centre side rear background foreground '
     'distance edge corner end north south east west')
@@ -158,7 +159,7 @@ _VERBS = _words(
     'wipe work wrap write yawn hurdle balance dress bat stop mend reflect shake pull speed share '
     'bloom pile slump wade wrestle polish repaint sweat shave cuddle sketch scoop squat lurk '
     'tumble')
-# As '-s' forms these are things more often than deeds.
+# As '-s' forms these are more often nouns than verbs.
 _THINGS_IN_S = _words('cook bat pet slice paint row display board pilot plow dress stuff cast load '
                       'check cover bow exit nap shop present')
 PAST_VERBS = _words(

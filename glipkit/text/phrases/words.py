@@ -1,7 +1,7 @@
 """Words of a caption with their classes, as the noun phrase chunker reads them.
 
-Small lists hold the closed word classes and the verbs that captions use; endings tell some more,
-and any other word is a noun. A few words then change class by their neighbours.
+Small lists hold the closed word classes and the verbs that captions use; endings decide for some
+others, and any other word is a noun. A few words then change class by their neighbours.
 """
 from __future__ import annotations
 
@@ -14,15 +14,22 @@ from glipkit.text.phrases import word_lists as lists
 # Letters, digits and accents, with apostrophes and hyphens inside: "t-shirt", "man's".
 _WORD = re.compile(r"[\w\u0300-\u036f]+(?:['\u2019\-][\w\u0300-\u036f]+)*|&")
 BLANK, COMMA, BREAK = 'blank', 'comma', 'break'
-# No part of the phrase that a place before them might describe: 'the man on the left holds'.
+# Classes of words that a place before them does not describe: 'the man on the left holds'.
 _NO_NOUN = {'preposition', 'and', 'copula', 'modal', 'pronoun', 'determiner', 'number', 'other',
             'adverb', 'ing', 's verb', 'past verb'}
 
 
 @dataclass(frozen=True)
 class Word:
-    """One word: lower-case text, character range [start, end), class, and what parts it from the
-    word before: BLANK, COMMA or BREAK (other punctuation, or the caption's beginning).
+    """One word of a caption.
+
+    Attributes:
+        text: The word in lower case.
+        start: Its first character in the caption.
+        end: The character after its last.
+        gap: What separates it from the word before: BLANK, COMMA or BREAK (other punctuation, or
+            the beginning of the caption).
+        kind: Its class.
     """
     text: str
     start: int
@@ -93,7 +100,7 @@ def _kind_by_ending(word: str) -> str:
 
 
 def _mark_misfits(words: list[Word]) -> list[Word]:
-    """Gives words that stand where their class cannot a class that fits: 'a can', 'the inside'."""
+    """Changes the class of words that stand where it cannot: 'a can', 'the inside'."""
     marked = list(words)
     for j in range(1, len(words)):
         before, word = words[j - 1:j + 1]
@@ -109,7 +116,7 @@ def _mark_misfits(words: list[Word]) -> list[Word]:
 
 
 def _mark_relations(words: list[Word]) -> list[Word]:
-    """Turns places in relations into part of them: '(on the far) side of', '(in) front of'.
+    """Marks places that belong to a relation: '(on the far) side of', '(in) front of'.
 
     A place counts as a thing only if a noun follows ('on the top shelf') or if no preposition
     leads to it ('the back').

@@ -1,4 +1,4 @@
-"""What a text encoder's tokenizer answers, and how a config names one."""
+"""The interface of a text encoder's tokenizer, and how a config names one."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ class Tokenizer(Protocol):
     Attributes:
         special_tokens: Tokens that the encoder's format adds to every caption.
         vocab_size: Rows that an embedding of its tokens needs.
-        config: Arguments of `build_tokenizer` that make an equal one.
+        config: Config from which `build_tokenizer` makes an equal one.
     """
 
     special_tokens: int
@@ -30,11 +30,12 @@ class Tokenizer(Protocol):
 
         Args:
             captions: B captions.
-            max_tokens: The most tokens of one caption, special ones included; None for any.
-            truncate: Cut longer captions instead of refusing them.
+            max_tokens: Largest number of tokens of one caption, special ones included; None for
+                any.
+            truncate: Whether to cut longer captions instead of refusing them.
 
         Raises:
-            UserError: No list of strings, or a caption too long.
+            UserError: Not a list of strings, or a caption that is too long.
         """
 
     def count(self, text: str) -> int:
@@ -63,7 +64,7 @@ def build_tokenizer(config: Mapping[str, Any] | None = None, default: str = DEFA
 
     Args:
         config: Class and its arguments; None for the default class without arguments.
-        default: Class where the config names none.
+        default: Name of the class where the config gives none.
 
     Raises:
         UserError: An unknown class, or arguments that it does not take.

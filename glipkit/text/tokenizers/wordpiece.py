@@ -28,7 +28,7 @@ class BertTokenizer:
     """Captions to padded word pieces, as BERT cuts them.
 
     Unlike Hugging Face's tokenizer it reads '[SEP]' or '[MASK]' inside a caption as plain text:
-    nobody's class name should end a sentence.
+    a class name must not end a sentence.
 
     Args:
         vocab_file: Text file with one token per line; None takes BERT's uncased vocabulary.
@@ -60,15 +60,16 @@ class BertTokenizer:
 
         Args:
             captions: B captions; an empty one becomes [CLS] [SEP].
-            max_tokens: The most tokens of one caption, [CLS] and [SEP] included; None for any.
-            truncate: Cut longer captions, with [SEP] as last token and one warning per distinct
-                caption, instead of refusing them.
+            max_tokens: Largest number of tokens of one caption, [CLS] and [SEP] included; None
+                for any.
+            truncate: Whether to cut longer captions, with [SEP] as last token and one warning per
+                distinct caption, instead of refusing them.
 
         Returns:
             Tokens padded to the longest caption.
 
         Raises:
-            UserError: No list of strings, or a caption too long.
+            UserError: Not a list of strings, or a caption that is too long.
         """
         if isinstance(captions, str) or not captions:
             raise UserError('a list with at least one caption', repr(captions),

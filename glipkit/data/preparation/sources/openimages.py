@@ -108,7 +108,7 @@ def class_relations(tree: Mapping[str, Any],
     there too, without a box. What is a 'Part' of a class (wheel of a car) is not a kind of it.
 
     Args:
-        tree: From `read_hierarchy`. A class may stand in it more than once.
+        tree: Tree from `read_hierarchy`. A class may occur in it more than once.
         classes: Machine id -> name; others (the root) are left out.
 
     Returns:
@@ -235,7 +235,7 @@ def read_absent(step: Step, path: str, classes: Mapping[str, str],
     Args:
         step: Shows the bar.
         path: The csv of human-verified image labels; confidence 0 means absent.
-        classes: As in `read_boxes`.
+        classes: See `read_boxes`.
         numbers: Image id -> number; other images are left out.
     """
     what = f'a csv of image labels with the columns {", ".join(LABEL_COLUMNS)}'
