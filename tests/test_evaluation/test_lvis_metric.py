@@ -107,6 +107,16 @@ def test_groups(ann_file, tmp_path):
         LvisMetric(ann_file, groups=dict(novel=['bow']))
 
 
+def test_classes_that_nobody_asked_for_do_not_count(ann_file):
+    metric = LvisMetric(ann_file, groups=dict(bows=['bow_(weapon)']))
+    dogs = [predicted(4, [(0, DOG_4, .9)], text=('dog', )),
+            predicted(2, [(0, DOG_2, .7)], text=('dog', ))]
+    metrics = evaluate(metric, dogs)
+    assert metrics['lvis_fixed/AP'] == metrics['lvis_fixed/APf'] == pytest.approx(1)
+    assert metrics['lvis_fixed/APr'] == metrics['lvis_fixed/bows_AP'] == -1
+    assert f'2 of 2 images, 1 of {len(NAMES)} classes' in metric.protocol
+
+
 def test_a_part_of_the_images_is_scored_and_said(ann_file, monkeypatch):
     log = []
     monkeypatch.setattr('glipkit.evaluation.metrics.lvis.print_log', lambda *a: log.append(a[0]))
