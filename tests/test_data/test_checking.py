@@ -12,6 +12,7 @@ from glipkit.data.checking import KINDS, CheckSettings, DataFile, PromptSettings
 from glipkit.data.checking.text_report import report_lines
 from glipkit.data.formats.reading import as_size, clip_box
 from glipkit.errors import UserError
+from glipkit.evaluation import GroundingCocoMetric
 from glipkit.text.prompts import class_prompt
 
 NO_LOOK = CheckSettings(decode=False)
@@ -412,6 +413,30 @@ def test_crowd_flags_are_read_as_training_reads_them(look, sound, folder, value,
     assert [a['iscrowd'] for a in kept if 'iscrowd' in a] == {'0': [0], '1': [1]}.get(value, []) + [
         a['iscrowd'] for a in sound['annotations'][1:] if 'iscrowd' in a]
     CocoDetection(str(folder / 'out.json'))
+
+
+@pytest.mark.parametrize('key', ['iscrowd', 'area', 'bbox', 'width'])
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), [400], '4x'])
+def test_what_a_table_writes_for_nothing_is_no_value(look, sound, folder, key, value):
+    record = sound['images' if key == 'width' else 'annotations'][0]
+    record[key] = value
+    if key == 'bbox' and isinstance(value, float):
+        record[key] = [1, value, 20, 20]
+    report = look(sound)
+    kind = {'area': 'bad_area', 'bbox': 'bad_box', 'width': 'bad_size'}.get(
+        key, 'empty_mark' if value != value else 'broken_record')
+    assert report.exit_code == 1 and kind in kinds(report)
+    if key != 'area':  # which training does not read
+        with pytest.raises(UserError, match=key.replace('bbox', 'box')):
+            CocoDetection(str(folder / 'ann.json'))
+    with pytest.raises(UserError, match=key.replace('bbox', 'box')):
+        GroundingCocoMetric(str(folder / 'ann.json'))
+    boxes = len(sound['annotations'])
+    clean(DataFile(folder / 'ann.json', folder / 'images'), report, folder / 'out.json')
+    assert not check(DataFile(folder / 'out.json', folder / 'images'), NO_LOOK).exit_code
+    kept = GroundingCocoMetric(str(folder / 'out.json')).ground_truth.annotations
+    lost = key == 'bbox' or kind == 'broken_record'
+    assert len(kept) == boxes - lost and not any(a['iscrowd'] for a in kept[:1])
 
 
 def test_a_byte_order_mark_is_accepted(look, sound, folder):

@@ -11,7 +11,7 @@ from glipkit.data.checking.names import ClassTable
 from glipkit.data.checking.scan import Scan, dump, parse
 from glipkit.data.formats.coco_json import is_id
 from glipkit.data.formats.read_once import keep
-from glipkit.data.formats.reading import as_crowd
+from glipkit.data.formats.reading import as_area, as_crowd
 from glipkit.errors import UserError
 
 
@@ -22,6 +22,7 @@ class CocoScan(Scan):
     lists = ('images', 'annotations', 'categories')
     can_merge = True
     homonyms_are_usual = False
+    marks: tuple[str, ...] = ('iscrowd', )
 
     def records(self) -> Iterator[dict]:
         """One record: the whole file."""
@@ -112,8 +113,11 @@ class CocoScan(Scan):
     def judge_annotation(self, record: dict, image: dict, size: Size, where: str) -> dict | None:
         """The annotation as a cleaned copy has it; None where training cannot use it."""
         category_id = whole(record, 'category_id')
-        crowd = self.crowd(record, where)
-        box = None if crowd is None else self.boxes.judge(record.get('bbox'), size, where)
+        record = self.judged_values(record, where)
+        if record is None:
+            return None
+        crowd = as_crowd(record.get('iscrowd'), where)
+        box = self.boxes.judge(record.get('bbox'), size, where)
         if box is None:
             return None
         key = self.remedy.merged.get(category_id, category_id)
@@ -134,13 +138,26 @@ class CocoScan(Scan):
             record = {**record, 'iscrowd': int(crowd)}
         return {**record, 'bbox': box, 'category_id': key}
 
-    def crowd(self, record: dict, where: str) -> bool | None:
-        """Whether an annotation is of a crowd; None, and a finding, where that cannot be told."""
+    def judged_values(self, record: dict, where: str) -> dict | None:
+        """The annotation without marks and areas that say nothing; None where a mark says what
+        nobody can understand."""
+        bad = set()
+        for key in self.marks:
+            try:
+                as_crowd(record.get(key), where, key)
+            except UserError:
+                empty = record[key] != record[key]  # NaN alone
+                self.findings.add('empty_mark' if empty else 'broken_record', where,
+                                  f'{key} {record[key]!r}')
+                if not empty:
+                    return None
+                bad.add(key)
         try:
-            return as_crowd(record.get('iscrowd'), where)
+            as_area(record.get('area'), where)
         except UserError:
-            self.findings.add('broken_record', where, f'iscrowd {record["iscrowd"]!r}')
-            return None
+            self.findings.add('bad_area', where, f'area {record["area"]!r}')
+            bad.add('area')
+        return {key: value for key, value in record.items() if key not in bad} if bad else record
 
     def _is_second(self, image_id: int, category_id: int, box: list, where: str) -> bool:
         """Whether the same box of the same class was seen in the image before."""
@@ -202,6 +219,7 @@ class LvisScan(CocoScan):
     """LVIS json: as COCO, with names such as 'bow_(weapon)' and 'bow_(decorative_ribbons)'."""
 
     homonyms_are_usual = True
+    marks = ('iscrowd', 'ignore')
 
     def judge_image(self, record: dict, where: str) -> dict | None:
         """Checks the lists that say what is known to be absent."""

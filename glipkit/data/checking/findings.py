@@ -78,6 +78,10 @@ KINDS = {
                             'and not_exhaustive_category_ids', 'empty lists written'),
     # Boxes.
     'bad_box': Kind('error', 'boxes that are not four finite numbers', 'boxes left out'),
+    'bad_area': Kind('error', 'areas that are no finite numbers, which evaluation refuses',
+                     'areas left out'),
+    'empty_mark': Kind('error', 'marks (iscrowd, ignore) that are NaN, as tables write for '
+                       'nothing', 'marks left out'),
     'flat_box': Kind('warning', 'boxes with a side of at most one pixel, which training leaves '
                      'out', 'boxes left out'),
     'box_outside': Kind('warning', 'boxes outside their image, which training leaves out',

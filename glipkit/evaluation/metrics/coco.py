@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
-from glipkit.errors import UserError
+from glipkit.data.formats.reading import as_area
 from glipkit.evaluation.functional.coco_ap import SCORE_NAMES, CocoAP, coco_ap
 from glipkit.evaluation.metrics.classes import (
     AskedIds,
@@ -131,11 +130,7 @@ class GroundingCocoMetric(BaseMetric):
 def _check_areas(coco: CocoJson) -> None:
     """Refuses areas that are no numbers; without one the area of the box counts."""
     for record in coco.annotations:
-        area = record.get('area')
-        if area is not None and (not isinstance(area, (int, float)) or not isfinite(area)):
-            raise UserError('areas as numbers of pixels',
-                            f'{coco.path}: annotation {record.get("id")}: area {area!r}',
-                            'correct or remove it')
+        as_area(record.get('area'), f'{coco.path}: annotation {record.get("id")}')
 
 
 def _to_coco(result: Mapping) -> list[dict]:
