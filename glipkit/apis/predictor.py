@@ -1,8 +1,10 @@
 """One call from images and words to boxes."""
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from glipkit.apis.images import Images, ImageSource, list_images, to_bgr, unread
 from glipkit.apis.tasks import TaskViews
 from glipkit.common import reporter
 from glipkit.common.reporter import Bar
+from glipkit.data.transforms.loading import load_image
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
 from glipkit.registry import TRANSFORMS, building_in
@@ -293,14 +296,14 @@ def check_query(query: Query) -> None:
 def _pipelines(cfg: Config) -> tuple[Callable[[dict], dict], Callable[[dict], dict]]:
     """The step of the test pipeline that reads files, and all that follow."""
     steps = list(cfg.get('test_pipeline', ()))
-    if not steps or 'LoadImageFromFile' not in str(steps[0].get('type')):
+    if not steps or not re.search(r'\bLoadImage(FromFile)?$', str(steps[0].get('type'))):
         raise UserError('a config whose test_pipeline starts with mmdet.LoadImageFromFile',
                         str(steps[0].get('type')) if steps else 'none', 'pass another config')
     # There are no annotations here.
     steps = [step for step in steps if 'LoadAnnotations' not in str(step['type'])]
     with building_in(cfg.get('default_scope', 'glipkit')):
         built = [TRANSFORMS.build(step) for step in steps]
-    return built[0], Compose(built[1:])
+    return partial(load_image, built[0]), Compose(built[1:])
 
 
 def _collect(sample: Any, item: Prepared, threshold: float) -> Detections:

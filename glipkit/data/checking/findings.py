@@ -128,8 +128,8 @@ KINDS = {
                               'more: the boxes do not belong to these images'),
     'exif_turns': Kind('warning', 'images that their EXIF tag turns on its side, while the file '
                        'tells the size of the unturned image'),
-    'deep_pixels': Kind('warning', 'images of more than 8 bits per channel: reading cuts values '
-                        'over 255, convert them'),
+    'deep_pixels': Kind('warning', 'images of 16 bits per channel, of which the upper 8 are used: '
+                        'dark where fewer than 16 hold something'),
     'animated': Kind('note', 'animated images, of which the first frame is used'),
 }
 
