@@ -439,6 +439,18 @@ def test_what_a_table_writes_for_nothing_is_no_value(look, sound, folder, key, v
     assert len(kept) == boxes - lost and not any(a['iscrowd'] for a in kept[:1])
 
 
+def test_a_super_category_without_a_box_is_told(look, sound, folder):
+    sound['categories'] += [dict(id=1, name='animals')]
+    for record in sound['categories']:
+        record['supercategory'] = 'animals' if record['id'] == 9 else 'none'
+    report = look(sound)
+    assert report.exit_code == 0 and kinds(report, 'note') >= {'super_category'}
+    assert report.prompts == ['red dog. cat. traffic light']
+    assert [row.name for row in report.classes] == list(
+        CocoDetection(str(folder / 'ann.json')).metainfo['classes'])
+    assert 'class_without_box' not in kinds(look(sound))
+
+
 def test_a_byte_order_mark_is_accepted(look, sound, folder):
     look(sound)
     path = folder / 'bom.json'

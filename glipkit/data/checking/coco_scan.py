@@ -9,7 +9,7 @@ from typing import Any
 from glipkit.data.checking.boxes import Size
 from glipkit.data.checking.names import ClassTable
 from glipkit.data.checking.scan import Scan, dump, parse
-from glipkit.data.formats.coco_json import is_id
+from glipkit.data.formats.coco_json import empty_super_categories, is_id
 from glipkit.data.formats.read_once import keep
 from glipkit.data.formats.reading import as_area, as_crowd
 from glipkit.errors import UserError
@@ -76,8 +76,19 @@ class CocoScan(Scan):
         ordered = {i: names[i] for i in sorted(names)}
         if self.source.classes is not None:
             ordered = _subset(ordered, self.source.classes, self.source.path)
+        else:
+            for category_id in self._umbrellas(content):
+                self.findings.add('super_category', f'class {category_id}',
+                                  ordered.pop(category_id))
         self.table = ClassTable(ordered, self.source.settings, self.findings, self.remedy.merged)
         self.table.check('categories', self.homonyms_are_usual)
+
+    def _umbrellas(self, content: dict) -> list[int]:
+        """Ids of the classes that training leaves out, as its reader does."""
+        used = {whole(a, 'category_id') for a in content['annotations']}
+        records = {whole(record, 'id'): record for record in reversed(content['categories'])}
+        records.pop(None, None)
+        return sorted(empty_super_categories(list(records.values()), used))
 
     def kept_categories(self, content: dict) -> dict:
         """The list of categories of a cleaned copy."""

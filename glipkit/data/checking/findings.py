@@ -63,6 +63,8 @@ KINDS = {
     'class_too_long': Kind('error', 'classes longer than a whole prompt'),
     'prompt_too_long': Kind('error', 'class lists longer than a training prompt, in a pipeline '
                             'without SampleClassPrompt'),
+    'super_category': Kind('note', 'classes without a box that are the super-category of another, '
+                           'which training leaves out'),
     'class_without_box': Kind('warning', 'classes without any box'),
     'bad_category_id': Kind('error', 'category ids that are missing, twice there or no whole '
                             'numbers', 'categories left out'),
