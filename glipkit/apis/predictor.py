@@ -42,6 +42,7 @@ class Prepared:
     names: tuple[str, ...]
     channel_order: str
     packed: dict[str, Any]
+    category_ids: tuple[int, ...] | None = None
 
 
 class Predictor:
@@ -177,6 +178,7 @@ class Predictor:
             query = self._tasks.query(task, query)
         model = self._tasks.view(task)
         names = tuple(name for prompt in model.prompts(query) for name in prompt.names)
+        category_ids = self._tasks.category_ids(task, names)
         if channel_order not in ('bgr', 'rgb'):
             raise UserError("'bgr' or 'rgb' as channel_order", repr(channel_order), 'pass one')
         threshold = self.score_threshold if score_threshold is None else \
@@ -187,7 +189,7 @@ class Predictor:
         with reporter.bar('predicting', len(sources), 'image') if several else Bar() as bar:
             for begin in range(0, len(sources), self.batch_size):
                 chunk = sources[begin:begin + self.batch_size]
-                prepared = [self.prepare(source, query, names, channel_order)
+                prepared = [self.prepare(source, query, names, channel_order, category_ids)
                             for source in chunk]
                 found += self.detect(prepared, threshold, model)
                 bar.update(len(chunk))
@@ -196,7 +198,8 @@ class Predictor:
     predict = __call__
 
     def prepare(self, source: ImageSource, query: Query, names: tuple[str, ...],
-                channel_order: str = 'bgr') -> Prepared:
+                channel_order: str = 'bgr',
+                category_ids: tuple[int, ...] | None = None) -> Prepared:
         """Decodes and resizes one image; safe to call in a thread beside :meth:`detect`.
 
         Args:
@@ -204,6 +207,7 @@ class Predictor:
             query: What the image is asked.
             names: The strings that labels stand for.
             channel_order: What the channels of arrays mean.
+            category_ids: Category id of each of the names, where there are any.
 
         Raises:
             UserError: The image cannot be read.
@@ -221,7 +225,7 @@ class Predictor:
         fields = query.as_fields()
         packed = self._prepare({**results, **fields})
         packed['data_samples'].set_metainfo(fields)
-        return Prepared(source, names, channel_order, packed)
+        return Prepared(source, names, channel_order, packed, category_ids)
 
     def detect(self, prepared: Sequence[Prepared], score_threshold: float | None = None,
                model: GroundingDetector | None = None) -> list[Detections]:
@@ -319,7 +323,8 @@ def _collect(sample: Any, item: Prepared, threshold: float) -> Detections:
         image = image[..., ::-1] if image.ndim == 3 else image
     return Detections(boxes=boxes.reshape(-1, 4), scores=found.scores.float().numpy(),
                       labels=found.labels.numpy().astype(np.int64), classes=tuple(item.names),
-                      size=(height, width), path=source.path, image=image)
+                      size=(height, width), path=source.path, image=image,
+                      category_ids=item.category_ids, image_id=source.position)
 
 
 def _check_batch_size(value: int) -> int:
