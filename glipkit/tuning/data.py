@@ -62,7 +62,7 @@ def check_data(settings: TuneSettings, cfg: Config) -> list[str]:
             # First, for it looks at the text of the file too; its result is told last.
             reports[images] = check(
                 DataFile(images.ann_file, images.images, settings=settings_of_prompts),
-                CheckSettings(decode=False), 'coco')
+                CheckSettings(decode=False, headers=True), 'coco')
         found[flag] = _readable(images, flag)
     for flag in {'--val-images', '--test-images'} & set(found):
         _same_classes(found['--images'], found[flag])

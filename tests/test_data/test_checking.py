@@ -343,7 +343,17 @@ def test_sizes_and_pixels(look, sound, folder):
     Image.new('I;16', (64, 48)).save(images / '1.png')
     sound['images'][0]['file_name'] = '0.jpg'
     report = look(sound, CheckSettings())
-    assert kinds(report) == {'exif_turns', 'deep_pixels'} and report.exit_code == 0
+    assert kinds(report) == {'exif_turns', 'deep_pixels'} and report.exit_code == 1
+    assert kinds(report, 'error') == {'exif_turns'}
+    assert '0.jpg is 48x64, the file says 64x48' in report.findings.errors()[0].examples[0]
+    # The headers tell as much.
+    by_header = look(sound, CheckSettings(decode=False, headers=True))
+    assert kinds(by_header) == {'exif_turns'}
+    assert by_header.findings.errors() == report.findings.errors()
+    sound['images'][0].update(width=48, height=64)
+    assert 'exif_turns' not in kinds(look(sound, CheckSettings()))
+    assert 'exif_turns' not in kinds(look(sound, CheckSettings(decode=False, headers=True)))
+    sound['images'][0].update(width=64, height=48)
     for image in sound['images'][1:]:
         image['width'] = 65
     report = look(sound, CheckSettings())

@@ -185,3 +185,14 @@ def test_a_super_category_without_a_box_is_not_tuned_for(settings, tmp_path):
                                val=write_images(tmp_path / 'b', 2, 7)))
     assert result.data.classes == {1: 'cat', 2: 'dog'}
     assert any("'animals'" in line and 'left out' in line for line in recorder.notes)
+
+
+def test_labels_of_unturned_pictures_are_refused(settings):
+    run = settings()
+    path = run.data.images / '1.png'
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.open(path).save(path, exif=exif)
+    with pytest.raises(UserError, match='EXIF tag turns.*1.png is'):
+        tune(run)
+    assert not run.out.exists()

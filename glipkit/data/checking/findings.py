@@ -128,8 +128,9 @@ KINDS = {
     'size_differs': Kind('warning', 'images whose size differs from what the file says'),
     'most_sizes_differ': Kind('error', 'files that tell another size for half of their images, or '
                               'more: the boxes do not belong to these images'),
-    'exif_turns': Kind('warning', 'images that their EXIF tag turns on its side, while the file '
-                       'tells the size of the unturned image'),
+    'exif_turns': Kind('error', 'images that their EXIF tag turns on its side, while the file '
+                       'tells the size of the unturned image: its boxes are not where training '
+                       'sees them (remove the tag, or label the turned image)'),
     'deep_pixels': Kind('warning', 'images of 16 bits per channel, of which the upper 8 are used: '
                         'dark where fewer than 16 hold something'),
     'animated': Kind('note', 'animated images, of which the first frame is used'),

@@ -157,6 +157,27 @@ def check_decoding(images: ImageList, findings: Findings, workers: int = 1,
     return bad
 
 
+def check_turned(images: ImageList, findings: Findings) -> None:
+    """Finds images whose labels are of the unturned picture by their headers, decoding none."""
+    items = {place: listed for place, listed in images.items().items()
+             if None not in listed.size and not _status(place)}
+    for place, listed in track(items.items(), 'looking at sizes of images', unit='file'):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')
+                with Image.open(place if isinstance(place, str) else
+                                io.BytesIO(place.read())) as image:
+                    turned, size = _is_turned(image), image.size
+        except Exception:  # what cannot be opened is told by whoever decodes it
+            continue
+        if turned:
+            _compare(listed, Decoded(width=size[1], height=size[0], turned=True), findings)
+
+
+def _is_turned(image: Image.Image) -> bool:
+    return image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
+
+
 def decode(place: Place) -> Decoded:
     """Reads one image as the pipelines do; never raises."""
     try:
@@ -168,7 +189,7 @@ def decode(place: Place) -> Decoded:
             with Image.open(io.BytesIO(content)) as image:
                 deep = is_deep(image)
                 animated = getattr(image, 'n_frames', 1) > 1
-                turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
+                turned = _is_turned(image)
             pixels = decode_image(content)
     except Exception as error:  # decoders answer damaged files with almost any type of error
         cause = ' '.join(str(error).split())
