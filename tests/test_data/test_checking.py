@@ -228,6 +228,9 @@ def grounding(caption=CAPTION, **region):
     (grounding(), None, 0),
     (grounding(tokens_positive=[[2, 9]]), None, 0),
     (grounding(tokens_positive=[[2, 8]]), 'span_cuts_word', 0),
+    (grounding('一只猫在桌子上', phrase='桌子'), None, 0),
+    (grounding('一只猫在桌子上', tokens_positive=[[2, 3]]), None, 0),
+    (grounding('cafe\u0301', tokens_positive=[[0, 4]]), 'span_cuts_word', 0),
     (grounding(tokens_positive=[[2, 9], [9, 10]]), 'span_without_word', 0),
     (grounding(tokens_positive=[[9, 10]]), 'no_span', 0),
     (grounding(tokens_positive=[[2, 2]]), 'bad_span', 1),
@@ -357,7 +360,7 @@ def test_sizes_and_pixels(look, sound, folder):
     for image in sound['images'][1:]:
         image['width'] = 65
     report = look(sound, CheckSettings())
-    assert kinds(report, 'error') == {'most_sizes_differ'}
+    assert kinds(report, 'error') == {'most_sizes_differ', 'exif_turns'}
     assert 'size_differs' in kinds(report)
 
 
@@ -459,6 +462,25 @@ def test_a_super_category_without_a_box_is_told(look, sound, folder):
     assert [row.name for row in report.classes] == list(
         CocoDetection(str(folder / 'ann.json')).metainfo['classes'])
     assert 'class_without_box' not in kinds(look(sound))
+
+
+def test_a_long_class_list_is_abridged(look, sound):
+    sound['categories'] = [dict(id=i, name=f'thing {i}') for i in range(3000)]
+    report = look(sound, settings=PromptSettings(max_tokens=12))
+    lines = list(report_lines(report, PromptSettings()))
+    assert len(lines) < 150 and len(report.classes) == 3000 == len(report.as_dict()['classes'])
+    shown = [line for line in lines if '-> thing' in line]
+    assert len(shown) == 100 and 'thing 98 ' in shown[98] and 'thing 2999 ' in shown[99]
+    assert '  ... 2900 more; --json FILE writes all' in lines
+    assert f'  ... {len(report.prompts) - 10} more; --json FILE writes all' in lines
+
+
+def test_a_report_obeys_no_control_characters(look, sound):
+    sound['categories'][0]['name'] = 'red\x1b[31m dog\u202e'
+    sound['images'][0]['file_name'] = 'gone\x1b]0;x\x07.png'
+    text = '\n'.join(report_lines(look(sound), PromptSettings()))
+    assert r'red\x1b[31m dog\u202e' in text and r'gone\x1b]0;x\x07.png' in text
+    assert not [c for c in text if c < ' ' and c != '\n' or c == '\u202e']
 
 
 def test_a_byte_order_mark_is_accepted(look, sound, folder):

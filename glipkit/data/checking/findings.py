@@ -4,6 +4,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from glipkit.common.visible import visible
+
 SEVERITIES = ('error', 'warning', 'note')
 EXAMPLES = 5
 
@@ -214,4 +216,5 @@ def shorten(value: Any, limit: int = 120) -> str:
     text = value if isinstance(value, str) else repr(value)
     # Half of a surrogate pair could not be printed.
     text = ' '.join(text.split()).encode('utf-8', 'backslashreplace').decode('utf-8')
+    text = visible(text)
     return text if len(text) <= limit else text[:limit - 3] + '...'
