@@ -34,14 +34,16 @@ class Detections:
     Detections of these rows.
 
     Args:
-        boxes: Boxes (N, 4), float32, xyxy, absolute pixels of the original image, right and
-            bottom edge exclusive: a box is ``x2 - x1`` wide.
-        scores: Scores (N,), float32, 0 to 1.
-        labels: Labels (N,), int64, indices into ``classes``.
-        classes: Class names or phrases that were asked for.
-        size: Size (height, width) of the image, in pixels.
-        path: Path of the image; None when it was passed as pixels.
-        image: Image that :meth:`plot` draws on: a path, an RGB or grey array, or a PIL image.
+        boxes: (N, 4) float32 xyxy, absolute pixels of the original image, right and bottom edge
+            exclusive: a box is ``x2 - x1`` wide.
+        scores: (N,) float32, 0 to 1.
+        labels: (N,) int64, indices into ``classes``.
+        classes: The class names or phrases that were asked for.
+        size: (height, width) of the image, in pixels.
+        path: Of the image; None when it was passed as pixels.
+        image: What :meth:`plot` draws on: a path, an RGB or grey array, or a PIL image.
+        category_ids: Category id of each class, where a task file tells them; else None.
+        image_id: Place of the image in the call, from 0.
     """
 
     boxes: np.ndarray
@@ -51,6 +53,8 @@ class Detections:
     size: tuple[int, int]
     path: Path | None = None
     image: Any = field(default=None, repr=False)
+    category_ids: tuple[int, ...] | None = None
+    image_id: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -104,17 +108,23 @@ class Detections:
         return [dict(zip(ROW_KEYS, (image, *map(float, box), score, label, name)))
                 for box, score, label, name in self]
 
-    def to_coco(self, image_id: int = 0,
+    def to_coco(self, image_id: int | None = None,
                 category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
         """COCO's results format: ``bbox`` is x, y, width, height in pixels.
 
         Args:
-            image_id: Id of this image in the annotation file.
-            category_ids: Category id of each class; None takes the labels themselves.
+            image_id: Id of this image in the annotation file; None takes its place in the call,
+                from 0.
+            category_ids: The category id of each class; None takes those of the task file, and
+                without a task the labels themselves.
 
         Returns:
             Dictionaries ready for ``json.dump`` and ``COCO.loadRes``.
         """
+        if image_id is None:
+            image_id = self.image_id
+        if category_ids is None:
+            category_ids = self.category_ids
         if category_ids is not None and len(category_ids) != len(self.classes):
             raise UserError(f'{len(self.classes)} category ids, one per class',
                             str(len(category_ids)), 'pass one id for each class')

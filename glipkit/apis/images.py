@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from glipkit.common.image_files import IMAGE_SUFFIXES, is_image_file
+from glipkit.common.pixels import eight_bits
 from glipkit.errors import UserError
 
 Images = str | Path | np.ndarray | Image.Image | Iterable[Any]
@@ -106,9 +107,16 @@ def to_bgr(source: ImageSource, channel_order: str) -> np.ndarray:
 
 
 def to_rgb(image: Image.Image, source: ImageSource | str) -> Image.Image:
-    """A PIL image as mmcv reads such files: turned upright by its EXIF tag, in RGB."""
+    """A PIL image as mmcv reads files of its kind: turned upright by its EXIF tag, in RGB.
+
+    Raises:
+        UserError: It is cut off, or its pixels have 32 bits.
+    """
     try:
+        kind = image.format
         image = ImageOps.exif_transpose(image)
+        image.format = kind  # which tells the range of some modes
+        image = eight_bits(image)
         if image.mode != 'LA':
             return image.convert('RGB')
         # mmcv puts grey images with transparency on this colour: black would hide dark things.
@@ -116,7 +124,7 @@ def to_rgb(image: Image.Image, source: ImageSource | str) -> Image.Image:
         rgba = image.convert('RGBA')
         canvas.paste(rgba, mask=rgba.getchannel('A'))
         return canvas
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise unreadable(source, error) from error
 
 

@@ -1,8 +1,10 @@
 """One call from images and words to boxes."""
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from glipkit.apis.index import default_model
 from glipkit.apis.tasks import TaskViews
 from glipkit.common import reporter
 from glipkit.common.reporter import Bar
+from glipkit.data.transforms.loading import load_image
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
 from glipkit.registry import TRANSFORMS, building_in
@@ -40,6 +43,7 @@ class Prepared:
     names: tuple[str, ...]
     channel_order: str
     packed: dict[str, Any]
+    category_ids: tuple[int, ...] | None = None
 
 
 class Predictor:
@@ -176,6 +180,7 @@ class Predictor:
             query = self._tasks.query(task, query)
         model = self._tasks.view(task)
         names = tuple(name for prompt in model.prompts(query) for name in prompt.names)
+        category_ids = self._tasks.category_ids(task, names)
         if channel_order not in ('bgr', 'rgb'):
             raise UserError("'bgr' or 'rgb' as channel_order", repr(channel_order), 'pass one')
         threshold = self.score_threshold if score_threshold is None else \
@@ -186,7 +191,7 @@ class Predictor:
         with reporter.bar('predicting', len(sources), 'image') if several else Bar() as bar:
             for begin in range(0, len(sources), self.batch_size):
                 chunk = sources[begin:begin + self.batch_size]
-                prepared = [self.prepare(source, query, names, channel_order)
+                prepared = [self.prepare(source, query, names, channel_order, category_ids)
                             for source in chunk]
                 found += self.detect(prepared, threshold, model)
                 bar.update(len(chunk))
@@ -195,14 +200,16 @@ class Predictor:
     predict = __call__
 
     def prepare(self, source: ImageSource, query: Query, names: tuple[str, ...],
-                channel_order: str = 'bgr') -> Prepared:
+                channel_order: str = 'bgr',
+                category_ids: tuple[int, ...] | None = None) -> Prepared:
         """Decodes and resizes one image; safe to call in a thread beside :meth:`detect`.
 
         Args:
-            source: Image, from `list_images`.
-            query: Query for the image.
-            names: Strings that labels stand for.
-            channel_order: Order of the channels of arrays.
+            source: From `list_images`.
+            query: What the image is asked.
+            names: The strings that labels stand for.
+            channel_order: What the channels of arrays mean.
+            category_ids: Category id of each of the names, where there are any.
 
         Raises:
             UserError: The image cannot be read.
@@ -220,7 +227,7 @@ class Predictor:
         fields = query.as_fields()
         packed = self._prepare({**results, **fields})
         packed['data_samples'].set_metainfo(fields)
-        return Prepared(source, names, channel_order, packed)
+        return Prepared(source, names, channel_order, packed, category_ids)
 
     def detect(self, prepared: Sequence[Prepared], score_threshold: float | None = None,
                model: GroundingDetector | None = None) -> list[Detections]:
@@ -295,14 +302,14 @@ def check_query(query: Query) -> None:
 def _pipelines(cfg: Config) -> tuple[Callable[[dict], dict], Callable[[dict], dict]]:
     """The first step of the test pipeline, which reads files, and all later steps."""
     steps = list(cfg.get('test_pipeline', ()))
-    if not steps or 'LoadImageFromFile' not in str(steps[0].get('type')):
+    if not steps or not re.search(r'\bLoadImage(FromFile)?$', str(steps[0].get('type'))):
         raise UserError('a config whose test_pipeline starts with mmdet.LoadImageFromFile',
                         str(steps[0].get('type')) if steps else 'none', 'pass another config')
     # There are no annotations here.
     steps = [step for step in steps if 'LoadAnnotations' not in str(step['type'])]
     with building_in(cfg.get('default_scope', 'glipkit')):
         built = [TRANSFORMS.build(step) for step in steps]
-    return built[0], Compose(built[1:])
+    return partial(load_image, built[0]), Compose(built[1:])
 
 
 def _collect(sample: Any, item: Prepared, threshold: float) -> Detections:
@@ -318,7 +325,8 @@ def _collect(sample: Any, item: Prepared, threshold: float) -> Detections:
         image = image[..., ::-1] if image.ndim == 3 else image
     return Detections(boxes=boxes.reshape(-1, 4), scores=found.scores.float().numpy(),
                       labels=found.labels.numpy().astype(np.int64), classes=tuple(item.names),
-                      size=(height, width), path=source.path, image=image)
+                      size=(height, width), path=source.path, image=image,
+                      category_ids=item.category_ids, image_id=source.position)
 
 
 def _check_batch_size(value: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -218,6 +218,22 @@ class TaskViews:
                             f'{list(query.classes)!r}',
                             "leave the classes out, or pass task='' to ask the base model")
         return query
+
+    def category_ids(self, name: str | None, names: Sequence[str]) -> tuple[int, ...] | None:
+        """Category id of each name in the annotation file that a task was tuned on.
+
+        Args:
+            name: Of the task; None for the base detector, which knows no file.
+            names: What was asked for.
+
+        Returns:
+            None where one of the names is no class of the task.
+        """
+        if name is None:
+            return None
+        task = self.task(name)
+        id_of = dict(zip(task.classes, task.category_ids))
+        return tuple(id_of[n] for n in names) if id_of.keys() >= set(names) else None
 
     def _get(self, name: str) -> _Ready:
         with self._lock:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
@@ -32,10 +33,7 @@ def few_shot_images(coco: CocoJson, shots: int, seed: int) -> list[int]:
     """
     if shots < 1:
         raise UserError('at least 1 shot', str(shots), 'pass 1, 3, 5, 10, ...')
-    present: dict[int, set[int]] = {}
-    for record in coco.annotations:
-        if not record.get('iscrowd'):
-            present.setdefault(record['image_id'], set()).add(record['category_id'])
+    present = _classes_of_images(coco)
     if not present:
         raise UserError('images with boxes', f'none in {coco.path}', 'check the file')
     order = sorted(present)
@@ -105,19 +103,43 @@ def split_by_image(ann_file: str | Path, fraction: float, seed: int,
 def validation_images(coco: CocoJson, fraction: float, seed: int) -> set[int]:
     """Ids of a random part of the images; of those with boxes at least one.
 
+    What training cannot use, crowds for one, is no box here. No class loses the last of its
+    images: where the draw would take it, another image goes instead.
+
     Raises:
-        UserError: Fewer than two images with boxes.
+        UserError: Fewer than two images with boxes, or none that can be spared.
     """
-    with_boxes = sorted({record['image_id'] for record in coco.annotations})
+    present = _classes_of_images(coco)
+    with_boxes = sorted(present)
     empty = sorted(set(coco.images) - set(with_boxes))
     if len(with_boxes) < 2:
         raise UserError('at least two images with boxes, to split into training and validation',
                         f'{len(with_boxes)} in {coco.path}', 'pass a validation file')
-    chosen: set[int] = set()
     # Both kinds in proportion, so that a few boxes cannot all end on one side.
-    for ids, least in ((with_boxes, 1), (empty, 0)):
-        chosen.update(random.Random(seed).sample(ids, max(least, round(fraction * len(ids)))))
-    return chosen
+    chosen = set(random.Random(seed).sample(empty, round(fraction * len(empty))))
+    wanted = max(1, round(fraction * len(with_boxes)))
+    drawn = random.Random(seed).sample(with_boxes, wanted)
+    others = sorted(set(with_boxes) - set(drawn))
+    random.Random(seed).shuffle(others)
+    left = Counter(c for classes in present.values() for c in classes)
+    spared: list[int] = []
+    for image_id in [*drawn, *others]:
+        if len(spared) < wanted and all(left[c] > 1 for c in present[image_id]):
+            spared.append(image_id)
+            left.subtract(present[image_id])
+    if not spared:
+        raise UserError('an image to validate on that is not the only one of a class',
+                        f'none in {coco.path}', 'add images, or pass a validation file')
+    return chosen | set(spared)
+
+
+def _classes_of_images(coco: CocoJson) -> dict[int, set[int]]:
+    """Image id -> category ids of the boxes that training can use; images without any are absent.
+    """
+    present: dict[int, set[int]] = {}
+    for record in coco.examples():
+        present.setdefault(record['image_id'], set()).add(record['category_id'])
+    return present
 
 
 def write_subset(ann_file: str | Path, image_ids: Collection[int], target: str | Path) -> None:

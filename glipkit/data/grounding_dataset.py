@@ -13,7 +13,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from glipkit.data import sample_keys as keys
-from glipkit.data.transforms.loading import LoadImage
+from glipkit.data.transforms.loading import LoadImage, load_image
 from glipkit.errors import UserError
 
 
@@ -170,7 +170,7 @@ def _load_image(load: LoadImageFromFile, data: dict) -> dict | None:
                         f'{type(load).__name__} and {data[keys.IMG_PATH]}',
                         'replace it; LoadImage reads image files as well')
     try:
-        return load(data)
+        return load_image(load, data)
     except Exception as error:  # decoders answer damaged files with almost any type of error
         cause = re.sub(r' <\S+ object at 0x\w+>', '', ' '.join(str(error).split()))
         raise UnreadableImageError('an image that can be read',

@@ -4,6 +4,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from glipkit.apis.images import to_rgb, unreadable
+from glipkit.common.visible import visible
 from glipkit.data.formats.caption_shards import CaptionShards
 from glipkit.data.formats.tar_shards import FileSlice
 from glipkit.errors import UserError
@@ -53,7 +55,7 @@ def browse(shard: str | Path, out: str | Path, images: str | Path | None = None,
         raise UserError(f'a first sample from 0 to {len(dataset) - 1}', str(start),
                         'pass another --start')
     figures = [_figure(dataset.get_data_info(row), side) for row in rows]
-    title = f'{html.escape(shard.name)}, {rows.start} to {rows.stop - 1} of {len(dataset)}'
+    title = f'{_shown(shard.name)}, {rows.start} to {rows.stop - 1} of {len(dataset)}'
     write_text(out, '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
                     f'<title>{title}</title><style>{_STYLE}</style>\n<h1>{title}</h1>\n'
                     f'<div class="grid">\n{"".join(figures)}</div></html>\n')
@@ -71,11 +73,16 @@ def mark_phrases(caption: str, phrases: Sequence[Sequence[tuple[int, int]]]) -> 
     for (begin, end), index in marks:
         if begin < last:
             continue  # inside another phrase
-        pieces.append(html.escape(caption[last:begin], quote=False))
-        text = html.escape(caption[begin:end], quote=False)
+        pieces.append(_shown(caption[last:begin]))
+        text = _shown(caption[begin:end])
         pieces.append(f'<b style="color:{_colour(index)}">{text}</b>')
         last = end
-    return ''.join([*pieces, html.escape(caption[last:], quote=False)])
+    return ''.join([*pieces, _shown(caption[last:])])
+
+
+def _shown(text: str, quote: bool = False) -> str:
+    """Text as HTML, with escapes for what a browser would obey; blanks of any kind stay blanks."""
+    return html.escape(visible(re.sub(r'[\t\n\r\f]', ' ', text)), quote)
 
 
 def _figure(sample: dict[str, Any], side: int) -> str:
@@ -91,7 +98,7 @@ def _figure(sample: dict[str, Any], side: int) -> str:
     image.save(buffer, 'JPEG', quality=85)
     boxes = Counter(instance['bbox_label'] for instance in sample['instances'])
     data = base64.b64encode(buffer.getvalue()).decode()
-    name = html.escape(Path(str(sample['img_path'])).name)
+    name = _shown(Path(str(sample['img_path'])).name, quote=True)
     return (f'<figure><img alt="{name}" src="data:image/jpeg;base64,{data}"><figcaption>'
             f'{mark_phrases(sample["text"], sample["phrases"])}<br><small>{name}: '
             f'{sum(boxes.values())} boxes, {len(boxes)} phrases</small></figcaption></figure>\n')

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from glipkit.apis.detections import Detections
+from glipkit.apis.images import to_rgb
 from glipkit.common.markdown import markdown_table
 
 GRID_COLUMNS = 4
@@ -92,7 +93,7 @@ def _fitted(detections: Detections, cell: int) -> Detections:
     scale = cell / max(height, width)
     size = round(height * scale), round(width * scale)
     with Image.open(detections.path) as image:
-        image = image.convert('RGB').resize(size[::-1])
+        image = to_rgb(image, str(detections.path)).resize(size[::-1])
     return replace(detections, boxes=detections.boxes * scale, size=size, image=image)
 
 

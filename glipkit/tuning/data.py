@@ -27,8 +27,8 @@ class TuneData:
         train: All images that may be learned from.
         val: Images to choose the best weights on.
         test: Images to score on; None where that is ``val``.
-        classes: Category id -> name of ``train``, in ascending order of ids.
-        notes: Sentences about decisions that were made for the user.
+        classes: Category id -> name of the classes to tune for, in ascending order of ids.
+        notes: What was decided for the user, in sentences.
     """
     train: AnnotatedImages
     val: AnnotatedImages
@@ -62,7 +62,7 @@ def check_data(settings: TuneSettings, cfg: Config) -> list[str]:
             # First, since it reads the text of the file too; its result is reported last.
             reports[images] = check(
                 DataFile(images.ann_file, images.images, settings=settings_of_prompts),
-                CheckSettings(decode=False), 'coco')
+                CheckSettings(decode=False, headers=True), 'coco')
         found[flag] = _readable(images, flag)
     for flag in {'--val-images', '--test-images'} & set(found):
         _same_classes(found['--images'], found[flag])
@@ -89,13 +89,20 @@ def prepare_data(settings: TuneSettings) -> TuneData:
         files = split_by_image(settings.data.ann_file, VAL_SHARE, SPLIT_SEED,
                                settings.out / 'data')
         kept, val = (AnnotatedImages(path, settings.data.images) for path in files)
-        train = read_coco_json(kept.ann_file)
         notes.append(f'no validation file: {len(read_coco_json(val.ann_file).images)} of the '
                      f'images are set aside for it (seed {SPLIT_SEED})')
     if settings.test is None:
         notes.append('no test file: the result is scored on the validation images, on which the '
                      'best weights were chosen, and looks better than it is')
-    return TuneData(kept, val, settings.test, dict(train.classes), tuple(notes))
+    for images in (kept, val):
+        if not read_coco_json(images.ann_file).examples():
+            raise UserError('boxes to learn from and to find, besides crowds',
+                            f'none in {images.ann_file}',
+                            'remove that file, or pass another training or validation file')
+    if train.umbrellas:
+        names = ', '.join(repr(train.classes[i]) for i in sorted(train.umbrellas))
+        notes.append(f'left out, for it has no box and is the super-category of others: {names}')
+    return TuneData(kept, val, settings.test, train.real_classes, tuple(notes))
 
 
 def training_images(data: TuneData, shots: int | None, seed: int,
@@ -129,8 +136,10 @@ def _refuse_errors(report: Report, data: AnnotatedImages) -> None:
 
 
 def _same_classes(train: CocoJson, other: CocoJson) -> None:
-    ours, theirs = set(train.classes.values()), set(other.classes.values())
-    if ours != theirs:
+    ours, theirs = set(train.real_classes.values()), set(other.classes.values())
+    # What no box belongs to and another class is a kind of, only one of the files may have.
+    lacks, besides = ours - theirs, set(other.real_classes.values()) - ours
+    if lacks or besides:
         raise UserError(f'the class names of {train.path}',
-                        f'{other.path}: lacks {sorted(ours - theirs)[:5]}, has '
-                        f'{sorted(theirs - ours)[:5]} besides', 'give both files the same names')
+                        f'{other.path}: lacks {sorted(lacks)[:5]}, has '
+                        f'{sorted(besides)[:5]} besides', 'give both files the same names')

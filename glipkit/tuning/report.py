@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageOps
 
 from glipkit.apis.detections import Detections
 from glipkit.common.boxes import box_iou
@@ -193,7 +193,7 @@ def _pairs(coco: CocoJson, data: AnnotatedImages,
         size = (image['height'], image['width'])
         if None in size:
             with Image.open(path) as picture:
-                size = picture.size[::-1]
+                size = ImageOps.exif_transpose(picture).size[::-1]
         pairs.append(tuple(_detections(side, label, tuple(coco.classes.values()), size, path)
                            for side in sides))
     return pairs

@@ -60,7 +60,8 @@ def tune(settings: TuneSettings) -> TuneResult:
         if is_main_process():
             for line in check_data(settings, read_config(find_config(settings.model))):
                 note(line)
-            _hand_written(settings, read_coco_json(settings.data.ann_file).classes.values())
+            own = read_coco_json(settings.data.ann_file)
+            _hand_written(settings, own.real_classes.values())
         base = load(settings.model, settings.checkpoint, own_device(settings.device))
         base_digest = fingerprint(base)
         with _own_folder(settings, base_digest):

@@ -98,7 +98,8 @@ def train(base: GroundingDetector, settings: TuneSettings, prompts: Sequence[Pro
     question = _train_question(prompts, caption_prompt,
                                strategy.closed or not settings.sample_classes,
                                strategy.closed, sampled)
-    loader, iterations = train_loader(base.cfg, settings, data, question, sampled)
+    classes = [name for prompt in prompts for name in prompt.names]
+    loader, iterations = train_loader(base.cfg, settings, data, classes, question, sampled)
     schedule = recipe.schedule
     runner = _runner(
         model, work_dir, seed,
@@ -109,8 +110,7 @@ def train(base: GroundingDetector, settings: TuneSettings, prompts: Sequence[Pro
             type='OptimWrapper', constructor='TransferOptimConstructor',
             optimizer=dict(type='AdamW', lr=0.), clip_grad=dict(max_norm=schedule['clip_norm']),
             paramwise_cfg=dict(strategy=recipe.strategy)),
-        val_dataloader=eval_loader(base.cfg, val, caption_prompt,
-                                   [name for p in prompts for name in p.names], workers),
+        val_dataloader=eval_loader(base.cfg, val, caption_prompt, classes, workers),
         val_cfg=dict(type='ValLoop'),
         val_evaluator=dict(type='GroundingCocoMetric', ann_file=str(val.ann_file)),
         custom_hooks=[dict(type='IterSeedHook'), dict(type='ProgressBarHook'),
@@ -141,20 +141,22 @@ def _runner(model: nn.Module, work_dir: Path, seed: int, **arguments: Any) -> Ru
 
 
 def train_loader(cfg: Config, settings: TuneSettings, data: AnnotatedImages,
-                 question: Mapping[str, Any], sampled: Mapping[str, Any]) -> tuple[dict, int]:
+                 classes: Sequence[str], question: Mapping[str, Any],
+                 sampled: Mapping[str, Any]) -> tuple[dict, int]:
     """Config of the training images, and the iterations of one pass over the task's own.
 
     Args:
         cfg: Config of the model.
         settings: Recipe, shots, replay.
         data: Images to learn from.
-        question: Transform that sets the query of an image.
-        sampled: Transform for replayed images, whose classes are not those of the task.
+        classes: Names of the classes, in the order of their labels.
+        question: Transform that decides what an image is asked.
+        sampled: The same for replayed images, whose classes are not the task's.
     """
     recipe, workers = settings.recipe, settings.workers
     images = read_coco_json(data.ann_file)
     copies = recipe.copies(settings.shots)
-    own = _dataset(data, _train_pipeline(cfg, question), list(images.classes.values()), workers)
+    own = _dataset(data, _train_pipeline(cfg, question), classes, workers)
     mixed: dict[str, Any] = dict(type='MixedDataset', datasets=[own], copies=[copies])
     draws = len(images.images) * copies
     if settings.replay is not None:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from glipkit.common.pixels import eight_bits
 from glipkit.errors import UserError
 from glipkit.worlds.backgrounds import draw_scenery
 from glipkit.worlds.captions import Thing
@@ -232,10 +233,14 @@ def load_cutout(path: Path) -> Image.Image:
     """The cut-out without its empty margin, RGBA, at most 512 pixels long.
 
     Raises:
-        UserError: The picture is wholly transparent.
+        UserError: The picture is wholly transparent, or its pixels have 32 bits.
     """
     with Image.open(path) as file:
-        picture = file.convert('RGBA')
+        try:
+            picture = eight_bits(file).convert('RGBA')
+        except ValueError as error:
+            raise UserError('a stamp of 8 or 16 bits', f'{path}: {error}',
+                            'save it as an 8-bit PNG') from error
     alpha = np.asarray(picture.getchannel('A'))
     if not alpha.any():
         raise UserError('a stamp with something to see', f'{path}, which is wholly transparent',

@@ -194,5 +194,5 @@ def _clean(world: World, folder: Path, report: Report, said: str) -> int:
 UNMENDABLE = {'no_image', 'no_usable_image', 'many_bad_images', 'no_class', 'same_prompt',
               'class_too_long', 'no_label_map', 'all_boxes_lost', 'no_box', 'most_sizes_differ',
               'bad_name', 'no_token', 'duplicate_name', 'same_words', 'bad_size',
-              'boxes_are_xyxy', 'boxes_are_xywh', 'boxes_are_fractions'}
+              'boxes_are_xyxy', 'boxes_are_xywh', 'boxes_are_fractions', 'exif_turns'}
 """Errors that only a person can mend, in some format at least."""

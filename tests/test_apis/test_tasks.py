@@ -85,6 +85,29 @@ def test_a_task_predicts_what_the_tuned_model_predicts(base, write, name):
     assert not same(plain, got)
 
 
+def test_results_have_the_category_ids_of_the_task(base, write):
+    _, path = write('head')
+    predict = Predictor(base, score_threshold=0., task=path)
+
+    def ids(found):
+        return [[d['image_id'] for d in one.to_coco()] for one in found], [
+            [d['category_id'] for d in one.to_coco()] for one in found]
+
+    found = predict([picture(1), picture(2)])
+    images, categories = ids(found)
+    assert len(found[1]) and images == [[i] * len(one) for i, one in enumerate(found)]
+    assert categories == [[list(CLASSES)[label] for label in one.labels] for one in found]
+    assert found[1][:3].to_coco() == found[1].to_coco()[:3]
+    assert found[1].to_coco(image_id=12, category_ids=[3, 4, 5])[0]['image_id'] == 12
+    assert {d['category_id'] for d in found[1].to_coco(category_ids=[3, 4, 5])} <= {3, 4, 5}
+    # Other names in another order; a name that the task does not have; no task.
+    turned = [NAMES[2], NAMES[0]]
+    assert set(ids(predict(picture(1), classes=turned))[1][0]) <= {7, 1000}
+    for options in (dict(classes=[*NAMES, 'other']), dict(classes=NAMES, task='')):
+        one, = predict(picture(1), **options)
+        assert [d['category_id'] for d in one.to_coco()] == one.labels.tolist()
+
+
 def test_tasks_take_turns_on_one_model(base, digest, write):
     paths = {name: write(name)[1] for name in STRATEGIES}
     predict = Predictor(base, score_threshold=0.)

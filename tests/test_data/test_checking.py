@@ -12,6 +12,7 @@ from glipkit.data.checking import KINDS, CheckSettings, DataFile, PromptSettings
 from glipkit.data.checking.text_report import report_lines
 from glipkit.data.formats.reading import as_size, clip_box
 from glipkit.errors import UserError
+from glipkit.evaluation import GroundingCocoMetric
 from glipkit.text.prompts import class_prompt
 
 NO_LOOK = CheckSettings(decode=False)
@@ -227,6 +228,9 @@ def grounding(caption=CAPTION, **region):
     (grounding(), None, 0),
     (grounding(tokens_positive=[[2, 9]]), None, 0),
     (grounding(tokens_positive=[[2, 8]]), 'span_cuts_word', 0),
+    (grounding('一只猫在桌子上', phrase='桌子'), None, 0),
+    (grounding('一只猫在桌子上', tokens_positive=[[2, 3]]), None, 0),
+    (grounding('cafe\u0301', tokens_positive=[[0, 4]]), 'span_cuts_word', 0),
     (grounding(tokens_positive=[[2, 9], [9, 10]]), 'span_without_word', 0),
     (grounding(tokens_positive=[[9, 10]]), 'no_span', 0),
     (grounding(tokens_positive=[[2, 2]]), 'bad_span', 1),
@@ -342,11 +346,21 @@ def test_sizes_and_pixels(look, sound, folder):
     Image.new('I;16', (64, 48)).save(images / '1.png')
     sound['images'][0]['file_name'] = '0.jpg'
     report = look(sound, CheckSettings())
-    assert kinds(report) == {'exif_turns', 'deep_pixels'} and report.exit_code == 0
+    assert kinds(report) == {'exif_turns', 'deep_pixels'} and report.exit_code == 1
+    assert kinds(report, 'error') == {'exif_turns'}
+    assert '0.jpg is 48x64, the file says 64x48' in report.findings.errors()[0].examples[0]
+    # The headers tell as much.
+    by_header = look(sound, CheckSettings(decode=False, headers=True))
+    assert kinds(by_header) == {'exif_turns'}
+    assert by_header.findings.errors() == report.findings.errors()
+    sound['images'][0].update(width=48, height=64)
+    assert 'exif_turns' not in kinds(look(sound, CheckSettings()))
+    assert 'exif_turns' not in kinds(look(sound, CheckSettings(decode=False, headers=True)))
+    sound['images'][0].update(width=64, height=48)
     for image in sound['images'][1:]:
         image['width'] = 65
     report = look(sound, CheckSettings())
-    assert kinds(report, 'error') == {'most_sizes_differ'}
+    assert kinds(report, 'error') == {'most_sizes_differ', 'exif_turns'}
     assert 'size_differs' in kinds(report)
 
 
@@ -412,6 +426,61 @@ def test_crowd_flags_are_read_as_training_reads_them(look, sound, folder, value,
     assert [a['iscrowd'] for a in kept if 'iscrowd' in a] == {'0': [0], '1': [1]}.get(value, []) + [
         a['iscrowd'] for a in sound['annotations'][1:] if 'iscrowd' in a]
     CocoDetection(str(folder / 'out.json'))
+
+
+@pytest.mark.parametrize('key', ['iscrowd', 'area', 'bbox', 'width'])
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), [400], '4x'])
+def test_what_a_table_writes_for_nothing_is_no_value(look, sound, folder, key, value):
+    record = sound['images' if key == 'width' else 'annotations'][0]
+    record[key] = value
+    if key == 'bbox' and isinstance(value, float):
+        record[key] = [1, value, 20, 20]
+    report = look(sound)
+    kind = {'area': 'bad_area', 'bbox': 'bad_box', 'width': 'bad_size'}.get(
+        key, 'empty_mark' if value != value else 'broken_record')
+    assert report.exit_code == 1 and kind in kinds(report)
+    if key != 'area':  # which training does not read
+        with pytest.raises(UserError, match=key.replace('bbox', 'box')):
+            CocoDetection(str(folder / 'ann.json'))
+    with pytest.raises(UserError, match=key.replace('bbox', 'box')):
+        GroundingCocoMetric(str(folder / 'ann.json'))
+    boxes = len(sound['annotations'])
+    clean(DataFile(folder / 'ann.json', folder / 'images'), report, folder / 'out.json')
+    assert not check(DataFile(folder / 'out.json', folder / 'images'), NO_LOOK).exit_code
+    kept = GroundingCocoMetric(str(folder / 'out.json')).ground_truth.annotations
+    lost = key == 'bbox' or kind == 'broken_record'
+    assert len(kept) == boxes - lost and not any(a['iscrowd'] for a in kept[:1])
+
+
+def test_a_super_category_without_a_box_is_told(look, sound, folder):
+    sound['categories'] += [dict(id=1, name='animals')]
+    for record in sound['categories']:
+        record['supercategory'] = 'animals' if record['id'] == 9 else 'none'
+    report = look(sound)
+    assert report.exit_code == 0 and kinds(report, 'note') >= {'super_category'}
+    assert report.prompts == ['red dog. cat. traffic light']
+    assert [row.name for row in report.classes] == list(
+        CocoDetection(str(folder / 'ann.json')).metainfo['classes'])
+    assert 'class_without_box' not in kinds(look(sound))
+
+
+def test_a_long_class_list_is_abridged(look, sound):
+    sound['categories'] = [dict(id=i, name=f'thing {i}') for i in range(3000)]
+    report = look(sound, settings=PromptSettings(max_tokens=12))
+    lines = list(report_lines(report, PromptSettings()))
+    assert len(lines) < 150 and len(report.classes) == 3000 == len(report.as_dict()['classes'])
+    shown = [line for line in lines if '-> thing' in line]
+    assert len(shown) == 100 and 'thing 98 ' in shown[98] and 'thing 2999 ' in shown[99]
+    assert '  ... 2900 more; --json FILE writes all' in lines
+    assert f'  ... {len(report.prompts) - 10} more; --json FILE writes all' in lines
+
+
+def test_a_report_obeys_no_control_characters(look, sound):
+    sound['categories'][0]['name'] = 'red\x1b[31m dog\u202e'
+    sound['images'][0]['file_name'] = 'gone\x1b]0;x\x07.png'
+    text = '\n'.join(report_lines(look(sound), PromptSettings()))
+    assert r'red\x1b[31m dog\u202e' in text and r'gone\x1b]0;x\x07.png' in text
+    assert not [c for c in text if c < ' ' and c != '\n' or c == '\u202e']
 
 
 def test_a_byte_order_mark_is_accepted(look, sound, folder):

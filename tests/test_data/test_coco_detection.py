@@ -39,6 +39,27 @@ def test_labels_follow_the_ids_and_boxes_are_exclusive(build, tmp_path):
     assert data.get_cat_ids(0) == [1, 0, 2]
 
 
+def test_a_super_category_without_a_box_is_no_class(build, coco, monkeypatch):
+    log = []
+    monkeypatch.setattr('glipkit.data.formats.coco.print_log', lambda text, *_: log.append(text))
+    content = coco(IMAGES, [(11, 7, [10, 20, 30, 40]), (11, 90, [1, 2, 30, 30])],
+                   [(0, 'street'), (7, 'car'), (90, 'bus'), (95, 'van'), (96, 'none')])
+    kinds = {0: 'none', 7: 'street', 90: 'bus', 95: 'bus', 96: 'none'}
+    for record in content['categories']:
+        record['supercategory'] = kinds[record['id']]
+    data = build(content=content)
+    # 'street' is no thing; 'bus' has a box; 'van' is nobody's kind; 'none' is that of 'street'.
+    assert data.metainfo['classes'] == ('car', 'bus', 'van')
+    assert boxes(data.get_data_info(0)) == [([10, 20, 40, 60], 0, 0), ([1, 2, 31, 32], 1, 0)]
+    assert "dropped: 1 super-category without a box ('none'), 1 super-category without a box " \
+           "('street')" in log[0]
+    asked = build(content=content, metainfo=dict(classes=['street', 'car']))
+    assert asked.metainfo['classes'] == ('street', 'car') and "('street')" not in log[1]
+    # Where nothing has a box, nothing can be told: the public test sets.
+    content['annotations'] = []
+    assert len(build(content=content, test_mode=True).metainfo['classes']) == 5
+
+
 def test_crowds_are_dropped_in_training_and_ignored_in_test(build):
     annotations = [(11, 7, [10, 20, 30, 40], 1), (11, 0, [1, 1, 9, 9])]
     assert boxes(build(annotations).get_data_info(0)) == [([1, 1, 10, 10], 0, 0)]

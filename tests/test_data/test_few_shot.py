@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glipkit.data.few_shot import few_shot_file, few_shot_images, few_shot_name, split_by_image
+from glipkit.data.few_shot import (
+    few_shot_file,
+    few_shot_images,
+    few_shot_name,
+    split_by_image,
+    validation_images,
+)
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
 from glipkit.errors import UserError
 
@@ -116,3 +123,37 @@ def test_a_split_is_a_partition_with_boxes_on_both_sides(tmp_path_factory, with_
 def test_one_image_cannot_be_split(tmp_path):
     with pytest.raises(UserError, match='two images'):
         split_by_image(write(tmp_path / 'a.json', {1: [7], 2: []}), 0.2, 0, tmp_path)
+
+
+def test_crowds_and_specks_are_nothing_to_validate_on():
+    """Of five images with boxes one has a crowd alone, one a box outside: never set aside for
+    their boxes, whatever the seed."""
+    data = coco({i: [7] for i in range(1, 6)})
+    data.annotations[3]['iscrowd'] = 1
+    data.annotations[4]['bbox'] = [0., 0., 9., .5]
+    for seed in range(20):
+        chosen = validation_images(data, 0.2, seed)
+        assert chosen & {1, 2, 3} and {1, 2, 3} - chosen
+    data.annotations[1]['iscrowd'] = data.annotations[2]['iscrowd'] = 1
+    with pytest.raises(UserError, match='two images with boxes.*1 in'):
+        validation_images(data, 0.2, 0)
+
+
+@given(st.dictionaries(st.integers(0, 30), st.lists(st.sampled_from([7, 90, 1000]), max_size=3),
+                       min_size=2), st.integers(0, 30))
+def test_no_class_loses_its_last_training_image(contents, seed):
+    try:
+        chosen = validation_images(coco(contents), 0.2, seed)
+    except UserError:  # every image is the only one of a class, or there are too few
+        holders = Counter(c for classes in contents.values() for c in set(classes))
+        assert sum(map(bool, contents.values())) < 2 or all(
+            any(holders[c] == 1 for c in classes) for classes in contents.values() if classes)
+        return
+    assert any(contents[i] for i in chosen)
+    assert {c for classes in contents.values() for c in classes} == {
+        c for i, classes in contents.items() if i not in chosen for c in classes}
+
+
+def test_a_draw_that_takes_nobodys_last_image_is_as_ever():
+    data = coco({i: [7] for i in range(20)})
+    assert validation_images(data, 0.2, 3) == set(random.Random(3).sample(range(20), 4))

@@ -5,9 +5,12 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
+from glipkit.apis.images import to_rgb
 from glipkit.data import LoadImage
+from glipkit.data.checking.images import decode
 from glipkit.data.formats.tar_shards import FileSlice
-from glipkit.data.transforms.loading import is_plain_jpeg
+from glipkit.data.transforms.loading import is_plain_jpeg, load_image
+from glipkit.errors import UserError
 
 
 def encoded(kind, mode='RGB', orientation=None):
@@ -39,6 +42,55 @@ def test_bytes_give_what_the_file_gives(tmp_path, content, backend):
         np.testing.assert_array_equal(loaded['img'], expected['img'])
         assert loaded['img_shape'] == expected['img_shape'] == loaded['ori_shape']
         assert 'img_bytes' not in loaded
+
+
+def deep(kind, dtype=np.uint16, factor=257, **options):
+    grey = np.arange(60 * 40).reshape(40, 60) % 256
+    buffer = io.BytesIO()
+    Image.fromarray((grey * factor).astype(dtype)).save(buffer, kind, **options)
+    return grey, buffer.getvalue()
+
+
+GREYS = {'png': deep('png'), 'tiff': deep('tiff'), 'big endian tiff': deep('tiff', '>u2'),
+         'ppm': deep('ppm', np.int32)}
+
+
+@pytest.mark.parametrize('step', [LoadImage(), LoadImage('fast'), LoadImage('cv2'),
+                                  LoadImageFromFile(imdecode_backend='pillow'),
+                                  LoadImageFromFile(imdecode_backend='cv2'),
+                                  LoadImageFromFile(imdecode_backend='cv2',
+                                                    color_type='unchanged')])
+@pytest.mark.parametrize('kind', GREYS)
+def test_greys_of_16_bits_are_scaled(tmp_path, kind, step):
+    grey, content = GREYS[kind]
+    path = tmp_path / f'a.{kind[-3:]}'
+    path.write_bytes(content)
+    image = load_image(step, dict(img_path=str(path)))['img']
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image.reshape(40, 60, -1)[..., 0], grey)
+    assert image.shape[2:] in ([()] if step.color_type == 'unchanged' else [(3, )])
+    pil = np.asarray(to_rgb(Image.open(path), 'a'))
+    np.testing.assert_array_equal(pil, np.repeat(grey[..., None], 3, 2))
+
+
+def test_greys_of_16_bits_are_turned_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    grey, content = deep('png', exif=exif)
+    image = LoadImage()(dict(img_bytes=content))['img']
+    np.testing.assert_array_equal(image[..., 0], np.rot90(grey, -1))
+
+
+@pytest.mark.parametrize('dtype, factor', [(np.float32, 1 / 255), (np.int32, 1)])
+def test_pixels_of_an_unknown_range_are_refused(tmp_path, dtype, factor):
+    _, content = deep('tiff', dtype, factor)
+    (tmp_path / 'a.tif').write_bytes(content)
+    for step in (LoadImage(), LoadImageFromFile(imdecode_backend='pillow')):
+        with pytest.raises(ValueError, match='32 bits'):
+            load_image(step, dict(img_path=str(tmp_path / 'a.tif')))
+    with pytest.raises(UserError, match='32 bits'):
+        to_rgb(Image.open(tmp_path / 'a.tif'), 'a.tif')
+    assert decode(str(tmp_path / 'a.tif')).problem == 'unreadable_image'
 
 
 def test_the_default_is_pillow_and_upright():

@@ -45,6 +45,15 @@ def detection(*instances):
     ('naïve café', 'café', [(6, 10)]),
     ('anything', '  ', []),
     ('a.b axb', 'a.b', [(0, 3)]),
+    ('manman man', 'man', [(7, 10)]),
+    ('aaa a a', 'a a', [(4, 7)]),
+    ('一只猫和一只白猫在桌子上', '猫', [(2, 3), (7, 8)]),
+    ('穿红色T恤的人', 'T恤', [(3, 5)]),
+    ('いぬとねこ', 'ねこ', [(3, 5)]),
+    ('แมวบนโต๊ะ', 'โต๊ะ', [(5, 9)]),
+    ('แมวบนโต๊ะ', 'โต', []),  # a mark belongs to its letter
+    ('cafe\u0301', 'cafe', []),
+    ('고양이가 있다', '고양이', []),  # Korean has blanks
 ])
 def test_find_phrase(caption, phrase, spans):
     assert find_phrase(caption, phrase) == spans

@@ -193,6 +193,51 @@ def test_scores_of_a_diverged_model_are_refused(ann_file):
         evaluate([sample], ann_file)
 
 
+def test_classes_that_nobody_asked_for_do_not_count(ann_file):
+    metric = GroundingCocoMetric(ann_file, groups=dict(both=['dog', 'cat'], dogs=['dog']))
+    evaluator = Evaluator(metric)
+    cats = [predicted(1, [(0, [100, 10, 150, 60], .8)], text=('cat', )),
+            predicted(2, [(0, [0, 0, 40, 40], .7)], text=('cat', )), predicted(9, text=('cat', ))]
+    for sample in cats:
+        evaluator.process([sample])
+    metrics = evaluator.evaluate(3)
+    assert metrics['coco/AP'] == metrics['coco/both_AP'] == pytest.approx(1)
+    assert metrics['coco/dogs_AP'] == -1
+    assert '3 of 3 images, 1 of 3 classes' in metric.protocol
+    # An image that is asked for more makes the class count, everywhere.
+    assert evaluate([*cats[:2], predicted(9, text=('cat', 'dog'))],
+                    ann_file)['coco/AP'] == pytest.approx(.5)
+
+
+@pytest.mark.parametrize('first', [1, 2**31 - 1, 2**53, 2**60, -2**63])
+@pytest.mark.parametrize('kind', ['images', 'categories'])
+def test_ids_of_64_bits_are_kept_apart(tmp_path, first, kind):
+    images, classes = ([first, first + 1] if kind == name else [2, 3]
+                       for name in ('images', 'categories'))
+    annotations = [dict(id=k, image_id=images[k], category_id=classes[k], bbox=[4, 4, 20, 20])
+                   for k in (0, 1)]
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps(dict(
+        images=[dict(id=i, file_name=f'{i}.png', width=64, height=48) for i in images],
+        categories=[dict(id=i, name=n) for i, n in zip(classes, ('dog', 'cat'))],
+        annotations=annotations)))
+
+    def score(*labels):
+        return evaluate([predicted(i, [(label, [4, 4, 24, 24], .9)], text=('dog', 'cat'))
+                         for i, label in zip(images, labels)], str(path),
+                        groups=dict(dog=['dog'], cat=['cat']),
+                        outfile_prefix=str(tmp_path / 'found'))
+
+    assert score(1, 0)['coco/AP'] == 0  # each class in the image of the other
+    right = score(0, 1)
+    assert right['coco/AP'] == right['coco/dog_AP'] == right['coco/cat_AP'] == pytest.approx(1)
+    half = score(0, 0)
+    assert half['coco/dog_AP'] == pytest.approx(1) and half['coco/cat_AP'] == 0
+    score(0, 1)
+    written = json.loads((tmp_path / 'found.bbox.json').read_text())
+    assert [(d['image_id'], d['category_id']) for d in written] == list(zip(images, classes))
+
+
 def test_ids_beyond_64_bits_are_refused(ann_file):
     content = json.loads(open(ann_file).read())
     content['categories'][0]['id'] = 1 << 64

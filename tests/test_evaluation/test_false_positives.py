@@ -89,7 +89,7 @@ def test_only_what_was_asked_for_can_be_wrong(write):
     asked = [predicted(1, [(0, BOX, .9)], text=('dog', )), predicted(2, text=('dog', 'cow'))]
     metric = FalsePositiveMetric(write(), thresholds=[.5])
     assert evaluate(metric, asked)['false_positives/per_image@0.5'] == 0
-    assert '1 images, 2 pairs' in metric.protocol
+    assert '1 images, 2 pairs' in metric.protocol and '2 of 3 classes' in metric.protocol
 
 
 def test_two_processes_count_a_repeated_image_once(write, tmp_path):

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from glipkit.data.checking import CheckSettings, DataFile, check
 from glipkit.errors import UserError
 from glipkit.evaluation import LvisMetric
 from glipkit.evaluation.functional.spool import DetectionSpool, Rows
@@ -105,6 +107,27 @@ def test_groups(ann_file, tmp_path):
     assert metrics['lvis_fixed/novel_AP50'] == 0 and metrics['lvis_fixed/void_AP'] == -1
     with pytest.raises(UserError, match='bow'):
         LvisMetric(ann_file, groups=dict(novel=['bow']))
+
+
+def test_classes_that_nobody_asked_for_do_not_count(ann_file):
+    metric = LvisMetric(ann_file, groups=dict(bows=['bow_(weapon)']))
+    dogs = [predicted(4, [(0, DOG_4, .9)], text=('dog', )),
+            predicted(2, [(0, DOG_2, .7)], text=('dog', ))]
+    metrics = evaluate(metric, dogs)
+    assert metrics['lvis_fixed/AP'] == metrics['lvis_fixed/APf'] == pytest.approx(1)
+    assert metrics['lvis_fixed/APr'] == metrics['lvis_fixed/bows_AP'] == -1
+    assert f'2 of 2 images, 1 of {len(NAMES)} classes' in metric.protocol
+
+
+@pytest.mark.parametrize('key', ['area', 'ignore'])
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), 'x'])
+def test_what_a_table_writes_for_nothing_is_no_value(ann_file, key, value):
+    content = json.loads(open(ann_file).read())
+    content['annotations'][0][key] = value
+    open(ann_file, 'w').write(json.dumps(content))
+    with pytest.raises(UserError, match=f'annotations.0.: .*({key}|{value!r})'):
+        LvisMetric(ann_file)
+    assert check(DataFile(Path(ann_file)), CheckSettings(decode=False), 'lvis').exit_code == 1
 
 
 def test_a_part_of_the_images_is_scored_and_said(ann_file, monkeypatch):

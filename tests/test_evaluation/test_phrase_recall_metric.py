@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from glipkit.data import FlickrGrounding
 from glipkit.errors import UserError
 from glipkit.evaluation import PhraseRecallMetric
 from glipkit.registry import METRICS
@@ -39,6 +40,15 @@ def ann_file(tmp_path):
     return str(path)
 
 
+@pytest.fixture
+def write_json_file(tmp_path):
+    def write(world):
+        (tmp_path / 'world.json').write_text(json.dumps(world))
+        return str(tmp_path / 'world.json')
+
+    return write
+
+
 def sample(found, img_id=7, phrases=(DOGS, MAN, SEA)):
     return predicted(img_id, found, text=CAPTION, phrases=[[list(span)] for span in phrases])
 
@@ -72,6 +82,39 @@ def test_merged_box(ann_file):
 def test_phrases_are_found_by_their_spans(ann_file):
     swapped = sample([(1, [0, 0, 10, 10], .9), (0, [50, 50, 70, 90], .4)], phrases=(MAN, DOGS))
     assert evaluate(PhraseRecallMetric(ann_file), [swapped])['flickr_any/R@1'] == 1
+
+
+def world_of(phrases, **more):
+    """Dogs left, a man, a sea; a box for each single span."""
+    world = content()
+    world['images'] = [dict(world['images'][0], tokens_positive_eval=phrases)]
+    del world['images'][0]['phrase_types']
+    world['annotations'] = [
+        dict(image_id=7, bbox=box, tokens_positive=[list(span)], area=100, category_id=1, **more)
+        for span, box in ((DOGS, LEFT), (MAN, RIGHT), (SEA, BODY))]
+    return world
+
+
+@pytest.mark.parametrize('phrases', [
+    [[DOGS], [DOGS, SEA]], [[DOGS, SEA], [DOGS]], [[SEA, DOGS], [DOGS]],
+    [[DOGS, MAN], [MAN, SEA]], [[MAN, SEA], [DOGS, MAN], [MAN]]])
+def test_phrases_may_have_spans_in_common(tmp_path, write_json_file, phrases):
+    path = write_json_file(world_of(phrases))
+    data = FlickrGrounding(path, data_prefix=dict(img=str(tmp_path)), test_mode=True, pipeline=[])
+    asked = data.get_data_info(0)['phrases']
+    corner = {DOGS: [0, 0, 10, 10], MAN: [30, 0, 40, 10], SEA: [50, 50, 70, 90]}
+    for right in range(len(phrases)):  # each phrase alone is answered, by the box of its last span
+        found = [(i, corner[tuple(spans[-1])] if i == right else [75, 0, 80, 5], .9)
+                 for i, spans in enumerate(asked)]
+        one = predicted(7, found, text=CAPTION, phrases=asked)
+        assert evaluate(PhraseRecallMetric(path, trim_pixel=False),
+                        [one])['flickr_any/R@1'] == pytest.approx(1 / len(phrases))
+
+
+def test_crowds_are_no_boxes_of_a_phrase(write_json_file):
+    assert PhraseRecallMetric(write_json_file(world_of([[DOGS]], iscrowd=1))).without_boxes == 1
+    with pytest.raises(UserError, match='iscrowd'):
+        PhraseRecallMetric(write_json_file(world_of([[DOGS]], iscrowd=float('nan'))))
 
 
 def test_a_pixel_can_decide(ann_file):

@@ -295,6 +295,13 @@ def test_screening_by_hand():
     assert screen(boxes[:0], scores[:0], labels[:0], LabelSettings(min_boxes=0)).size == 0
 
 
+def test_a_page_obeys_no_control_characters():
+    assert mark_phrases('a \x1b[2Jred\x00 dog\u202e\n cat\ud800\U0001f469\u200d\U0001f9b0',
+                        [[(2, 9)]]) == (
+        'a <b style="color:#e6194b">\\x1b[2Jred</b>\\x00 dog\\u202e  cat\\ud800'
+        '\U0001f469\u200d\U0001f9b0')
+
+
 def test_phrases_are_marked_in_html():
     assert mark_phrases('a <b> & a', [[(3, 4)], [(8, 9)]]) == (
         'a &lt;<b style="color:#e6194b">b</b>&gt; &amp; <b style="color:#3cb44b">a</b>')

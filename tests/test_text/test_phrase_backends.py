@@ -78,6 +78,9 @@ def test_picture_words_can_be_left_out():
 def test_spans_are_cleaned():
     assert clean_spans('a "red ball", he', [(2, 12), (7, 11), (12, 13)]) == [(3, 11)]
     assert clean_spans('containers', [(0, 9)]) == [(0, 10)]  # an edge inside a word moves out
+    # Where there are no blanks between words, no edge is inside one.
+    assert clean_spans('一只猫在桌子上', [(2, 3), (4, 6)]) == [(2, 3), (4, 6)]
+    assert clean_spans('แมวบนโต๊ะ', [(0, 3), (5, 7)]) == [(0, 3), (5, 8)]
     assert clean_spans('he saw it', [(0, 2), (7, 9)]) == []
     assert clean_spans('a b', [(0, 1), (0, 3), (2, 3)]) == [(0, 3)]
 

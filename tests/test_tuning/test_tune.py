@@ -145,3 +145,55 @@ def test_processes_but_the_first_are_silent(settings, monkeypatch):
     with reporting(Recorder()) as heard:
         tune(settings())
     assert not heard.notes and not heard.bars
+
+
+def changed(data, change):
+    content = json.loads(data.ann_file.read_text())
+    change(content)
+    data.ann_file.write_text(json.dumps(content))
+    return data
+
+
+def test_crowds_are_not_set_aside_and_not_validated_on(settings, tmp_path):
+    """Before anything trains: what has nothing to find or to learn from is refused by name."""
+    def crowds(content):
+        for record in content['annotations']:
+            record['iscrowd'] = int(record['image_id'] > kept)
+
+    kept = 2
+    mixed = changed(write_images(tmp_path / 'mixed', 5, 0), crowds)
+    run = settings(data=mixed)
+    assert tune(run).zero_shot['val']['AP'] >= 0
+    kept = 1
+    with pytest.raises(UserError, match='two images with boxes.*1 in'):
+        tune(replace(run, data=changed(mixed, crowds), out=tmp_path / 'one'))
+    kept = 0
+    with pytest.raises(UserError, match='no box is left'):
+        tune(replace(run, data=write_images(tmp_path / 'sound', 4, 0),
+                     val=changed(mixed, crowds), out=tmp_path / 'none'))
+    assert not (tmp_path / 'none' / 'seed_3').exists()
+
+
+def test_a_super_category_without_a_box_is_not_tuned_for(settings, tmp_path):
+    def umbrella(content):
+        content['categories'].append(dict(id=0, name='animals', supercategory='none'))
+        for record in content['categories'][:2]:
+            record['supercategory'] = 'animals'
+
+    recorder = Recorder()
+    with reporting(recorder):
+        result = tune(settings(data=changed(write_images(tmp_path / 'a', 5, 0), umbrella),
+                               val=write_images(tmp_path / 'b', 2, 7)))
+    assert result.data.classes == {1: 'cat', 2: 'dog'}
+    assert any("'animals'" in line and 'left out' in line for line in recorder.notes)
+
+
+def test_labels_of_unturned_pictures_are_refused(settings):
+    run = settings()
+    path = run.data.images / '1.png'
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.open(path).save(path, exif=exif)
+    with pytest.raises(UserError, match='EXIF tag turns.*1.png is'):
+        tune(run)
+    assert not run.out.exists()

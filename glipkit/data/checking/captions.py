@@ -7,6 +7,7 @@ from glipkit.data.checking.findings import Findings
 from glipkit.data.checking.names import PromptSettings
 from glipkit.data.formats.phrase_spans import checked_spans
 from glipkit.errors import UserError
+from glipkit.text.borders import cuts_word
 
 
 class CaptionChecker:
@@ -73,8 +74,7 @@ class CaptionChecker:
     def _look(self, caption: str, span: list[int], where: str) -> None:
         begin, end = span
         text = f'{list(span)} {caption[begin:end]!r}'
-        if any(0 < cut < len(caption) and caption[cut - 1].isalnum() and caption[cut].isalnum()
-               for cut in (begin, end)):
+        if any(cuts_word(caption, cut) for cut in (begin, end)):
             around = caption[max(begin - 10, 0):end + 10]
             self.findings.add('span_cuts_word', where, f'{text} in {around!r}')
         if end > self._limit(caption):

@@ -8,7 +8,7 @@ from typing import Any
 
 from glipkit.data.checking.coco_scan import CocoScan, LvisScan
 from glipkit.data.checking.findings import Findings
-from glipkit.data.checking.images import check_decoding, check_existence
+from glipkit.data.checking.images import check_decoding, check_existence, check_turned
 from glipkit.data.checking.line_scan import OdvgScan
 from glipkit.data.checking.mdetr_scan import FlickrScan, MdetrScan
 from glipkit.data.checking.names import ClassRow
@@ -37,10 +37,13 @@ class CheckSettings:
         decode: Whether to decode them, or only to look whether their files are there.
         max_images: The most to decode; None for all.
         workers: Number of processes that decode.
+        headers: Where nothing is decoded: whether to read the first bytes, which tell size and
+            EXIF tag.
     """
     decode: bool = True
     max_images: int | None = None
     workers: int = 1
+    headers: bool = False
 
 
 @dataclass
@@ -102,6 +105,8 @@ def check(data_file: DataFile, settings: CheckSettings | None = None,
     bad = check_existence(scan.images, findings)
     if settings.decode:
         bad |= check_decoding(scan.images, findings, settings.workers, settings.max_images)
+    elif settings.headers:
+        check_turned(scan.images, findings)
     return _report(data_file, file_format, scan, frozenset(bad))
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from glipkit.data.checking.boxes import Size
 from glipkit.data.checking.names import ClassTable
 from glipkit.data.checking.scan import Scan, dump, parse
-from glipkit.data.formats.coco_json import is_id
+from glipkit.data.formats.coco_json import empty_super_categories, is_id
 from glipkit.data.formats.read_once import keep
-from glipkit.data.formats.reading import as_crowd
+from glipkit.data.formats.reading import as_area, as_crowd
 from glipkit.errors import UserError
 
 
@@ -22,6 +22,7 @@ class CocoScan(Scan):
     lists = ('images', 'annotations', 'categories')
     can_merge = True
     homonyms_are_usual = False
+    marks: tuple[str, ...] = ('iscrowd', )
 
     def records(self) -> Iterator[dict]:
         """One record: the whole file."""
@@ -75,8 +76,19 @@ class CocoScan(Scan):
         ordered = {i: names[i] for i in sorted(names)}
         if self.data_file.classes is not None:
             ordered = _subset(ordered, self.data_file.classes, self.data_file.path)
+        else:
+            for category_id in self._umbrellas(content):
+                self.findings.add('super_category', f'class {category_id}',
+                                  ordered.pop(category_id))
         self.table = ClassTable(ordered, self.data_file.settings, self.findings, self.remedy.merged)
         self.table.check('categories', self.homonyms_are_usual)
+
+    def _umbrellas(self, content: dict) -> list[int]:
+        """Ids of the classes that training leaves out, as its reader does."""
+        used = {whole(a, 'category_id') for a in content['annotations']}
+        records = {whole(record, 'id'): record for record in reversed(content['categories'])}
+        records.pop(None, None)
+        return sorted(empty_super_categories(list(records.values()), used))
 
     def kept_categories(self, content: dict) -> dict:
         """The list of categories of a cleaned copy."""
@@ -112,8 +124,11 @@ class CocoScan(Scan):
     def judge_annotation(self, record: dict, image: dict, size: Size, where: str) -> dict | None:
         """The annotation as a cleaned copy has it; None where training cannot use it."""
         category_id = whole(record, 'category_id')
-        crowd = self.crowd(record, where)
-        box = None if crowd is None else self.boxes.judge(record.get('bbox'), size, where)
+        record = self.judged_values(record, where)
+        if record is None:
+            return None
+        crowd = as_crowd(record.get('iscrowd'), where)
+        box = self.boxes.judge(record.get('bbox'), size, where)
         if box is None:
             return None
         key = self.remedy.merged.get(category_id, category_id)
@@ -134,13 +149,26 @@ class CocoScan(Scan):
             record = {**record, 'iscrowd': int(crowd)}
         return {**record, 'bbox': box, 'category_id': key}
 
-    def crowd(self, record: dict, where: str) -> bool | None:
-        """Whether an annotation is of a crowd; None, and a finding, where that is not clear."""
+    def judged_values(self, record: dict, where: str) -> dict | None:
+        """The annotation without marks and areas that say nothing; None where a mark says what
+        nobody can understand."""
+        bad = set()
+        for key in self.marks:
+            try:
+                as_crowd(record.get(key), where, key)
+            except UserError:
+                empty = record[key] != record[key]  # NaN alone
+                self.findings.add('empty_mark' if empty else 'broken_record', where,
+                                  f'{key} {record[key]!r}')
+                if not empty:
+                    return None
+                bad.add(key)
         try:
-            return as_crowd(record.get('iscrowd'), where)
+            as_area(record.get('area'), where)
         except UserError:
-            self.findings.add('broken_record', where, f'iscrowd {record["iscrowd"]!r}')
-            return None
+            self.findings.add('bad_area', where, f'area {record["area"]!r}')
+            bad.add('area')
+        return {key: value for key, value in record.items() if key not in bad} if bad else record
 
     def _is_second(self, image_id: int, category_id: int, box: list, where: str) -> bool:
         """Whether the same box of the same class was seen in the image before."""
@@ -202,6 +230,7 @@ class LvisScan(CocoScan):
     """LVIS json: as COCO, with names such as 'bow_(weapon)' and 'bow_(decorative_ribbons)'."""
 
     homonyms_are_usual = True
+    marks = ('iscrowd', 'ignore')
 
     def judge_image(self, record: dict, where: str) -> dict | None:
         """Checks the lists that say what is known to be absent."""

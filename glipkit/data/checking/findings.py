@@ -4,6 +4,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from glipkit.common.visible import visible
+
 SEVERITIES = ('error', 'warning', 'note')
 EXAMPLES = 5
 
@@ -63,6 +65,8 @@ KINDS = {
     'class_too_long': Kind('error', 'classes longer than a whole prompt'),
     'prompt_too_long': Kind('error', 'class lists longer than a training prompt, in a pipeline '
                             'without SampleClassPrompt'),
+    'super_category': Kind('note', 'classes without a box that are the super-category of another, '
+                           'which training leaves out'),
     'class_without_box': Kind('warning', 'classes without any box'),
     'bad_category_id': Kind('error', 'category ids that are missing, twice there or no whole '
                             'numbers', 'categories left out'),
@@ -78,6 +82,10 @@ KINDS = {
                             'and not_exhaustive_category_ids', 'empty lists written'),
     # Boxes.
     'bad_box': Kind('error', 'boxes that are not four finite numbers', 'boxes left out'),
+    'bad_area': Kind('error', 'areas that are no finite numbers, which evaluation refuses',
+                     'areas left out'),
+    'empty_mark': Kind('error', 'marks (iscrowd, ignore) that are NaN, as tables write for '
+                       'nothing', 'marks left out'),
     'flat_box': Kind('warning', 'boxes with a side of at most one pixel, which training leaves '
                      'out', 'boxes left out'),
     'box_outside': Kind('warning', 'boxes outside their image, which training leaves out',
@@ -122,10 +130,11 @@ KINDS = {
     'size_differs': Kind('warning', 'images whose size differs from what the file says'),
     'most_sizes_differ': Kind('error', 'files that tell another size for half of their images, or '
                               'more: the boxes do not belong to these images'),
-    'exif_turns': Kind('warning', 'images that their EXIF tag turns on its side, while the file '
-                       'tells the size of the unturned image'),
-    'deep_pixels': Kind('warning', 'images of more than 8 bits per channel: reading cuts values '
-                        'over 255, convert them'),
+    'exif_turns': Kind('error', 'images that their EXIF tag turns on its side, while the file '
+                       'tells the size of the unturned image: its boxes are not where training '
+                       'sees them (remove the tag, or label the turned image)'),
+    'deep_pixels': Kind('warning', 'images of 16 bits per channel, of which the upper 8 are used: '
+                        'dark where fewer than 16 hold something'),
     'animated': Kind('note', 'animated images, of which the first frame is used'),
 }
 
@@ -207,4 +216,5 @@ def shorten(value: Any, limit: int = 120) -> str:
     text = value if isinstance(value, str) else repr(value)
     # Half of a surrogate pair could not be printed.
     text = ' '.join(text.split()).encode('utf-8', 'backslashreplace').decode('utf-8')
+    text = visible(text)
     return text if len(text) <= limit else text[:limit - 3] + '...'

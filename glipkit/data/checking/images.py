@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import mmcv
 from PIL import Image
 
+from glipkit.common.pixels import is_deep
 from glipkit.common.reporter import track
 from glipkit.data.checking.boxes import Size
 from glipkit.data.checking.findings import Findings
 from glipkit.data.formats.tar_shards import FileSlice
 from glipkit.data.formats.tsv_table import TsvImage
+from glipkit.data.transforms.loading import decode_image
 from glipkit.errors import UserError
 
 Place = str | FileSlice | TsvImage
@@ -29,7 +30,6 @@ Place = str | FileSlice | TsvImage
 
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = range(5, 9)  # EXIF orientations that swap width and height
-_DEEP_MODES = ('I', 'F')  # Pillow's modes of 16 and 32 bits begin with these
 _CHUNK = 16
 _FEW = 64  # images below which starting processes takes longer than decoding
 
@@ -157,6 +157,27 @@ def check_decoding(images: ImageList, findings: Findings, workers: int = 1,
     return bad
 
 
+def check_turned(images: ImageList, findings: Findings) -> None:
+    """Finds images whose labels are of the unturned picture by their headers, decoding none."""
+    items = {place: listed for place, listed in images.items().items()
+             if None not in listed.size and not _status(place)}
+    for place, listed in track(items.items(), 'looking at sizes of images', unit='file'):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')
+                with Image.open(place if isinstance(place, str) else
+                                io.BytesIO(place.read())) as image:
+                    turned, size = _is_turned(image), image.size
+        except Exception:  # what cannot be opened is told by whoever decodes it
+            continue
+        if turned:
+            _compare(listed, Decoded(width=size[1], height=size[0], turned=True), findings)
+
+
+def _is_turned(image: Image.Image) -> bool:
+    return image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
+
+
 def decode(place: Place) -> Decoded:
     """Reads one image as the pipelines do; never raises."""
     try:
@@ -166,10 +187,10 @@ def decode(place: Place) -> Decoded:
             if not content:
                 return Decoded('empty_file', '0 bytes')
             with Image.open(io.BytesIO(content)) as image:
-                deep = image.mode.startswith(_DEEP_MODES)
+                deep = is_deep(image)
                 animated = getattr(image, 'n_frames', 1) > 1
-                turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
-            pixels = mmcv.imfrombytes(content, flag='color', backend='pillow')
+                turned = _is_turned(image)
+            pixels = decode_image(content)
     except Exception as error:  # decoders answer damaged files with almost any type of error
         cause = ' '.join(str(error).split())
         # Pillow names the buffer that it read from.

@@ -6,6 +6,7 @@ from typing import Any
 
 from glipkit.data.checking.boxes import Size
 from glipkit.data.checking.coco_scan import CocoScan
+from glipkit.data.formats.reading import as_crowd
 
 
 class MdetrScan(CocoScan):
@@ -42,11 +43,12 @@ class MdetrScan(CocoScan):
 
     def judge_annotation(self, record: dict, image: dict, size: Size, where: str) -> dict | None:
         """Checks box and spans."""
-        crowd = self.crowd(record, where)
-        if crowd:
+        record = self.judged_values(record, where)
+        if record is None:
+            return None
+        if as_crowd(record.get('iscrowd'), where):
             self.findings.add('crowd', where)
-        if crowd or crowd is None:
-            return record if crowd else None
+            return record
         box = self.boxes.judge(record.get('bbox'), size, where)
         spans = self.captions.spans(image['caption'], record.get('tokens_positive'), where)
         if box is None:

@@ -3,9 +3,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from glipkit.common.visible import visible
 from glipkit.data.checking.check import Report
 from glipkit.data.checking.findings import shorten
-from glipkit.data.checking.names import PromptSettings
+from glipkit.data.checking.names import ClassRow, PromptSettings
+
+#: Lines of classes and of prompts that a person is shown.
+MOST_CLASSES, MOST_PROMPTS = 100, 10
 
 
 def report_lines(report: Report, settings: PromptSettings) -> Iterator[str]:
@@ -22,7 +26,7 @@ def report_lines(report: Report, settings: PromptSettings) -> Iterator[str]:
         parts.append(f'{counts["captions"]} captions of up to {report.longest_caption} tokens')
     if report.classes:
         parts.append(f'{len(report.classes)} classes')
-    yield f'{report.path} ({report.format}): ' + ', '.join(parts)
+    yield f'{visible(report.path)} ({report.format}): ' + ', '.join(parts)
     yield from _class_lines(report)
     yield from _prompt_lines(report, settings)
     yield from _finding_lines(report)
@@ -41,11 +45,15 @@ def _class_lines(report: Report) -> Iterator[str]:
     if not report.classes:
         return
     yield 'category id -> label -> name'
-    for row in report.classes:
-        label = '-' if row.label is None else row.label
-        count = f'{len(row.tokens)} token' + ('s' if len(row.tokens) != 1 else '')
-        yield (f'  {row.category_id!s:>6} -> {label!s:>4} -> {shorten(row.name, 40):40} '
-               f'{count:10} {row.boxes} boxes')
+    lines = (_class_line(row) for row in report.classes)
+    yield from _abridged(lines, len(report.classes), MOST_CLASSES)
+
+
+def _class_line(row: ClassRow) -> str:
+    label = '-' if row.label is None else row.label
+    count = f'{len(row.tokens)} token' + ('s' if len(row.tokens) != 1 else '')
+    return (f'  {row.category_id!s:>6} -> {label!s:>4} -> {shorten(row.name, 40):40} '
+            f'{count:10} {row.boxes} boxes')
 
 
 def _prompt_lines(report: Report, settings: PromptSettings) -> Iterator[str]:
@@ -56,10 +64,19 @@ def _prompt_lines(report: Report, settings: PromptSettings) -> Iterator[str]:
         yield f'{len(report.prompts)} prompt' + ('s:' if many else ':')
     else:
         yield 'first caption:'
-    for prompt in report.prompts:
-        tokens = settings.tokenizer.length(prompt)
-        budget = settings.max_tokens if report.classes else settings.caption_tokens
-        yield f'  [{tokens} of {budget} tokens] {shorten(prompt, 10**6)}'
+    budget = settings.max_tokens if report.classes else settings.caption_tokens
+    lines = (f'  [{settings.tokenizer.length(prompt)} of {budget} tokens] '
+             f'{shorten(prompt, 10**6)}' for prompt in report.prompts)
+    yield from _abridged(lines, len(report.prompts), MOST_PROMPTS)
+
+
+def _abridged(lines: Iterator[str], count: int, most: int) -> Iterator[str]:
+    """All lines, or the first ``most`` less one and the last, with their number between."""
+    for number, line in enumerate(lines):
+        if count <= most or number < most - 1 or number == count - 1:
+            yield line
+        elif number == most - 1:
+            yield f'  ... {count - most} more; --json FILE writes all'
 
 
 def _finding_lines(report: Report) -> Iterator[str]:

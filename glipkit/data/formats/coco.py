@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from mmengine.logging import print_log
 
 from glipkit.data import sample_keys as keys
-from glipkit.data.formats.coco_json import CocoJson, check_names, read_coco_json
-from glipkit.data.formats.reading import clip_box, summary
+from glipkit.data.formats.coco_json import CocoJson, box_in_image, check_names, read_coco_json
+from glipkit.data.formats.reading import summary
 from glipkit.data.grounding_dataset import GroundingDataset
 from glipkit.errors import UserError
 from glipkit.registry import DATASETS
@@ -19,9 +19,10 @@ class CocoDetection(GroundingDataset):
     """Images with boxes of named classes, from a COCO json with any category ids.
 
     The text of every sample is the tuple of all class names in ascending order of their ids, and
-    labels are 0-based indices into it. ``metainfo=dict(classes=[...])`` takes a subset, in the
-    given order. Crowd boxes are dropped in training and flagged ``ignore_flag=1`` in test mode.
-    Boxes are clipped to the image, and dropped where a side of at most one pixel is left.
+    labels are 0-based indices into it; a class without a box that is the super-category of another
+    one is left out. ``metainfo=dict(classes=[...])`` takes a subset, in the given order. Crowd
+    boxes are dropped in training and flagged ``ignore_flag=1`` in test mode. Boxes are clipped to
+    the image, and dropped where a side of at most one pixel is left.
 
     Args: those of `GroundingDataset`. ``filter_cfg`` is off by default: images without boxes are
     negatives that training can use.
@@ -36,6 +37,8 @@ class CocoDetection(GroundingDataset):
         label_of = {category_id: label_of_name[name] for category_id, name in coco.classes.items()
                     if name in label_of_name}
         dropped = Counter({'boxes of images that are not listed': coco.orphans})
+        dropped.update(f'super-category without a box ({coco.classes[i]!r})'
+                       for i in coco.umbrellas if i not in label_of)
         instances: dict[int, list[dict]] = defaultdict(list)
         for record in coco.annotations:
             label = label_of.get(record['category_id'])
@@ -77,7 +80,7 @@ class CocoDetection(GroundingDataset):
         names = tuple(coco.classes.values())
         wanted = self._metainfo.get('classes')
         if wanted is None:
-            return names
+            return tuple(coco.real_classes.values())
         check_names(list(wanted), 'metainfo classes')
         absent = [name for name in wanted if name not in names]
         if absent:
@@ -88,8 +91,7 @@ class CocoDetection(GroundingDataset):
     def _instance(self, record: dict, image: dict, label: int | None,
                   dropped: Counter) -> dict | None:
         crowd = bool(record.get('iscrowd'))
-        x, y, w, h = record['bbox']
-        box = clip_box([x, y, x + w, y + h], image['width'], image['height'])
+        box = box_in_image(record, image)
         if label is None:
             dropped['boxes of classes not asked for'] += 1
         elif crowd and not self.test_mode:

@@ -1,13 +1,14 @@
 """A COCO annotation file, read once and checked; shared by the dataset and the metric."""
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from glipkit.data.formats.read_once import once
-from glipkit.data.formats.reading import as_box, as_crowd, as_size, read_json
+from glipkit.data.formats.reading import as_box, as_crowd, as_size, clip_box, read_json
 from glipkit.errors import UserError
 from glipkit.text.prompts import class_prompt
 
@@ -25,12 +26,25 @@ class CocoJson:
             known category.
         classes: Category id -> name, in ascending order of ids; names differ.
         orphans: Number of annotations left out because their image is not in the file.
+        umbrellas: Ids of `empty_super_categories`.
     """
     path: str
     images: Mapping[int, dict]
     annotations: list[dict]
     classes: Mapping[int, str]
     orphans: int
+    umbrellas: frozenset[int] = frozenset()
+
+    @property
+    def real_classes(self) -> dict[int, str]:
+        """Category id -> name of the classes that are asked for unless somebody chooses others."""
+        return {i: name for i, name in self.classes.items() if i not in self.umbrellas}
+
+    def examples(self) -> list[dict]:
+        """Annotations that training can use: no crowds, no boxes of which nothing is in the image.
+        """
+        return [record for record in self.annotations if not record.get('iscrowd')
+                and box_in_image(record, self.images[record['image_id']])]
 
     @property
     def id_of_name(self) -> dict[str, int]:
@@ -66,7 +80,37 @@ def _checked(path: str | Path, content: Mapping[str, Any]) -> CocoJson:
     images = read_images(path, content['images'])
     classes = _classes(path, content['categories'])
     annotations, orphans = _annotations(path, content.get('annotations') or [], images, classes)
-    return CocoJson(str(path), images, annotations, classes, orphans)
+    umbrellas = empty_super_categories(content['categories'],
+                                       {record['category_id'] for record in
+                                        content.get('annotations') or []})
+    return CocoJson(str(path), images, annotations, classes, orphans, umbrellas)
+
+
+def empty_super_categories(records: list[Mapping[str, Any]], used: Container[int]
+                           ) -> frozenset[int]:
+    """Ids of categories without a box that are the super-category of another one.
+
+    Some tools write the name of the whole project as a category of its own. Where no category has
+    a box, nothing can be told.
+
+    Args:
+        records: The list 'categories', with whole numbers as ids.
+        used: Category ids of all boxes.
+    """
+    if not any(record['id'] in used for record in records):
+        return frozenset()
+    kinds = Counter(name for record in records
+                    if isinstance(name := record.get('supercategory'), str))
+    return frozenset(
+        record['id'] for record in records
+        if record['id'] not in used and isinstance(name := record.get('name'), str)
+        and kinds[name] > (record.get('supercategory') == name))
+
+
+def box_in_image(record: Mapping[str, Any], image: Mapping[str, Any]) -> list[float] | None:
+    """The box of an annotation as xyxy, clipped to its image; None where nothing is left."""
+    x, y, w, h = record['bbox']
+    return clip_box([x, y, x + w, y + h], image.get('width'), image.get('height'))
 
 
 def read_images(path: str | Path, records: list) -> dict[int, dict]:

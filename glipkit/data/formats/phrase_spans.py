@@ -6,22 +6,29 @@ from collections.abc import Sequence
 from typing import Any
 
 from glipkit.errors import UserError
+from glipkit.text.borders import stands_alone
 
 
 def find_phrase(caption: str, phrase: str) -> list[tuple[int, int]]:
     """All word-bounded occurrences of a phrase, as half-open character spans.
 
     Case does not count, nor the kind and number of blanks between words. 'man' is not found in
-    'woman'.
+    'woman'; in scripts without blanks between words it may stand anywhere.
 
-    >>> find_phrase('A man and a woman', 'man')
-    [(2, 5)]
+    >>> find_phrase('A man and a woman', 'man'), find_phrase('一只猫在桌子上', '桌子')
+    ([(2, 5)], [(4, 6)])
     """
     pieces = phrase.split()
     if not pieces:
         return []
-    pattern = r'(?<!\w)' + r'\s+'.join(map(re.escape, pieces)) + r'(?!\w)'
-    return [match.span() for match in re.finditer(pattern, caption, re.IGNORECASE)]
+    pattern = re.compile(r'\s+'.join(map(re.escape, pieces)), re.IGNORECASE)
+    found, start = [], 0
+    while match := pattern.search(caption, start):
+        start = match.start() + 1
+        if stands_alone(caption, *match.span()):
+            found.append(match.span())
+            start = match.end()
+    return found
 
 
 def checked_spans(caption: str, value: Any, where: str) -> list[tuple[int, int]]:

@@ -63,17 +63,38 @@ def as_size(value: Any, where: str, name: str) -> int | None:
     return side
 
 
-def as_crowd(value: Any, where: str) -> bool:
-    """Whether ``iscrowd`` of an annotation says so: a number, or one as text; None says no.
+def as_crowd(value: Any, where: str, name: str = 'iscrowd') -> bool:
+    """Whether a mark of an annotation says yes: a finite number, or one as text; None says no.
+
+    Tables write NaN where a column is empty, which would be true to Python.
+
+    Args:
+        value: What the file holds.
+        where: The place, for the error.
+        name: Key of the mark.
 
     Raises:
         UserError: It is something else.
     """
     if isinstance(value, str) and value.strip() in ('0', '1'):
         return value.strip() == '1'  # the text '0' would be true to Python
-    if value is not None and not isinstance(value, (int, float)):
-        raise UserError('iscrowd as 0 or 1', f'{where}: {_shorten(value)}', 'correct iscrowd')
+    if value is not None and not (isinstance(value, (int, float)) and _is_finite(value)):
+        raise UserError(f'{name} as 0 or 1', f'{where}: {_shorten(value)}', f'correct {name}')
     return bool(value)
+
+
+def as_area(value: Any, where: str) -> float | None:
+    """Area of an annotation in pixels; None where the file does not tell.
+
+    Raises:
+        UserError: It is no finite number.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
+        raise UserError('areas as finite numbers of pixels', f'{where}: area {_shorten(value)}',
+                        'correct or remove it')
+    return float(value)
 
 
 def as_box(value: Any, where: str, layout: str) -> list[float]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from glipkit.common.pixels import eight_bits
 from glipkit.data.preparation.steps import atomic
 from glipkit.version import __version__
 
@@ -64,6 +65,7 @@ def measure(content: bytes | Path) -> tuple[str, int, int]:
             if width * height > _MOST_PIXELS:
                 raise ImageProblem('image with too many pixels')
             image.load()
+            eight_bits(image)  # fails where nothing could be made of it
             turned = image.getexif().get(_ORIENTATION) in _TURNED
             return image.format or '', *((height, width) if turned else (width, height))
     except FileNotFoundError as error:
@@ -78,7 +80,7 @@ def as_png(content: bytes) -> bytes:
     """An image of any kind as an RGB png."""
     target = io.BytesIO()
     with Image.open(io.BytesIO(content)) as image:
-        image.convert('RGB').save(target, 'PNG')
+        eight_bits(image).convert('RGB').save(target, 'PNG')
     return target.getvalue()
 
 

@@ -44,39 +44,41 @@ def coco_ap(images: Sequence[int],
 
     Args:
         images: Ids of the images to score; annotations and detections of others do not count.
-        classes: Category ids.
+        classes: Category ids to score; annotations and detections of others do not count.
         annotations: Ground truth: ``image_id``, ``category_id``, ``bbox`` xywh, and optionally
             ``area`` (else w * h) and ``iscrowd``. Ids of annotations are not used: pycocotools
             takes an annotation with id 0 for a missed one.
         detections: ``image_id``, ``category_id``, ``bbox`` xywh and ``score``; may be empty.
-        groups: Name -> category ids.
-        max_dets: Number of detections per image and class that count, the best first.
+        groups: Name -> category ids; those of ``classes`` among them count.
+        max_dets: Best detections per image and class that count.
     """
-    wanted = set(images)
+    # Ids of its own: the evaluator takes them for floats, which confuses neighbours over 2^53.
+    image_of, class_of = _numbered(images), _numbered(classes)
+
+    def own(records: Sequence[Mapping], *keys: str) -> list[dict]:
+        return [dict(image_id=image_of[r['image_id']], category_id=class_of[r['category_id']],
+                     **{key: r.get(key) for key in keys})
+                for r in records if r['image_id'] in image_of and r['category_id'] in class_of]
+
     ground_truth = COCO(
         dict(
-            images=[dict(id=image_id) for image_id in images],
-            categories=[dict(id=category_id, name=str(category_id)) for category_id in classes],
-            annotations=[
-                _ground_truth(number, a)
-                for number, a in enumerate((a for a in annotations if a['image_id'] in wanted), 1)
-            ]))
-    found = ground_truth.loadRes([
-        {key: d[key] for key in ('image_id', 'category_id', 'bbox', 'score')} for d in detections
-        if d['image_id'] in wanted
-    ])
+            images=[dict(id=number) for number in image_of.values()],
+            categories=[dict(id=number, name=str(number)) for number in class_of.values()],
+            annotations=[_ground_truth(number, a) for number, a in enumerate(
+                own(annotations, 'bbox', 'area', 'iscrowd'), 1)]))
+    found = ground_truth.loadRes(own(detections, 'bbox', 'score'))
     evaluation = COCOeval_faster(ground_truth, found, iouType='bbox', print_function=_silent)
     evaluation.params.maxDets = [max_dets]
     evaluation.evaluate()
     evaluation.accumulate()
     # (IoU thresholds, recalls, classes, areas): -1 where a class has no ground truth
     precision = np.asarray(evaluation.eval['precision'])[..., -1]
-    column = {category_id: k for k, category_id in enumerate(evaluation.params.catIds)}
+    column = {category_id: number - 1 for category_id, number in class_of.items()}
     return CocoAP(
         overall=_scores(precision),
         per_class={c: _scores(precision[:, :, [k]]) for c, k in column.items()},
         groups={
-            name: _scores(precision[:, :, [column[c] for c in members]])
+            name: _scores(precision[:, :, [column[c] for c in members if c in column]])
             for name, members in (groups or {}).items()
         },
         protocol=f'COCO box AP, IoU 0.50:0.05:0.95, at most {max_dets} detections per image and '
@@ -91,6 +93,11 @@ def _scores(precision: np.ndarray) -> dict[str, float]:
         values = values[values > -1]
         result[name] = float(values.mean()) if values.size else -1.
     return result
+
+
+def _numbered(ids: Sequence[int]) -> dict[int, int]:
+    """Id -> its place among all of them, from 1: 0 is no id to pycocotools."""
+    return {own: number for number, own in enumerate(sorted(set(ids)), 1)}
 
 
 def _ground_truth(number: int, annotation: Mapping) -> dict:

@@ -10,7 +10,7 @@ g boxes, m detections that overlap some box.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,13 +70,15 @@ def protocol_name(spool: DetectionSpool) -> str:
 
 
 def lvis_ap(truth: FederatedTruth, spool: DetectionSpool,
-            groups: Mapping[str, Sequence[int]] | None = None) -> LvisAP:
+            groups: Mapping[str, Sequence[int]] | None = None,
+            classes: Collection[int] | None = None) -> LvisAP:
     """Computes LVIS box AP over the images that the spool has seen.
 
     Args:
         truth: Ground truth.
         spool: All detections; class and image indices are those of ``truth``.
         groups: Name -> category ids.
+        classes: Category ids to score, the others have no part in any mean; None: all.
     """
     rows, seen = spool.rows(), np.zeros(len(truth.image_ids), dtype=bool)
     seen[spool.seen] = True
@@ -86,7 +88,9 @@ def lvis_ap(truth: FederatedTruth, spool: DetectionSpool,
     first = np.searchsorted(rows.category, np.arange(len(truth.category_ids) + 1))
     precision = np.full((len(IOU_THRESHOLDS), len(RECALLS), len(truth.category_ids), len(AREAS)),
                         -1.)
-    for c in track(range(len(truth.category_ids)), 'LVIS AP', unit='class'):
+    scored = range(len(truth.category_ids)) if classes is None else np.flatnonzero(
+        np.isin(truth.category_ids, list(classes)))
+    for c in track(scored, 'LVIS AP', unit='class'):
         found = rows[first[c]:first[c + 1]]
         precision[:, :, c] = _class_precision(truth, c, seen, found)
     column = {int(category_id): c for c, category_id in enumerate(truth.category_ids)}

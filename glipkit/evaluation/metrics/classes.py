@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -29,6 +29,44 @@ def category_ids(query: Query, id_of_name: Mapping[str, int], path: str) -> np.n
         raise UserError(f'class names of {path} as text of the samples', ', '.join(unknown[:5]),
                         'spell them as in the annotation file')
     return np.asarray([id_of_name[name] for name in names], dtype=np.int64)
+
+
+class AskedIds:
+    """Category ids of what samples ask for; samples that ask the same share one array.
+
+    Args:
+        id_of_name: The classes of the annotation file.
+        path: That file, for errors.
+    """
+
+    def __init__(self, id_of_name: Mapping[str, int], path: str) -> None:
+        self._id_of_name, self._path = dict(id_of_name), path
+        self._last: tuple[Query, np.ndarray] | None = None
+
+    def of(self, query: Query) -> np.ndarray:
+        """Category id of each name, int64; see `category_ids`."""
+        if self._last is None or self._last[0] != query:
+            self._last = query, category_ids(query, self._id_of_name, self._path)
+        return self._last[1]
+
+
+def asked_classes(asked: Iterable[np.ndarray], every: Iterable[int]) -> list[int]:
+    """Ids of the classes that some sample asks for, ascending; without samples all of them.
+
+    A data set may ask for a part of the classes of its file, and what it never asks for cannot be
+    found.
+
+    Args:
+        asked: Ids that each sample asks for.
+        every: Ids of all classes of the file.
+    """
+    different = {id(ids): ids for ids in asked}.values()  # most samples share one array
+    return sorted({i for ids in different for i in ids.tolist()} if different else every)
+
+
+def share_of_classes(count: int, total: int) -> str:
+    """How many classes are scored, for the line that says what a number is."""
+    return f'{count} classes' if count == total else f'{count} of {total} classes'
 
 
 def finite_scores(scores: np.ndarray, image_id: object) -> np.ndarray:

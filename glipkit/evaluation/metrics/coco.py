@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,15 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
-from glipkit.errors import UserError
+from glipkit.data.formats.reading import as_area
 from glipkit.evaluation.functional.coco_ap import SCORE_NAMES, CocoAP, coco_ap
 from glipkit.evaluation.metrics.classes import (
-    category_ids,
+    AskedIds,
+    asked_classes,
     finite_scores,
     known_image,
     read_groups,
+    share_of_classes,
 )
 from glipkit.files import write_text
 from glipkit.registry import METRICS
@@ -29,10 +30,10 @@ from glipkit.text.query import Query
 class GroundingCocoMetric(BaseMetric):
     """COCO box AP over all classes and over groups of classes, e.g. seen and unseen ones.
 
-    A predicted label is an index into the names of its sample's ``text``, and the name gives the
-    category; so the prompt may hold the classes in any order, or some of them.
-    ``pred_instances.bboxes`` are xyxy pixels of the original image with exclusive right and bottom
-    edge.
+    A predicted label means a name of its sample's ``text``, and the name finds the category; so
+    the prompt may hold the classes in any order, or a part of them. ``pred_instances.bboxes`` are
+    xyxy pixels of the original image with exclusive right and bottom edge. Classes that no sample
+    asks for do not count.
 
     Metrics: coco/AP, AP50, AP75, APs, APm, APl, and for a group coco/unseen_AP50 etc., from 0 to
     1; -1 where there is no ground truth.
@@ -70,6 +71,7 @@ class GroundingCocoMetric(BaseMetric):
         self.groups = read_groups(groups, self.ground_truth.id_of_name, self.ground_truth.path)
         self.outfile_prefix, self.classwise = outfile_prefix, classwise
         self.max_dets = max_dets
+        self._asked = AskedIds(self.ground_truth.id_of_name, self.ground_truth.path)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Takes over the predictions of a batch.
@@ -80,14 +82,14 @@ class GroundingCocoMetric(BaseMetric):
         """
         for sample in data_samples:
             predictions = sample['pred_instances']
-            ids = category_ids(Query.of_sample(sample), self.ground_truth.id_of_name,
-                               self.ground_truth.path)
+            ids = self._asked.of(Query.of_sample(sample))
             image_id = known_image(sample['img_id'], self.ground_truth.images,
                                    self.ground_truth.path)
             boxes = predictions['bboxes'].detach().cpu().double().numpy().reshape(-1, 4)
             self.results.append(
                 dict(
                     image_id=image_id,
+                    asked=ids,
                     bboxes=np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1),
                     scores=finite_scores(predictions['scores'].detach().cpu().double().numpy(),
                                          image_id),
@@ -99,12 +101,13 @@ class GroundingCocoMetric(BaseMetric):
         by_image = {result['image_id']: result for result in results}
         coco = self.ground_truth
         images = list(by_image) or list(coco.images)
+        classes = asked_classes((result['asked'] for result in by_image.values()), coco.classes)
         detections = [d for result in by_image.values() for d in _to_coco(result)]
         if self.outfile_prefix:
             write_text(f'{self.outfile_prefix}.bbox.json', json.dumps(detections))
-        scores = coco_ap(images, list(coco.classes), coco.annotations, detections, self.groups,
+        scores = coco_ap(images, classes, coco.annotations, detections, self.groups,
                          self.max_dets)
-        self._log_protocol(scores.protocol, len(images), len(detections))
+        self._log_protocol(scores.protocol, len(images), len(classes), len(detections))
         if self.classwise:
             print_log(_class_table(scores, coco), 'current')
         metrics = dict(scores.overall)
@@ -112,13 +115,15 @@ class GroundingCocoMetric(BaseMetric):
             metrics.update({f'{group}_{name}': group_scores[name] for name in SCORE_NAMES})
         return metrics
 
-    def _log_protocol(self, protocol: str, num_images: int, num_detections: int) -> None:
-        """Logs the meaning of the numbers; a warning where only some of the images are scored."""
+    def _log_protocol(self, protocol: str, num_images: int, num_classes: int,
+                      num_detections: int) -> None:
+        """Says what the numbers are; a part of the images is worth a warning."""
         coco = self.ground_truth
         partial = num_images < len(coco.images)
         self.protocol = (
-            f'{protocol}, {num_images} of {len(coco.images)} images, {len(coco.classes)} classes, '
-            f'{num_detections} detections, {coco.path}')
+            f'{protocol}, {num_images} of {len(coco.images)} images, '
+            f'{share_of_classes(num_classes, len(coco.classes))}, {num_detections} detections, '
+            f'{coco.path}')
         print_log(f'Protocol: {self.protocol}', 'current',
                   logging.WARNING if partial else logging.INFO)
 
@@ -126,11 +131,7 @@ class GroundingCocoMetric(BaseMetric):
 def _check_areas(coco: CocoJson) -> None:
     """Refuses areas that are not numbers; without one the area of the box counts."""
     for record in coco.annotations:
-        area = record.get('area')
-        if area is not None and (not isinstance(area, (int, float)) or not isfinite(area)):
-            raise UserError('areas as numbers of pixels',
-                            f'{coco.path}: annotation {record.get("id")}: area {area!r}',
-                            'correct or remove it')
+        as_area(record.get('area'), f'{coco.path}: annotation {record.get("id")}')
 
 
 def _to_coco(result: Mapping) -> list[dict]:

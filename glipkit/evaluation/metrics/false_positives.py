@@ -10,7 +10,12 @@ from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.errors import UserError
 from glipkit.evaluation.functional.false_positives import count_above, false_positives
 from glipkit.evaluation.metrics.array_metric import ArrayMetric
-from glipkit.evaluation.metrics.classes import category_ids, finite_scores, known_image
+from glipkit.evaluation.metrics.classes import (
+    category_ids,
+    finite_scores,
+    known_image,
+    share_of_classes,
+)
 from glipkit.evaluation.metrics.federated_json import is_federated, read_federated_json
 from glipkit.registry import METRICS
 from glipkit.text.query import Query
@@ -80,7 +85,9 @@ class FalsePositiveMetric(ArrayMetric):
         for sample in data_samples:
             image = self._image[known_image(sample['img_id'], self._image, self.ann_file)]
             ids = category_ids(Query.of_sample(sample), self._id_of_name, self.ann_file)
-            absent = self.absent[[self._row[i] for i in ids.tolist()], image]
+            rows = [self._row[i] for i in ids.tolist()]
+            self._wanted[rows] = True
+            absent = self.absent[rows, image]
             found = sample['pred_instances']
             labels = found['labels'].cpu().numpy()
             counts = count_above(
@@ -88,23 +95,28 @@ class FalsePositiveMetric(ArrayMetric):
                 absent[labels], self.thresholds)
             self._counts[image] = (int(absent.sum()), *counts.tolist())
 
-    def state(self) -> np.ndarray:
-        """(images, 2 + H) int64: image, absent classes asked for, counts per threshold."""
+    def state(self) -> tuple[np.ndarray, np.ndarray]:
+        """(images, 2 + H) int64: image, absent classes asked for, counts per threshold; and (C,)
+        bool the classes asked for."""
         rows = [(image, *row) for image, row in self._counts.items()]
-        return np.array(rows, dtype=np.int64).reshape(-1, 2 + len(self.thresholds))
+        return (np.array(rows, dtype=np.int64).reshape(-1, 2 + len(self.thresholds)),
+                self._wanted)
 
     def reset(self) -> None:
         """Removes all counts."""
         self._counts: dict[int, tuple[int, ...]] = {}
+        self._wanted = np.zeros(len(self.absent), dtype=bool)
 
-    def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
+    def compute_metrics(self, results: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
         """Means over the images of all processes."""
-        table = np.concatenate(results)
+        table = np.concatenate([rows for rows, _ in results])
+        wanted = np.any([wanted for _, wanted in results], axis=0)
         table = table[np.unique(table[:, 0], return_index=True)[1]]
         table = table[table[:, 1] > 0]
         scores = false_positives(table[:, 2:], table[:, 1], self.thresholds)
         kind = 'LVIS negatives' if self.federated else 'classes without annotation'
-        self.protocol = f'{scores.protocol} ({kind}), {self.ann_file}'
+        classes = share_of_classes(int(wanted.sum()), len(wanted))
+        self.protocol = f'{scores.protocol} ({kind}), {classes}, {self.ann_file}'
         return {f'{name}@{threshold:g}': value
                 for name in ('per_image', 'per_class', 'images')
                 for threshold, value in getattr(scores, name).items()}

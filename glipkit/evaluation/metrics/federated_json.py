@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from glipkit.data.formats.coco_json import is_id
-from glipkit.data.formats.reading import as_box, open_text, read_json
+from glipkit.data.formats.reading import as_area, as_box, as_crowd, open_text, read_json
 from glipkit.errors import UserError
 from glipkit.evaluation.functional.federated import FREQUENCIES, FederatedTruth
 
@@ -89,8 +89,7 @@ def _annotation(record: Any, images: set[int], classes: set[int], where: str) ->
         raise UserError('annotations of the listed images and categories',
                         f'{where}: {str(record)[:80]}', 'correct or remove it')
     box = as_box(record.get('bbox'), where, 'x, y, width, height')
-    area = record.get('area', box[2] * box[3])
-    if not isinstance(area, (int, float)):
-        raise UserError('an area in pixels', f'{where}: {area!r}', 'correct or remove it')
-    return dict(image_id=ids[0], category_id=ids[1], bbox=box, area=area,
-                ignore=record.get('ignore', 0))
+    area = as_area(record.get('area'), where)
+    return dict(image_id=ids[0], category_id=ids[1], bbox=box,
+                area=box[2] * box[3] if area is None else area,
+                ignore=as_crowd(record.get('ignore'), where, 'ignore'))

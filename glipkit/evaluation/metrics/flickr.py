@@ -8,7 +8,7 @@ import numpy as np
 
 from glipkit.data.formats.coco_json import is_id
 from glipkit.data.formats.phrase_spans import checked_spans
-from glipkit.data.formats.reading import as_box, read_json
+from glipkit.data.formats.reading import as_box, as_crowd, read_json
 from glipkit.errors import UserError
 from glipkit.evaluation.functional.phrase_recall import first_hit, phrase_recall
 from glipkit.evaluation.metrics.array_metric import ArrayMetric
@@ -86,11 +86,10 @@ class PhraseRecallMetric(ArrayMetric):
             boxes = trim(boxes) if self.trim_pixel else boxes
             scores = finite_scores(found['scores'].detach().cpu().numpy(), sentence)
             labels = found['labels'].cpu().numpy()
-            label_of = {span: i for i, spans in enumerate(sample.get('phrases') or ())
-                        for span in map(tuple, spans)}
+            asked = [sorted(map(tuple, spans)) for spans in sample.get('phrases') or ()]
             ranks = []
             for phrase in self.sentences[sentence]:
-                own = labels == self._label(phrase, label_of, sentence)
+                own = labels == self._label(phrase, asked, sentence)
                 ranks.append(first_hit(boxes[own], scores[own], phrase.boxes, self.merged))
             self._ranks[sentence] = ranks
 
@@ -122,10 +121,13 @@ class PhraseRecallMetric(ArrayMetric):
             metrics.update({f'{name}_{key}': value for key, value in recalls.items()})
         return metrics
 
-    def _label(self, phrase: Phrase, label_of: dict[Span, int], sentence: int) -> int:
-        for span in phrase.spans:
-            if span in label_of:
-                return label_of[span]
+    def _label(self, phrase: Phrase, asked: list[list[Span]], sentence: int) -> int:
+        """Label of a phrase: of its very spans, or else of a question that shares the most."""
+        if phrase.spans in asked:  # phrases may have some spans in common
+            return asked.index(phrase.spans)
+        shared = [len(set(phrase.spans) & set(spans)) for spans in asked]
+        if any(shared):
+            return int(np.argmax(shared))
         raise UserError(f'samples with all phrases of {self.ann_file}',
                         f'sentence {sentence} without {list(phrase.spans)}',
                         'read the test set from the same file')
@@ -160,6 +162,8 @@ def read_phrases(path: str) -> tuple[dict[int, list[Phrase]], int]:
                 or record['image_id'] not in captions:
             raise UserError('annotations of the listed images', where, 'correct the image_id')
         x, y, w, h = as_box(record.get('bbox'), where, 'x, y, width, height')
+        if as_crowd(record.get('iscrowd'), where):
+            continue  # as the reader of the test set does
         for span in checked_spans(captions[record['image_id']], record.get('tokens_positive'),
                                   where):
             boxes_of[record['image_id']].setdefault(span, []).append([x, y, x + w, y + h])

@@ -17,6 +17,7 @@ from glipkit.evaluation.metrics.classes import (
     finite_scores,
     known_image,
     read_groups,
+    share_of_classes,
 )
 from glipkit.evaluation.metrics.federated_json import read_federated_json
 from glipkit.evaluation.metrics.trimming import is_trimmed, trim
@@ -28,9 +29,9 @@ from glipkit.text.query import Query
 class LvisMetric(ArrayMetric):
     """LVIS box AP with the federated rules, streamed: memory does not grow with images x classes.
 
-    A predicted label is an index into the names of its sample's ``text``, and the name, spelt as in
-    the annotation file, gives the category. ``pred_instances.bboxes`` are xyxy pixels of the
-    original image with exclusive right and bottom edge.
+    A predicted label means a name of its sample's ``text``, and the name, spelt as in the
+    annotation file, finds the category. ``pred_instances.bboxes`` are xyxy pixels of the original
+    image with exclusive right and bottom edge. Classes that no sample asks for do not count.
 
     Metrics: lvis_fixed/AP or lvis_capped/AP, AP50, AP75, APs, APm, APl, APr, APc, APf, and for a
     group lvis_fixed/novel_AP etc., from 0 to 1; -1 where there is no ground truth.
@@ -84,27 +85,35 @@ class LvisMetric(ArrayMetric):
             boxes = trim(boxes) if self.trim_pixel else boxes
             sides = boxes[:, 2:] - boxes[:, :2]
             labels = found['labels'].cpu().numpy()
-            self.spool.add(self._image[image_id], self._rows_of(Query.of_sample(sample))[labels],
+            rows = self._rows_of(Query.of_sample(sample))
+            self._wanted[rows] = True
+            self.spool.add(self._image[image_id], rows[labels],
                            np.concatenate([boxes[:, :2], sides], axis=1),
                            finite_scores(found['scores'].detach().cpu().float().numpy(), image_id))
 
-    def state(self) -> tuple[Rows, np.ndarray]:
-        """What the spool kept, and the images it saw."""
-        return self.spool.rows(), self.spool.seen
+    def state(self) -> tuple[Rows, np.ndarray, np.ndarray]:
+        """What the spool kept, the images it saw, and (C,) bool the classes asked for."""
+        return self.spool.rows(), self.spool.seen, self._wanted
 
     def reset(self) -> None:
         """Starts a new spool."""
         self.spool = make_spool(len(self.truth.category_ids), self.bound)
+        self._wanted = np.zeros(len(self.truth.category_ids), dtype=bool)
 
-    def compute_metrics(self, results: list[tuple[Rows, np.ndarray]]) -> dict[str, float]:
+    def compute_metrics(self, results: list[tuple[Rows, np.ndarray, np.ndarray]]
+                        ) -> dict[str, float]:
         """Scores what all processes found; without any prediction, over all images."""
         spool = make_spool(len(self.truth.category_ids), self.bound)
-        for rows, seen in results:
+        wanted = np.zeros(len(self.truth.category_ids), dtype=bool)
+        for rows, seen, asked in results:
             spool.merge(rows, seen)
+            wanted |= asked
         if not len(spool.seen):
             spool.merge(Rows.cat([]), np.arange(len(self.truth.image_ids)))
-        self._name_protocol(len(spool.seen))
-        scores = lvis_ap(self.truth, spool, self.groups)
+            wanted[:] = True
+        self._name_protocol(len(spool.seen), int(wanted.sum()))
+        scores = lvis_ap(self.truth, spool, self.groups,
+                         self.truth.category_ids[wanted].tolist())
         metrics = dict(scores.overall)
         for group, group_scores in scores.groups.items():
             metrics.update({f'{group}_{name}': value for name, value in group_scores.items()})
@@ -117,13 +126,14 @@ class LvisMetric(ArrayMetric):
             self._asked = query, np.searchsorted(self.truth.category_ids, ids)
         return self._asked[1]
 
-    def _name_protocol(self, num_images: int) -> None:
-        """Sets ``protocol``; warns where only some of the images are scored."""
+    def _name_protocol(self, num_images: int, num_classes: int) -> None:
+        """Names what is computed; a part of the images is worth a warning."""
         total = len(self.truth.image_ids)
         edge = 'x2 - x1 - 1' if self.trim_pixel else 'x2 - x1'
         self.protocol = (
             f'{protocol_name(self.spool)}, box IoU 0.50:0.05:0.95, w = {edge}, {num_images} of '
-            f'{total} images, {len(self.truth.names)} classes, {self.ann_file}')
+            f'{total} images, {share_of_classes(num_classes, len(self.truth.names))}, '
+            f'{self.ann_file}')
         if num_images < total:
             print_log(f'Only {num_images} of {total} images of {self.ann_file} are scored',
                       'current', logging.WARNING)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from glipkit.errors import UserError
+from glipkit.text.borders import cuts_word
 from glipkit.text.phrases import word_lists as lists
 from glipkit.text.phrases.pipelines import pipeline_extractor
 from glipkit.text.phrases.rules import rule_spans
@@ -70,9 +71,9 @@ def clean_spans(caption: str, spans: Iterable[Span]) -> list[Span]:
             end -= 1
         if begin == end or _is_pronoun(caption[begin:end]):
             continue
-        while begin > 0 and caption[begin - 1].isalnum():
+        while cuts_word(caption, begin):
             begin -= 1
-        while end < len(caption) and caption[end].isalnum():
+        while cuts_word(caption, end):
             end += 1
         grown.append((begin, end))
     kept: list[Span] = []
