@@ -12,6 +12,7 @@ from glipkit.apis.build import config_errors, find_config, read_config
 from glipkit.apis.options import check_options
 from glipkit.apis.paths import config_root
 from glipkit.errors import UserError
+from glipkit.files import remove_unfinished
 
 # What the runner reads from the top level of a config; everything else there is the config's own
 # variable, which may have any name but one that looks like a misspelling of these.
@@ -152,7 +153,8 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
 
     Args:
         cfg: From :func:`load_config`.
-        resume: True resumes from the newest checkpoint of the work directory, a path from there.
+        resume: True resumes from the newest checkpoint of the work directory that is whole, a path
+            from there.
         amp: Forward pass in bfloat16 autocast.
 
     Raises:
@@ -175,10 +177,21 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
     if cfg.get('load_from') and not Path(cfg.load_from).is_file():
         raise UserError('an existing checkpoint', str(cfg.load_from), 'check the path')
     from glipkit.apis.checking import check_training_data
+    _prepare_folder(cfg)
     with config_errors():
         runner = build_runner(cfg)
         check_training_data(cfg, runner.logger)
         return runner.train()
+
+
+def _prepare_folder(cfg: Config) -> None:
+    """Clears what kills have left in the work directory, and finds where to resume."""
+    from glipkit.engine.resuming import newest_checkpoint
+    remove_unfinished(Path(cfg.work_dir))
+    if cfg.get('resume') and not cfg.get('load_from'):
+        newest = newest_checkpoint(cfg.work_dir)
+        # mmengine would trust last_checkpoint again.
+        cfg.resume, cfg.load_from = newest is not None, newest and str(newest)
 
 
 def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, float]:

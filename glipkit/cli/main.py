@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import logging
 import os
 import re
 import sys
@@ -92,13 +93,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the program's name; None takes this process's.
 
     Returns:
-        The exit code: 0 done, 2 wrong input (one line on stderr says what), 130 interrupted,
-        141 nobody reads the output any more.
+        The exit code: 0 done, 1 done but for some items, 2 wrong input or a place that cannot be
+        read or written (one line on stderr says what), 130 interrupted, 141 nobody reads the
+        output any more.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     # A name in an alphabet that the terminal lacks is no reason to lose the result.
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == 'strict':
         sys.stdout.reconfigure(errors='backslashreplace')
+    # A log that cannot be written must not bury the line that says why.
+    logging.raiseExceptions = False
     command = next((word for word in argv if not word.startswith('-')), None)
     args = build_parser(command).parse_args(argv)
     program = getattr(args, 'prog', f'glipkit {args.command}')
@@ -116,17 +120,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = ' '.join(str(error).split())
         print(f'{program}: error: {message}', file=sys.stderr)
         return 2
-    except RuntimeError as error:
-        # torch hands on what happened in a data loader's worker as a RuntimeError with its text.
-        found = re.search(r'Error: (expected .+; got .+; .+)$', str(error).strip())
-        if found is None:
+    except (OSError, RuntimeError) as error:
+        message = system_error(error)
+        if message is None:
             raise
-        print(f'{program}: error: {found[1]}', file=sys.stderr)
+        _drop_output()
+        print(f'{program}: error: {message}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         resumes = '; the same command resumes' if getattr(args, 'resumes', False) else ''
         print(f'{program}: interrupted{resumes}', file=sys.stderr)
         return 130
+
+
+def system_error(error: OSError | RuntimeError) -> str | None:
+    """One line for what the system refused to any part of the program; None for other errors."""
+    text = str(error).strip()
+    if isinstance(error, OSError) and error.errno is not None:
+        place = f'{os.fsdecode(error.filename)} ' if error.filename is not None else ''
+        return str(UserError('files that can be read and written',
+                             f'{place}({error.strerror or text})',
+                             'check the paths and the free space'))
+    # torch hands on what happened in a data loader's worker as an error with its text.
+    found = re.search(r'Error: (expected .+; got .+; .+)$', text)
+    if found is not None:
+        return found[1]
+    found = re.search(r'\[Errno \d+\] .+$|unable to \w+.* file <.*/torch_.*', text)
+    if found is not None:
+        return str(UserError('files and shared memory that can be written', found[0],
+                             'check the paths and the free space'))
+    return None
+
+
+def _drop_output() -> None:
+    """Lets go of standard output that cannot be written: Python would try once more at exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def is_first_process() -> bool:

@@ -17,7 +17,7 @@ from glipkit.checkpoints.loading import read_training_checkpoint
 from glipkit.common.precision import require_bfloat16
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
 from glipkit.engine.token_budgets import share_tokenizer
-from glipkit.files import atomic
+from glipkit.files import atomic, remove_unfinished
 from glipkit.models.contract import GroundingDetector
 from glipkit.registry import RUNNERS
 
@@ -92,6 +92,7 @@ class GroundingRunner(Runner):
         if not target.parent.is_dir():  # a remote folder, which its own backend looks after
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
+        remove_unfinished(target.parent, target.name)
         with atomic(target) as temporary:
             super().save_checkpoint(out_dir, temporary.name, *args, **kwargs)
 

@@ -16,7 +16,7 @@ from glipkit.common.markdown import markdown_table
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
 from glipkit.data.formats.reading import read_json
 from glipkit.evaluation.functional.coco_ap import coco_ap
-from glipkit.files import atomic, write_text
+from glipkit.files import write_encoded, write_text
 from glipkit.reports.pictures import plot_grid, read_scalars
 from glipkit.tuning.result import TuneResult
 from glipkit.tuning.settings import AnnotatedImages
@@ -156,8 +156,7 @@ def _plot_curves(result: TuneResult, path: Path) -> None:
         axes.grid(alpha=0.3)
     left.legend(fontsize='small')
     figure.tight_layout()
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format='png')
+    write_encoded(path, lambda file: figure.savefig(file, format='png'))
 
 
 def _draw_pictures(coco: CocoJson, data: AnnotatedImages, found: list,
