@@ -168,6 +168,28 @@ def make_folder(path: str | Path) -> None:
                         'pass another place') from error
 
 
+def check_folder(path: str | Path) -> None:
+    """Refuses a folder that cannot be made or written to, before hours of work; leaves no trace.
+
+    Raises:
+        UserError: Nothing can be written there.
+    """
+    path = Path(path)
+    missing = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
+    try:
+        make_folder(path)
+        try:
+            handle, name = tempfile.mkstemp(dir=path, suffix=UNFINISHED)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        os.close(handle)
+        os.unlink(name)
+    finally:
+        with suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
+
+
 def is_unfinished(path: Path, name: str | None = None) -> bool:
     """Whether a file or folder is one that :func:`atomic` or :func:`atomic_folder` began.
 

@@ -18,6 +18,7 @@ from glipkit.errors import UserError
 from glipkit.files import (
     atomic,
     atomic_folder,
+    check_folder,
     copy_file,
     is_unfinished,
     make_folder,
@@ -157,3 +158,16 @@ def test_what_is_being_written_is_not_removed(tmp_path):
         assert temporary.exists() and folder.exists() and not left.exists()
         temporary.write_text('whole')
     assert (tmp_path / 'a').read_text() == 'whole' and Path(tmp_path / 'b').is_dir()
+
+
+def test_a_folder_is_checked_without_a_trace(tmp_path):
+    check_folder(tmp_path)
+    check_folder(tmp_path / 'a' / 'b')
+    assert not list(tmp_path.iterdir())
+    (tmp_path / 'file').touch()
+    (tmp_path / 'link').symlink_to('gone')
+    for path in (tmp_path / 'file', tmp_path / 'file/a', tmp_path / 'link', tmp_path / 'link/a',
+                 Path('/sys/nothing')):
+        with pytest.raises(UserError):
+            check_folder(path)
+    assert len(list(tmp_path.iterdir())) == 2

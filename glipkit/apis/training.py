@@ -12,7 +12,7 @@ from glipkit.apis.build import config_errors, find_config, read_config
 from glipkit.apis.options import check_options
 from glipkit.apis.paths import config_root
 from glipkit.errors import UserError
-from glipkit.files import remove_unfinished
+from glipkit.files import check_folder, remove_unfinished
 
 # What the runner reads from the top level of a config; everything else there is the config's own
 # variable, which may have any name but one that looks like a misspelling of these.
@@ -207,7 +207,7 @@ def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, floa
     from glipkit.apis.results import TestResult, installed, result_files, write_result
     from glipkit.checkpoints.loading import load_checkpoint
     if out:
-        result_files(out)  # a name that cannot be written to is better known now
+        check_folder(result_files(out)[0].parent)  # what cannot be written is better known now
     if 'test_dataloader' not in cfg:
         raise UserError('a config with a test set', 'no test_dataloader',
                         'add it, or test another config')

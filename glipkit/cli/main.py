@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import io
 import logging
@@ -33,6 +34,9 @@ COMMANDS = {
     'check-data': 'look for what would spoil a training',
     'env': 'print versions and settings for a bug report',
 }
+
+#: What a full or read-only disk answers.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 EXAMPLES = '''examples:
   glipkit predict photos/ --classes "person, traffic light" --save-images
@@ -120,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = ' '.join(str(error).split())
         print(f'{program}: error: {message}', file=sys.stderr)
         return 2
-    except (OSError, RuntimeError) as error:
+    except Exception as error:
         message = system_error(error)
         if message is None:
             raise
@@ -133,14 +137,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def system_error(error: OSError | RuntimeError) -> str | None:
+def system_error(error: Exception) -> str | None:
     """One line for what the system refused to any part of the program; None for other errors."""
     text = str(error).strip()
-    if isinstance(error, OSError) and error.errno is not None:
-        place = f'{os.fsdecode(error.filename)} ' if error.filename is not None else ''
+    refused = error if isinstance(error, OSError) and error.errno is not None else _behind(error)
+    if refused is not None:
+        place = f'{os.fsdecode(refused.filename)} ' if refused.filename is not None else ''
         return str(UserError('files that can be read and written',
-                             f'{place}({error.strerror or text})',
+                             f'{place}({refused.strerror or refused})',
                              'check the paths and the free space'))
+    if not isinstance(error, (OSError, RuntimeError)):
+        return None
     # torch hands on what happened in a data loader's worker as an error with its text.
     found = re.search(r'Error: (expected .+; got .+; .+)$', text)
     if found is not None:
@@ -149,6 +156,15 @@ def system_error(error: OSError | RuntimeError) -> str | None:
     if found is not None:
         return str(UserError('files and shared memory that can be written', found[0],
                              'check the paths and the free space'))
+    return None
+
+
+def _behind(error: BaseException) -> OSError | None:
+    """A disk that takes nothing, behind what a library made of it."""
+    while (error := error.__cause__ or error.__context__) is not None:
+        if isinstance(error, OSError) and (error.errno in NO_ROOM or 'usable temporary' in str(
+                error)):
+            return error
     return None
 
 

@@ -92,6 +92,18 @@ def test_options_that_are_no_key_and_value(refuse, command, flag, word):
     assert 'expected KEY=VALUE' in refuse(command, 'a', flag, 'b.c=1', word)
 
 
+def test_a_full_disk_behind_the_error_of_a_library(run, monkeypatch):
+    def fail(args):
+        try:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        finally:
+            raise UnboundLocalError('of the tidying')
+
+    monkeypatch.setattr('glipkit.cli.env.run', fail)
+    ran = run('env')
+    assert ran.code == 2 and ran.err.count('\n') == 1 and 'No space left' in ran.err
+
+
 def test_options_are_read_as_mmengine_reads_them():
     args = cli.build_parser('train').parse_args(
         ['train', 'x', '--cfg-options', 'a.b=1', 'c=[(1,2),x]', 'd=u=v', '--cfg-options', 'e=None'])
