@@ -2,55 +2,64 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from glipkit.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 #: Ending of the names of unfinished files and folders: ``.<name>.xxxxxxxx.part``.
 UNFINISHED = '.part'
 _RANDOM = '[a-z0-9_]{8}'
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: Reading gives none of these, so that they need not name the file that was written.
+_OF_WRITING = (*_FULL_DISK, errno.EROFS)
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it when the block ends without an error.
 
-    A reader sees the old file or the complete new one; a failed block leaves no trace.
-    Where a process is killed inside the block, the temporary file stays, and :func:`unfinished`
-    finds it.
+    A reader sees the old file or the whole new one, never a piece; a failed block leaves no trace.
+    Where a process is killed inside the block, the temporary file stays, and
+    :func:`remove_unfinished` finds it. Encoders that write by themselves (PIL's, those of
+    matplotlib) do not notice every full disk: see :func:`write_encoded`.
 
     Raises:
         UserError: Nothing can be written there, or the disk is full.
     """
     path = Path(path)
+    _refuse_dangling(path)
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.',
                                         suffix=UNFINISHED)
     except OSError as error:
-        raise UserError('a folder that can be written to', f'{path.parent} ({error.strerror})',
-                        'pass another place') from error
-    os.close(handle)
+        raise cannot_write(path.parent, error) from error
     temporary = Path(name)
     try:
-        yield temporary
-        # mkstemp makes private files; the finished one gets the process's usual permissions.
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+        with _at_work(handle):
+            yield temporary
+            # mkstemp's files are private; the finished one gets what the process would give any.
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
     except OSError as error:
-        # Any other error comes from the work inside the block.
-        if error.errno not in _FULL_DISK:
-            raise
-        raise UserError('a place to write to', f'{path} ({error.strerror})',
-                        'free some space, or choose another place') from error
+        if not _of_writing(error, temporary, path):
+            raise  # from what the block was reading
+        raise cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that has become read-only meanwhile
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -60,28 +69,70 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     An older folder there is removed first. Otherwise it works like :func:`atomic`.
 
     Raises:
-        UserError: Nothing can be written there.
+        UserError: Nothing can be written there, or the disk is full.
     """
     path = Path(path)
     make_folder(path.parent)
+    _refuse_dangling(path)
     try:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f'.{path.name}.',
                                           suffix=UNFINISHED))
     except OSError as error:
-        raise UserError('a folder that can be written to', f'{path.parent} ({error.strerror})',
-                        'pass another place') from error
+        raise cannot_write(path.parent, error) from error
     try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        with _at_work(None if fcntl is None else os.open(temporary, os.O_RDONLY)):
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            if path.is_dir():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
+    except OSError as error:
+        if not _of_writing(error, temporary, path):
+            raise
+        raise cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def cannot_write(path: str | Path, error: OSError) -> UserError:
+    """The error for a place where nothing can be written.
+
+    Args:
+        path: The file, or the folder that it should lie in.
+        error: What the system said.
+    """
+    if error.errno in _FULL_DISK:
+        return UserError('a place to write to', f'{path} ({error.strerror})',
+                         'free some space, or choose another place')
+    return UserError('a place that can be written to', f'{path} ({error.strerror})',
+                     'pass another place')
+
+
+def write_encoded(path: str | Path, encode: Callable[[BinaryIO], Any]) -> None:
+    """Writes what an encoder gives, atomically.
+
+    The encoder gets memory, and the system gets the whole: encoders of images do not notice where
+    a disk takes a part of what they write, and leave a file that is cut off.
+
+    Args:
+        path: The file.
+        encode: Writes to the binary file that it is called with, e.g.
+            ``lambda file: image.save(file, 'PNG')``.
+
+    Raises:
+        UserError: Nothing can be written there, or the disk is full.
+    """
+    content = io.BytesIO()
+    encode(content)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes a text file atomically, in UTF-8; makes its folder where there is none.
+
+    What UTF-8 lacks, which is halves of surrogate pairs, is written as JSON writes it (\\udce9):
+    Python has them for bytes of file names in another encoding, and one name must not cost a file.
 
     Raises:
         UserError: Nothing can be written there.
@@ -91,7 +142,7 @@ def write_text(path: str | Path, text: str) -> None:
         raise UserError('a file name', f'the folder {path}', 'add a name to it')
     make_folder(path.parent)
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+        temporary.write_bytes(text.encode(errors='backslashreplace'))
 
 
 def copy_file(source: str | Path, target: str | Path) -> None:
@@ -111,10 +162,33 @@ def make_folder(path: str | Path) -> None:
         UserError: It cannot be made.
     """
     try:
+        _refuse_dangling(Path(path))
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError('a folder that can be made', f'{path} ({error.strerror})',
                         'pass another place') from error
+
+
+def check_folder(path: str | Path) -> None:
+    """Refuses a folder that cannot be made or written to, before hours of work; leaves no trace.
+
+    Raises:
+        UserError: Nothing can be written there.
+    """
+    path = Path(path)
+    missing = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
+    try:
+        make_folder(path)
+        try:
+            handle, name = tempfile.mkstemp(dir=path, suffix=UNFINISHED)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        os.close(handle)
+        os.unlink(name)
+    finally:
+        with suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
 
 
 def is_unfinished(path: Path, name: str | None = None) -> bool:
@@ -131,7 +205,9 @@ def is_unfinished(path: Path, name: str | None = None) -> bool:
 
 
 def remove_unfinished(folder: Path, name: str | None = None) -> None:
-    """Removes what killed processes left unfinished; only where no other process is at work.
+    """Removes what killed processes left unfinished, and not what another is at work on.
+
+    Where the system has no locks on files (Windows), only where no other process is at work.
 
     Args:
         folder: Folder to clean.
@@ -142,11 +218,61 @@ def remove_unfinished(folder: Path, name: str | None = None) -> None:
         return
     found = folder.rglob(f'.*{UNFINISHED}') if name is None else folder.iterdir()
     for path in list(found):
-        if is_unfinished(path, name):
+        if is_unfinished(path, name) and not _in_use(path):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+
+def _of_writing(error: OSError, *paths: Path) -> bool:
+    """Whether an error comes from writing to these paths."""
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2)
+             if isinstance(name, (str, bytes, os.PathLike))]
+    return error.errno in _OF_WRITING or any(
+        Path(name) == path or path in Path(name).parents for name in names for path in paths)
+
+
+def _refuse_dangling(path: Path) -> None:
+    """A link to nothing would be replaced without a word; whoever made it meant another place."""
+    if os.path.islink(path) and not os.path.exists(path):
+        raise UserError('a place to write to', f'{path}, a link to {os.readlink(path)}, which is '
+                        'not there', 'remove the link, or make what it points to')
+
+
+@contextmanager
+def _at_work(handle: int | None) -> Iterator[None]:
+    """Holds the lock of an open temporary file or folder, which ends with the process."""
+    if fcntl is None:  # Windows replaces no open file
+        if handle is not None:
+            os.close(handle)
+        yield
+        return
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _in_use(path: Path) -> bool:
+    if fcntl is None:
+        return False
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -1,6 +1,9 @@
 """Images in any form that users pass, as one list of sources; pixels of any mode as BGR."""
 from __future__ import annotations
 
+import glob
+import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,6 @@ from glipkit.common.pixels import eight_bits
 from glipkit.errors import UserError
 
 Images = str | Path | np.ndarray | Image.Image | Iterable[Any]
-
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,10 @@ class ImageSource:
 def list_images(images: Images) -> list[ImageSource]:
     """Every image of an argument: a path, a folder, an array, a PIL image, or any mix in a list.
 
-    Folders give their image files in the order of their names; folders inside them are left out.
+    Folders give their image files in the order of their names, and then those of the folders
+    inside them; what macOS leaves beside images (``._a.jpg``, ``__MACOSX``) and hidden folders are
+    left out. ``~`` is the home, and ``*``, ``?``, ``[..]`` and ``**`` stand for names, where no
+    file has the name as it is.
 
     Raises:
         UserError: When there is no image, a path does not exist, or a folder holds none.
@@ -51,10 +56,12 @@ def list_images(images: Images) -> list[ImageSource]:
 
 
 def _flatten(images: Images) -> Iterator[tuple[Path | None, np.ndarray | Image.Image | None]]:
-    if isinstance(images, (np.ndarray, Image.Image)):
+    if isinstance(images, ImageSource):  # listed before
+        yield images.path, images.pixels
+    elif isinstance(images, (np.ndarray, Image.Image)):
         yield None, images
     elif isinstance(images, (str, Path)):
-        for path in _files(Path(images)):
+        for path in _files(images):
             yield path, None
     elif isinstance(images, Iterable) and not isinstance(images, (bytes, dict)) and not hasattr(
             images, 'detach'):
@@ -65,17 +72,62 @@ def _flatten(images: Images) -> Iterator[tuple[Path | None, np.ndarray | Image.I
                         type(images).__name__, 'convert them, e.g. tensor.numpy()')
 
 
-def _files(path: Path) -> list[Path]:
+def _files(name: str | Path) -> list[Path]:
+    path = _place(name)
     if path.is_file():
         return [path]
-    if not path.is_dir():
+    if path.is_dir():
+        found = list(_below(path, set()))
+        if not found:
+            raise UserError(f'a folder with images ({", ".join(IMAGE_SUFFIXES)})',
+                            f'none in {path}', 'check the path')
+        return found
+    if re.match(r'[a-z][a-z0-9+.-]+://', str(name), re.IGNORECASE):
+        raise UserError('an image file or a folder on this machine', f'the address {name}',
+                        f'download it first, e.g. with curl -LO {name}')
+    if not glob.has_magic(str(path)):
         raise UserError('an image file or a folder of images', f'no such file at {path}',
                         'check the path')
-    found = sorted(p for p in path.iterdir() if is_image_file(p) and p.is_file())
+    found = []
+    for match in sorted(map(Path, glob.glob(str(path), recursive=True))):
+        if match.is_dir():
+            # ** names the folders inside itself.
+            found += [] if '**' in str(path) else _below(match, set())
+        elif _counts(match):
+            found.append(match)
     if not found:
-        raise UserError(f'a folder with images ({", ".join(IMAGE_SUFFIXES)})', f'none in {path}',
-                        'check the path; folders inside it are not searched')
+        raise UserError('names of images', f'nothing that matches {path}', 'check the pattern')
     return found
+
+
+def _place(name: str | Path) -> Path:
+    """The path that a name means; the home of a user stands for ``~`` where no file does."""
+    path = Path(name)
+    if not str(path).startswith('~') or os.path.lexists(path):
+        return path
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UserError('the home of a user that is known here', str(name),
+                        'write the path out') from error
+
+
+def _below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """Image files of a folder and of those inside it, each folder once however it is linked."""
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    inside = sorted(folder.iterdir())
+    yield from (path for path in inside if _counts(path))
+    for path in inside:
+        if path.is_dir() and not path.name.startswith('.') and path.name != '__MACOSX':
+            yield from _below(path, seen)
+
+
+def _counts(path: Path) -> bool:
+    """Whether a path is an image by its name; a link to nothing is one, which cannot be read."""
+    return is_image_file(path) and not path.name.startswith('._') and not path.is_dir()
 
 
 def to_bgr(source: ImageSource, channel_order: str) -> np.ndarray:

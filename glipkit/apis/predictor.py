@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
@@ -18,7 +18,7 @@ from torch import nn
 
 from glipkit.apis.build import check_device, load
 from glipkit.apis.detections import Detections
-from glipkit.apis.images import Images, ImageSource, list_images, to_bgr, unreadable
+from glipkit.apis.images import Images, ImageSource, list_images, to_bgr, to_rgb, unreadable
 from glipkit.apis.index import default_model
 from glipkit.apis.tasks import TaskViews
 from glipkit.common import reporter
@@ -46,8 +46,20 @@ class Prepared:
     category_ids: tuple[int, ...] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What all images of a call are asked, and who answers."""
+
+    query: Query
+    names: tuple[str, ...]
+    channel_order: str
+    threshold: float
+    model: GroundingDetector
+    category_ids: tuple[int, ...] | None
+
+
 class Predictor:
-    """Finds things in images by their names.
+    """Finds things in images by their names; arrays are BGR unless ``channel_order`` is 'rgb'.
 
     Runs the model's own test pipeline and ``predict``, as evaluation does. The text of a class
     list is split, tokenised and encoded once for all images. Several threads may share one
@@ -64,6 +76,8 @@ class Predictor:
             does not bring them back.
         task: File that ``glipkit tune`` wrote, for all calls that name no other task; calls without
             classes look for its classes.
+        channel_order: Order of the channels of numpy arrays: ``'bgr'``, as in mmdet and OpenCV, or
+            ``'rgb'``. It has no effect on files and PIL images.
 
     Raises:
         UserError: For numbers outside their range, or an error of :func:`glipkit.load`.
@@ -80,7 +94,9 @@ class Predictor:
                  device: str | torch.device = 'cpu',
                  batch_size: int = 1,
                  score_threshold: float = 0.3,
-                 task: str | Path | None = None) -> None:
+                 task: str | Path | None = None,
+                 channel_order: str = 'bgr') -> None:
+        self.channel_order = _check_channel_order(channel_order)
         self.batch_size = _check_batch_size(batch_size)
         self.score_threshold = _check_threshold(score_threshold)
         if not isinstance(model, nn.Module):
@@ -142,14 +158,14 @@ class Predictor:
                  caption_prompt: CaptionPrompt | None = None,
                  task: str | Path | None = None,
                  score_threshold: float | None = None,
-                 channel_order: str = 'bgr') -> list[Detections]:
+                 channel_order: str | None = None) -> list[Detections]:
         """Detections of every image.
 
         Shows through the current reporter how many images are done.
 
         Args:
             images: A path, a folder, a PIL image, a numpy array, or a list of any of these.
-            classes: Names to look for, any number. Labels index this list. Or else:
+            classes: Names to look for, any number, in an order. Labels index this list. Or else:
             caption: A sentence whose phrases are looked for. Labels index ``phrases``.
             phrases: Character spans ``(start, end)`` in the caption, end exclusive, one per thing
                 (or a list of spans where a thing is named in several places); ``'auto'`` or None
@@ -157,16 +173,50 @@ class Predictor:
             caption_prompt: Hand-written prompts for some classes, name -> dict(prefix=, name=,
                 suffix=); a class is scored on its ``name`` only.
             task: Name or file of a task, for this call; None takes the predictor's own, ``''``
-                the base model. Without classes those of the task are looked for.
-            score_threshold: Threshold of this call; None takes the predictor's.
-            channel_order: Order of the channels of numpy arrays: ``'bgr'``, as in mmdet and
-                OpenCV, or ``'rgb'``. It has no effect on files and PIL images.
+                the base model. Without classes the task's are looked for.
+            score_threshold: For this call, instead of the predictor's.
+            channel_order: For this call, instead of the predictor's.
 
         Returns:
             Detections of each image, in the order of the images; best first.
 
         Raises:
             UserError: For an image, class name, span or argument that cannot be used.
+        """
+        return list(self.stream(images, classes, caption, phrases, caption_prompt=caption_prompt,
+                                task=task, score_threshold=score_threshold,
+                                channel_order=channel_order))
+
+    predict = __call__
+
+    def stream(self,
+               images: Images,
+               classes: Iterable[str] | None = None,
+               caption: str | None = None,
+               phrases: Phrases | str | None = None,
+               *,
+               caption_prompt: CaptionPrompt | None = None,
+               task: str | Path | None = None,
+               score_threshold: float | None = None,
+               channel_order: str | None = None,
+               skip: Callable[[ImageSource, UserError], None] | None = None
+               ) -> Iterator[Detections]:
+        """As a call, but each image's detections as soon as they are there, and none kept.
+
+        Args:
+            images: As in a call, like all that follow but the last.
+            classes: As in a call.
+            caption: As in a call.
+            phrases: As in a call.
+            caption_prompt: As in a call.
+            task: As in a call.
+            score_threshold: As in a call.
+            channel_order: As in a call.
+            skip: Called with each image that cannot be read, and why; it is left out then. None
+                raises instead.
+
+        Raises:
+            UserError: As in a call.
         """
         asked = None if task is not None else self._query
         task = self._task if task is None else str(task) or None
@@ -180,40 +230,50 @@ class Predictor:
             query = self._tasks.query(task, query)
         model = self._tasks.view(task)
         names = tuple(name for prompt in model.prompts(query) for name in prompt.names)
-        category_ids = self._tasks.category_ids(task, names)
-        if channel_order not in ('bgr', 'rgb'):
-            raise UserError("'bgr' or 'rgb' as channel_order", repr(channel_order), 'pass one')
+        order = self.channel_order if channel_order is None else \
+            _check_channel_order(channel_order)
         threshold = self.score_threshold if score_threshold is None else \
             _check_threshold(score_threshold)
         sources = list_images(images)
-        found: list[Detections] = []
+        question = _Question(query, names, order, threshold, model,
+                             self._tasks.category_ids(task, names))
+        return self._stream(sources, question, skip)
+
+    def _stream(self, sources: Sequence[ImageSource], question: _Question,
+                skip: Callable[[ImageSource, UserError], None] | None) -> Iterator[Detections]:
         several = len(sources) > 1
         with reporter.bar('predicting', len(sources), 'image') if several else Bar() as bar:
             for begin in range(0, len(sources), self.batch_size):
                 chunk = sources[begin:begin + self.batch_size]
-                prepared = [self.prepare(source, query, names, channel_order, category_ids)
-                            for source in chunk]
-                found += self.detect(prepared, threshold, model)
+                prepared = []
+                for source in chunk:
+                    try:
+                        prepared.append(self.prepare(
+                            source, question.query, question.names, question.channel_order,
+                            question.category_ids))
+                    except UserError as error:
+                        if skip is None:
+                            raise
+                        skip(source, error)
+                yield from self.detect(prepared, question.threshold, question.model)
                 bar.update(len(chunk))
-        return found
-
-    predict = __call__
 
     def prepare(self, source: ImageSource, query: Query, names: tuple[str, ...],
-                channel_order: str = 'bgr',
+                channel_order: str | None = None,
                 category_ids: tuple[int, ...] | None = None) -> Prepared:
         """Decodes and resizes one image; safe to call in a thread beside :meth:`detect`.
 
         Args:
-            source: From `list_images`.
-            query: What the image is asked.
-            names: The strings that labels stand for.
-            channel_order: What the channels of arrays mean.
+            source: Image, from `list_images`.
+            query: Query for the image.
+            names: Strings that labels stand for.
+            channel_order: Order of the channels of arrays; None takes the predictor's.
             category_ids: Category id of each of the names, where there are any.
 
         Raises:
             UserError: The image cannot be read.
         """
+        channel_order = channel_order or self.channel_order
         if source.path is not None:
             try:
                 results = self._load({'img_path': str(source.path), 'img_id': source.position})
@@ -320,9 +380,13 @@ def _collect(sample: Any, item: Prepared, threshold: float) -> Detections:
     found = found[found.scores >= threshold]
     boxes = found.bboxes.float().numpy()
     boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
-    image = source.path if source.path is not None else source.pixels
-    if isinstance(image, np.ndarray) and item.channel_order == 'bgr':
-        image = image[..., ::-1] if image.ndim == 3 else image
+    # A copy of pixels: the caller may overwrite them before this image is drawn.
+    image = source.path
+    if isinstance(source.pixels, np.ndarray):
+        backwards = item.channel_order == 'bgr' and source.pixels.ndim == 3
+        image = (source.pixels[..., ::-1] if backwards else source.pixels).copy()
+    elif source.pixels is not None:
+        image = to_rgb(source.pixels, source)
     return Detections(boxes=boxes.reshape(-1, 4), scores=found.scores.float().numpy(),
                       labels=found.labels.numpy().astype(np.int64), classes=tuple(item.names),
                       size=(height, width), path=source.path, image=image,
@@ -333,6 +397,12 @@ def _check_batch_size(value: int) -> int:
     if not isinstance(value, Integral) or value < 1:
         raise UserError('a batch size of at least 1', repr(value), 'pass e.g. 4')
     return int(value)
+
+
+def _check_channel_order(value: str) -> str:
+    if value not in ('bgr', 'rgb'):
+        raise UserError("'bgr' or 'rgb' as channel_order", repr(value), 'pass one')
+    return value
 
 
 def _check_threshold(value: float) -> float:

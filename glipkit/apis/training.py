@@ -12,6 +12,7 @@ from glipkit.apis.build import config_errors, find_config, read_config
 from glipkit.apis.options import check_options
 from glipkit.apis.paths import config_root
 from glipkit.errors import UserError
+from glipkit.files import check_folder, remove_unfinished
 
 # What the runner reads from the top level of a config; everything else there is the config's own
 # variable, which may have any name but one that looks like a misspelling of these.
@@ -151,10 +152,10 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
     """Train; returns the trained model.
 
     Args:
-        cfg: Config, from :func:`load_config`.
-        resume: True resumes from the newest checkpoint of the work directory, a path from that
-            checkpoint.
-        amp: Whether to run the forward pass in bfloat16 autocast.
+        cfg: From :func:`load_config`.
+        resume: True resumes from the newest checkpoint of the work directory that is whole, a path
+            from there.
+        amp: Forward pass in bfloat16 autocast.
 
     Raises:
         UserError: A config without training settings, a checkpoint that is not there, data that
@@ -176,10 +177,21 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
     if cfg.get('load_from') and not Path(cfg.load_from).is_file():
         raise UserError('an existing checkpoint', str(cfg.load_from), 'check the path')
     from glipkit.apis.checking import check_training_data
+    _prepare_folder(cfg)
     with config_errors():
         runner = build_runner(cfg)
         check_training_data(cfg, runner.logger)
         return runner.train()
+
+
+def _prepare_folder(cfg: Config) -> None:
+    """Clears what kills have left in the work directory, and finds where to resume."""
+    from glipkit.engine.resuming import newest_checkpoint
+    remove_unfinished(Path(cfg.work_dir))
+    if cfg.get('resume') and not cfg.get('load_from'):
+        newest = newest_checkpoint(cfg.work_dir)
+        # mmengine would trust last_checkpoint again.
+        cfg.resume, cfg.load_from = newest is not None, newest and str(newest)
 
 
 def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, float]:
@@ -195,7 +207,7 @@ def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, floa
     from glipkit.apis.results import TestResult, installed, result_files, write_result
     from glipkit.checkpoints.loading import load_checkpoint
     if out:
-        result_files(out)  # refuses a wrong name before the test
+        check_folder(result_files(out)[0].parent)  # what cannot be written is better known now
     if 'test_dataloader' not in cfg:
         raise UserError('a config with a test set', 'no test_dataloader',
                         'add it, or test another config')

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from glipkit.errors import UserError
-from glipkit.files import atomic
+from glipkit.files import atomic, remove_unfinished, write_encoded
 
 _SUFFIXES = ('.safetensors', '.pth', '.pt')
 _CONFIG_TEXT = ('config', 'cfg')
@@ -234,14 +235,23 @@ def write_safetensors(state: Mapping[str, Tensor], path: Path, metadata: dict[st
         start = tensor.untyped_storage().data_ptr()
         separate[key] = tensor.clone() if start in seen else tensor
         seen.add(start)
+    remove_unfinished(path.parent, path.name)
     with atomic(path) as temporary:
-        save_file(separate, temporary, metadata)
+        try:
+            save_file(separate, temporary, metadata)
+        except SafetensorError as error:
+            number = re.search(r'os error (\d+)', str(error))
+            if number is None:
+                raise
+            code = int(number[1])
+            raise OSError(code, os.strerror(code), str(temporary)) from error
 
 
 def write_pickle(content: dict[str, Any], path: Path) -> None:
     """Writes a dictionary with :func:`torch.save`, atomically."""
-    with atomic(path) as temporary:
-        torch.save(content, temporary)
+    remove_unfinished(path.parent, path.name)
+    # Through memory, as mmengine does: torch's own writer does not say what the system refused.
+    write_encoded(path, lambda file: torch.save(content, file))
 
 
 def dump_source(source: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from glipkit.errors import UserError
@@ -36,6 +37,9 @@ def _download(repository: str, file: str) -> Path:
     except ImportError as error:
         raise UserError('the package huggingface_hub for names on the hub', 'none installed',
                         'pip install huggingface_hub') from error
+    if sys.stderr is None or not sys.stderr.isatty():  # a bar is no text for files and pipes
+        from huggingface_hub.utils import disable_progress_bars
+        disable_progress_bars()
     try:
         return Path(hf_hub_download(repository, file))
     except Exception as error:  # the hub's errors and those of whatever HTTP client it uses

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from glipkit.benchmarks.results import spread
 from glipkit.claims.transfer_tasks import FEW_SHOT, LEARNT
 from glipkit.claims.transfer_units import SHOTS, TuningRun
-from glipkit.files import atomic
+from glipkit.files import write_encoded
 
 #: Bars, in shares, points of AP (of 100) and bytes.
 LEAST_SHARE, MOST_PARAMETERS = .9, .02
@@ -198,5 +198,4 @@ def plot_shots(results: Results, path: Path) -> None:
                      label=f'{label}, zero-shot')
     axes.set(xlabel='shots per class', ylabel='AP', xticks=SHOTS)
     axes.legend(frameon=False, fontsize=8)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=120, format=path.suffix[1:])
+    write_encoded(path, lambda file: figure.savefig(file, dpi=120, format=path.suffix[1:]))

@@ -167,10 +167,13 @@ def run_page(args: argparse.Namespace) -> int:
 
 
 def check_out(folder: Path | None) -> None:
-    """Refuses a file as the folder of the results, before anything is measured."""
+    """Refuses a folder that the results cannot be written to, before anything is measured."""
     from glipkit.errors import UserError
+    from glipkit.files import check_folder
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UserError('a folder for --out', f'the file {folder}', 'pass another name')
+    if folder is not None:
+        check_folder(folder)
 
 
 def measure(args: argparse.Namespace) -> dict:

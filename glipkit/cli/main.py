@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import io
+import logging
 import os
 import re
 import sys
@@ -32,6 +34,9 @@ COMMANDS = {
     'check-data': 'look for what would spoil a training',
     'env': 'print versions and settings for a bug report',
 }
+
+#: What a full or read-only disk answers.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 EXAMPLES = '''examples:
   glipkit predict photos/ --classes "person, traffic light" --save-images
@@ -92,13 +97,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the program's name; None takes this process's.
 
     Returns:
-        The exit code: 0 done, 2 wrong input (one line on stderr says what), 130 interrupted,
-        141 nobody reads the output any more.
+        The exit code: 0 done, 1 done but for some items, 2 wrong input or a place that cannot be
+        read or written (one line on stderr says what), 130 interrupted, 141 nobody reads the
+        output any more.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     # A name in an alphabet that the terminal lacks is no reason to lose the result.
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == 'strict':
         sys.stdout.reconfigure(errors='backslashreplace')
+    # A log that cannot be written must not bury the line that says why.
+    logging.raiseExceptions = False
     command = next((word for word in argv if not word.startswith('-')), None)
     args, program = argparse.Namespace(), 'glipkit'
     try:
@@ -117,17 +125,57 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = ' '.join(str(error).split())
         print(f'{program}: error: {message}', file=sys.stderr)
         return 2
-    except RuntimeError as error:
-        # torch hands on what happened in a data loader's worker as a RuntimeError with its text.
-        found = re.search(r'Error: (expected .+; got .+; .+)$', str(error).strip())
-        if found is None:
+    except Exception as error:
+        message = system_error(error)
+        if message is None:
             raise
-        print(f'{program}: error: {found[1]}', file=sys.stderr)
+        _drop_output()
+        print(f'{program}: error: {message}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         resumes = '; the same command resumes' if getattr(args, 'resumes', False) else ''
         print(f'{program}: interrupted{resumes}', file=sys.stderr)
         return 130
+
+
+def system_error(error: Exception) -> str | None:
+    """One line for what the system refused to any part of the program; None for other errors."""
+    text = str(error).strip()
+    refused = error if isinstance(error, OSError) and error.errno is not None else _behind(error)
+    if refused is not None:
+        place = f'{os.fsdecode(refused.filename)} ' if refused.filename is not None else ''
+        return str(UserError('files that can be read and written',
+                             f'{place}({refused.strerror or refused})',
+                             'check the paths and the free space'))
+    if not isinstance(error, (OSError, RuntimeError)):
+        return None
+    # torch hands on what happened in a data loader's worker as an error with its text.
+    found = re.search(r'Error: (expected .+; got .+; .+)$', text)
+    if found is not None:
+        return found[1]
+    found = re.search(r'\[Errno \d+\] .+$|unable to \w+.* file <.*/torch_.*', text)
+    if found is not None:
+        return str(UserError('files and shared memory that can be written', found[0],
+                             'check the paths and the free space'))
+    return None
+
+
+def _behind(error: BaseException) -> OSError | None:
+    """A disk that takes nothing, behind what a library made of it."""
+    while (error := error.__cause__ or error.__context__) is not None:
+        if isinstance(error, OSError) and (error.errno in NO_ROOM or 'usable temporary' in str(
+                error)):
+            return error
+    return None
+
+
+def _drop_output() -> None:
+    """Lets go of standard output that cannot be written: Python would try once more at exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def is_first_process() -> bool:

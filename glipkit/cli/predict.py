@@ -2,11 +2,9 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
 import os
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +29,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
     from glipkit.apis.index import default_model
     parser = add_command(subparsers, 'predict', EXAMPLES)
-    parser.add_argument('images', nargs='+', metavar='IMAGES', help='image files and folders')
+    parser.add_argument('images', nargs='+', metavar='IMAGES',
+                        help='image files, folders (also those below), and patterns like '
+                             '"photos/*.jpg"')
     query = parser.add_mutually_exclusive_group(required=True)
     query.add_argument('--classes', metavar='"A, B"',
                        help='class names, separated by commas; one that holds a comma goes in '
@@ -57,28 +57,48 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--save-images', action='store_true', help='save pictures with the boxes')
     parser.add_argument('--csv', action='store_true', help='save predictions.csv')
     parser.add_argument('--json', action='store_true', help='save predictions.json')
+    parser.add_argument('--strict', action='store_true',
+                        help='stop at the first image that cannot be read; without, such images '
+                             'are named and left out, and the exit code is 1')
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from glipkit.apis.images import list_images
+    from glipkit.apis.prediction_files import PredictionFiles
     from glipkit.apis.predictor import Predictor, check_query, make_query
+    from glipkit.errors import UserError
 
     # Whatever is wrong with names and paths ends the command before the model is built.
     classes, phrases = _classes(args.classes), _phrases(args.phrases)
     if args.task is None:
         check_query(make_query(classes, args.caption, phrases))
-    paths = [source.path for source in list_images(args.images)]
+    sources = list_images(args.images)
     out = _check_out(args)
     checkpoint = _weights(args.config, args.checkpoint)
     predictor = Predictor(args.config, checkpoint, args.device, args.batch_size, args.threshold,
                           args.task)
-    found = predictor(paths, classes, args.caption, phrases)
-    if out is not None:
-        _save(found, out, args)
-    _summarise(found, out)
-    return 0
+    bad: list[UserError] = []
+    skip = None if args.strict or len(sources) == 1 else (lambda _, error: bad.append(error))
+    counts: Counter[str] = Counter()
+    read = 0
+    with PredictionFiles(out, args.json, args.csv, args.save_images) as files:
+        try:
+            for found in predictor.stream(sources, classes, args.caption, phrases, skip=skip):
+                files.add(found)
+                read += 1
+                counts.update(found.names)
+        finally:
+            for error in bad if read else ():
+                print(f'glipkit predict: left out {error.got}', file=sys.stderr)
+    if not read:
+        raise UserError('an image that can be read whole', f'{len(bad)} that cannot, e.g. '
+                        f'{bad[0].got}', 'replace the files or leave them out')
+    if len(sources) == 1:
+        _list(found)
+    _summarise(counts, read, len(bad), out)
+    return 1 if bad else 0
 
 
 def _classes(text: str | None) -> list[str] | None:
@@ -138,52 +158,17 @@ def _check_out(args: argparse.Namespace) -> Path | None:
     return out
 
 
-def _save(found: list[Detections], out: Path, args: argparse.Namespace) -> None:
-    from glipkit.apis.detections import ROW_KEYS
-    from glipkit.files import atomic, make_folder, write_text
-    make_folder(out)
-    if args.json:
-        content = json.dumps([_as_json(one) for one in found], indent=1, ensure_ascii=False)
-        write_text(out / 'predictions.json', content + '\n')
-    if args.csv:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, ROW_KEYS, lineterminator='\n')
-        writer.writeheader()
-        writer.writerows(row for one in found for row in one.to_rows())
-        write_text(out / 'predictions.csv', text.getvalue())
-    if args.save_images:
-        used: set[str] = set()
-        for one in found:
-            with atomic(out / _free_name(one.path, used)) as path:
-                one.plot().save(path, format='JPEG', quality=92)
+def _list(found: Detections) -> None:
+    for box, score, _, name in found:
+        print(f'{score:.2f}  {name:24}  ' + ' '.join(f'{v:.0f}' for v in box))
 
 
-def _as_json(one: Detections) -> dict:
-    height, width = one.size
-    return {'image': str(one.path), 'width_px': width, 'height_px': height,
-            'detections': [{'box_xyxy_px': [round(float(v), 2) for v in box],
-                            'score': round(score, 5), 'label': label, 'name': name}
-                           for box, score, label, name in one]}
-
-
-def _free_name(image: Path, used: set[str]) -> str:
-    """A picture's file name; images of one name in two folders do not overwrite each other."""
-    name, count = f'{image.stem}.jpg', 1
-    while name in used:
-        count += 1
-        name = f'{image.stem}_{count}.jpg'
-    used.add(name)
-    return name
-
-
-def _summarise(found: list[Detections], out: Path | None) -> None:
-    counts = Counter(name for one in found for name in one.names)
-    if len(found) == 1:
-        for box, score, _, name in found[0]:
-            print(f'{score:.2f}  {name:24}  ' + ' '.join(f'{v:.0f}' for v in box))
+def _summarise(counts: Counter[str], read: int, bad: int, out: Path | None) -> None:
     names = ', '.join(f'{count} x {name}' for name, count in counts.most_common(10))
     more = f' and {len(counts) - 10} other names' if len(counts) > 10 else ''
-    images = f'{len(found)} image' + ('s' if len(found) != 1 else '')
+    images = f'{read} image' + ('s' if read != 1 else '')
     print(f'{sum(counts.values())} found in {images}' + (f': {names}{more}' if names else ''))
+    if bad:
+        print(f'{bad} of {read + bad} images could not be read and were left out')
     if out is not None:
         print(f'saved to {out}')

@@ -86,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
     for name, count in manifest['counts'].items():
         print(f'{name:{width}} {count}')
     if manifest['problems']:
-        print(f'{manifest["problems"]} pairs gave nothing: see {args.out}/problems.txt',
+        print(f'{manifest["problems"]} pairs gave nothing or are damaged: see '
+              f'{args.out}/problems.txt',
               file=sys.stderr)
     print(f'{len(manifest["shards"])} shards in {args.out}')
     return 0

@@ -1,6 +1,7 @@
 """mmengine's runner with the differences that glipkit needs."""
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.device import get_device
 from mmengine.dist import master_only
+from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
@@ -17,7 +19,7 @@ from glipkit.checkpoints.loading import read_training_checkpoint
 from glipkit.common.precision import require_bfloat16
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
 from glipkit.engine.token_budgets import share_tokenizer
-from glipkit.files import atomic
+from glipkit.files import atomic, remove_unfinished
 from glipkit.models.contract import GroundingDetector
 from glipkit.registry import RUNNERS
 
@@ -39,6 +41,14 @@ class GroundingRunner(Runner):
                 and not torch.distributed.is_initialized():
             torch.distributed.init_process_group('gloo')
         super().setup_env(env_cfg)
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger; the list of all hooks goes to the log file alone."""
+        built = super().build_logger(*args, **kwargs)
+        for handler in built.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(_is_for_people)
+        return built
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the loop; the training set gets the tokenizer of the model."""
@@ -92,8 +102,13 @@ class GroundingRunner(Runner):
         if not target.parent.is_dir():  # a remote folder, which its own backend looks after
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
+        remove_unfinished(target.parent, target.name)
         with atomic(target) as temporary:
             super().save_checkpoint(out_dir, temporary.name, *args, **kwargs)
+
+
+def _is_for_people(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith('Hooks will be executed in the following order')
 
 
 def _checked(loop: BaseLoop, setting: str) -> BaseLoop:

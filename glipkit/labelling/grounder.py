@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,13 +35,29 @@ class Labels:
 
     Args:
         lines: Pseudo-labels, each (position in the shard, record of one line).
-        counts: Numbers of images, captions, phrases, boxes, ..., and of losses by reason.
-        problems: Pairs without labels, each (name, reason): bad images, empty captions.
+        counts: images, captions, phrases, boxes, ..., and reasons of losses.
+        losses: Position in the shard -> name of the pair, and what was lost of it and why.
+        damaged: Positions of pairs with something that cannot be read.
     """
 
     lines: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
-    problems: list[tuple[str, str]] = field(default_factory=list)
+    losses: dict[int, tuple[str, list[str]]] = field(default_factory=dict)
+    damaged: set[int] = field(default_factory=set)
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """(name of the pair, why) of every pair that gave nothing or has something damaged."""
+        gave = {row for row, _ in self.lines} - self.damaged
+        return [(key, '; '.join(sorted(set(reasons))))
+                for row, (key, reasons) in sorted(self.losses.items()) if row not in gave]
+
+    def lose(self, row: int, key: str, reason: str, detail: str, damaged: bool = False) -> None:
+        """Counts a loss and keeps why."""
+        self.counts[reason] += 1
+        self.losses.setdefault(row, (key, []))[1].append(f'{reason}: {detail}')
+        if damaged:
+            self.damaged.add(row)
 
 
 @dataclass(frozen=True)
@@ -101,9 +118,9 @@ class CaptionGrounder:
         try:
             item = shard[row]
         except UserError as error:
-            self._lose(labels, f'{shard.path}, pair {row + 1}', 'damaged records', error.got)
+            labels.lose(row, f'{shard.path}, pair {row + 1}', 'damaged records', error.got, True)
             return
-        prompts = self._prompts(item, labels)
+        prompts = self._prompts(row, item, labels)
         if not prompts:
             return
         try:
@@ -115,14 +132,20 @@ class CaptionGrounder:
                 yield _Asked(row, item, caption, spans,
                              self.predictor.prepare(source, query, prompt.names))
         except UserError as error:
-            self._lose(labels, item.key, 'bad images', error.got)
+            labels.lose(row, item.key, 'bad images', error.got, True)
 
-    def _prompts(self, item: Captioned,
+    def _prompts(self, row: int, item: Captioned,
                  labels: Labels) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
         """Captions with the phrases to ground; several short captions make one."""
-        captions = [caption for caption in item.captions if caption.strip()]
+        captions = []
+        for caption in item.captions:
+            if not _is_utf8(caption):
+                labels.lose(row, item.key, 'damaged captions', ascii(caption[:80]), True)
+            elif caption.strip():
+                captions.append(caption)
         if not captions:
-            self._lose(labels, item.key, 'empty captions', 'no caption')
+            if row not in labels.damaged:
+                labels.lose(row, item.key, 'empty captions', 'no caption')
             return []
         prompts = []
         for caption in self._pack(captions):
@@ -135,7 +158,7 @@ class CaptionGrounder:
             if fitting:
                 prompts.append((caption, fitting))
             else:
-                self._lose(labels, item.key, 'captions without a phrase', 'no phrase')
+                labels.lose(row, item.key, 'captions without a phrase', 'no phrase')
         return prompts
 
     def _pack(self, captions: Sequence[str]) -> Iterator[str]:
@@ -163,7 +186,8 @@ class CaptionGrounder:
     def _keep(self, query: _Asked, found: Detections, labels: Labels) -> None:
         chosen = screen(found.boxes, found.scores, found.labels, self.settings)
         if not len(chosen):
-            labels.counts['captions without a box'] += 1
+            labels.lose(query.position, query.item.key, 'captions without a box',
+                        'no box that is kept')
             return
         regions = []
         grounded = set(found.labels[chosen].tolist())
@@ -182,11 +206,6 @@ class CaptionGrounder:
             filename=query.item.filename, height=height, width=width,
             grounding=dict(caption=query.caption, regions=regions, ungrounded=ungrounded))))
 
-    @staticmethod
-    def _lose(labels: Labels, key: str, reason: str, detail: str) -> None:
-        labels.counts[reason] += 1
-        labels.problems.append((key, f'{reason}: {detail}'))
-
 
 def _budget(settings: LabelSettings, model: GroundingDetector) -> int:
     """Number of tokens of one prompt, after a check that the text encoder can read as many.
@@ -203,7 +222,7 @@ def _budget(settings: LabelSettings, model: GroundingDetector) -> int:
 
 def _source(item: Captioned, row: int) -> ImageSource:
     if isinstance(item.image, Path):
-        if not item.image.is_file():
+        if not os.path.isfile(item.image):  # Path's own method fails for names that are too long
             raise UserError('an image file', f'no file {item.image}', 'restore it')
         return ImageSource(item.image, None, row)
     try:
@@ -212,6 +231,15 @@ def _source(item: Captioned, row: int) -> ImageSource:
     except Exception as error:  # every decoder has errors of its own
         raise unreadable(item.key, error) from error
     return ImageSource(None, image, row)
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text can be written: JSON may hold halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _prefetched(reader: ThreadPoolExecutor, batches: Iterable[Any]) -> Iterator[Any]:

@@ -1,6 +1,7 @@
 """A pseudo-label run from beginning to end; resumable at any time."""
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teache
     if engine not in ('local', 'ray') or part_size < 1 or workers < 1:
         raise UserError("engine 'local' or 'ray', part_size and workers of at least 1",
                         f'{engine!r}, {part_size}, {workers}', 'correct them')
-    out = Path(out).resolve()
+    out = Path(os.path.abspath(out))  # a link to nothing stays one, to be refused
     shards = open_captioned([Path(source).resolve() for source in sources], images)
     ranges = plan(shards, part_size)
     if not ranges:

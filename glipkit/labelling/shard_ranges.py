@@ -62,12 +62,12 @@ def plan(shards: Sequence[CaptionedShard], size: int) -> list[ShardRange]:
 def write_range(out: Path, one: ShardRange, labels: Labels) -> dict[str, Any]:
     """Writes the result of a range and then its record; returns the record."""
     path = out / one.file_name
-    with atomic(path) as temporary:
-        if one.shard.kind == 'tar':
+    if one.shard.kind == 'tar':
+        with atomic(path) as temporary:
             _write_tar(temporary, one, labels)
-        else:
-            lines = [json.dumps(line, ensure_ascii=False) + '\n' for _, line in labels.lines]
-            temporary.write_text(''.join(lines), encoding='utf-8')
+    else:
+        write_text(path, ''.join(json.dumps(line, ensure_ascii=False) + '\n'
+                                 for _, line in labels.lines))
     counts = {key: number for key, number in sorted(labels.counts.items()) if number}
     return write_record(_record(out, one), path, dict(
         **_expected(one), lines=len(labels.lines), counts=counts,
@@ -95,7 +95,7 @@ def finish_run(out: Path, identity: dict[str, Any],
     for record in records:
         counts.update(record['counts'])
     problems = [problem for record in records for problem in record['problems']]
-    lines = [f'{pair}\t{text}\n' for pair, text in problems]
+    lines = [f'{_in_one_line(pair)}\t{_in_one_line(text)}\n' for pair, text in problems]
     write_text(out / 'problems.txt', ''.join(lines))
     manifest = dict(
         **identity, counts=dict(sorted(counts.items())), problems=len(problems),
@@ -103,6 +103,11 @@ def finish_run(out: Path, identity: dict[str, Any],
                 for record in records])
     write_text(out / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + '\n')
     return manifest
+
+
+def _in_one_line(text: str) -> str:
+    """A name or a reason whose control characters are written as Python writes them."""
+    return ''.join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _write_tar(path: Path, one: ShardRange, labels: Labels) -> None:
@@ -116,7 +121,11 @@ def _write_tar(path: Path, one: ShardRange, labels: Labels) -> None:
             key = f'{stem}-{number:05d}'
             line = {**line, 'filename': f'{key}.{ending}'}
             for name, content in ((f'{key}.{ending}', item.image.read()),
-                                  (f'{key}.json', json.dumps(line, ensure_ascii=False).encode())):
+                                  (f'{key}.json', _json_bytes(line))):
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
+
+
+def _json_bytes(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, ensure_ascii=False).encode(errors='backslashreplace')

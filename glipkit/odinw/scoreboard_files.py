@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from glipkit.apis.results import installed
 from glipkit.common.markdown import markdown_table
-from glipkit.files import atomic, write_text
+from glipkit.files import write_encoded, write_text
 from glipkit.odinw.scoreboard import Scoreboard
 
 NAME = 'scoreboard'
@@ -101,8 +101,7 @@ def plot_scoreboard(board: Scoreboard, path: Path) -> None:
              xlim=(0, 100), title=board.title)
     axes.invert_yaxis()
     figure.legend(loc='outside lower center', ncols=3, frameon=False, fontsize=8)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=110, format=path.suffix[1:])
+    write_encoded(path, lambda file: figure.savefig(file, dpi=110, format=path.suffix[1:]))
 
 
 def _bar(value: float | None) -> float:

@@ -16,6 +16,9 @@ from glipkit.apis.detections import Detections
 from glipkit.apis.environment import collect
 from glipkit.apis.training import load_config, move_data, set_max_iters, test, train
 from glipkit.common.reporter import note
+from glipkit.engine.resuming import newest_checkpoint
+from glipkit.errors import UserError
+from glipkit.files import write_text
 from glipkit.reports.pictures import plot_curves, plot_grid, read_scalars, write_markdown
 
 GROUPS = {'seen': 'combinations seen in training', 'unseen': 'never seen in training',
@@ -100,7 +103,11 @@ def pretrain(settings: DemoSettings, data: Path) -> tuple[Config, str]:
     cfg.custom_hooks.append(dict(type='ProgressBarHook'))
     cfg.log_level = 'WARNING'
     train(cfg, resume=True)
-    return cfg, (folder / 'last_checkpoint').read_text().strip()
+    last = newest_checkpoint(folder)
+    if last is None:
+        raise UserError(f'the last checkpoint of the training in {folder}', 'none',
+                        'run the command again')
+    return cfg, str(last)
 
 
 def draw(model: Any, data: Path, pictures: int, path: Path) -> None:
@@ -157,5 +164,5 @@ def write_report(settings: DemoSettings, data: Path, metrics: dict[str, float],
         {**scores, 'AP50, all': metrics['coco/AP50'], 'AP, all': metrics['coco/AP']},
         {'Ground truth (upper) and predictions (lower)': 'predictions.png',
          'Curves': 'curves.png'})
-    (out / 'metrics.json').write_text(json.dumps(metrics, indent=2) + '\n')
+    write_text(out / 'metrics.json', json.dumps(metrics, indent=2) + '\n')
     return path

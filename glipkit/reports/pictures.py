@@ -12,6 +12,7 @@ from PIL import Image
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import to_rgb
 from glipkit.common.markdown import markdown_table
+from glipkit.files import write_encoded, write_text
 
 GRID_COLUMNS = 4
 LOSSES = ('loss', 'loss_cls', 'loss_bbox', 'loss_centerness')
@@ -27,14 +28,21 @@ class Scalars:
 def read_scalars(work_dir: str | Path) -> Scalars:
     """Collect the entries of every start and resume of a run, the later one where steps repeat.
 
+    Lines that a kill has cut off are passed over.
+
     Args:
         work_dir: The run's folder; mmengine writes ``<time>/vis_data/scalars.json`` below it.
     """
     training: dict[int, dict] = {}
     evaluations: dict[int, dict] = {}
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        for line in path.read_text().splitlines():
-            entry = json.loads(line)
+        for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:  # cut off by a kill, or lost with the power
+                continue
+            if not isinstance(entry, dict) or 'step' not in entry:
+                continue
             (training if 'loss' in entry else evaluations)[entry['step']] = entry
     return Scalars([training[k] for k in sorted(training)],
                    [evaluations[k] for k in sorted(evaluations)])
@@ -65,7 +73,7 @@ def plot_curves(scalars: Scalars, path: str | Path, metrics: Sequence[str]) -> N
         if axes.lines:
             axes.legend(fontsize='small')
     figure.tight_layout()
-    figure.savefig(path)
+    write_encoded(path, lambda file: figure.savefig(file, format='png'))
 
 
 def plot_grid(pairs: Sequence[tuple[Detections, Detections]], path: str | Path,
@@ -84,7 +92,7 @@ def plot_grid(pairs: Sequence[tuple[Detections, Detections]], path: str | Path,
         for j, detections in enumerate(pair):
             picture = _fitted(detections, cell).plot()
             sheet.paste(picture, ((i % columns) * cell, (2 * (i // columns) + j) * cell))
-    sheet.save(path)
+    write_encoded(path, lambda file: sheet.save(file, 'PNG'))
 
 
 def _fitted(detections: Detections, cell: int) -> Detections:
@@ -113,4 +121,4 @@ def write_markdown(path: str | Path, title: str, setup: Mapping[str, object],
              markdown_table(('metric', 'value'), scores)]
     for caption, file in pictures.items():
         lines += ['', f'## {caption}', '', f'![{caption}]({file})']
-    Path(path).write_text('\n'.join(lines) + '\n')
+    write_text(path, '\n'.join(lines) + '\n')

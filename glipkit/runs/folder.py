@@ -96,7 +96,7 @@ def _mark(folder: Path, identity: Mapping[str, Any], file: str) -> bool:
     path = folder / file
     # As it will be read back: tuples are lists then, and paths are text.
     wanted = json.loads(json.dumps(identity, default=str))
-    if path.is_file():
+    if path.is_file() and not _lost(path):
         _compare(_read(path), wanted, folder)
         return True
     _refuse_foreign(folder, file)
@@ -110,6 +110,11 @@ def _read(path: Path) -> Any:
     except ValueError as error:
         raise UserError('the folder of a run', f'{path}, which is damaged ({error})',
                         'pass another --out') from error
+
+
+def _lost(path: Path) -> bool:
+    """Whether a power cut has taken what was written: the file has no bytes, or only zeros."""
+    return not path.read_bytes().strip(b'\0')
 
 
 def _compare(before: Any, wanted: dict[str, Any], folder: Path) -> None:
@@ -130,12 +135,12 @@ def _refuse_foreign(folder: Path, file: str) -> None:
     run that was killed before its identity was in place.
     """
     own = folder / file
-    if own.is_file() or not folder.is_dir():
+    if (own.is_file() and not _lost(own)) or not folder.is_dir():
         return
-    foreign = [path for path in folder.iterdir()
-               if path.name != LOCK and not is_unfinished(path, own.name) and path != own.parent]
+    foreign = [path for path in folder.iterdir() if path.name != LOCK and path != own.parent]
     if own.parent != folder and own.parent.is_dir():
-        foreign += [path for path in own.parent.iterdir() if not is_unfinished(path, own.name)]
+        foreign += own.parent.iterdir()
+    foreign = [path for path in foreign if path != own and not is_unfinished(path, own.name)]
     if foreign:
         raise UserError('a new or empty folder for --out',
                         f'{folder} with other files, e.g. {min(foreign).name}',

@@ -15,16 +15,26 @@ from glipkit.files import write_text
 def remembered(path: Path, make: Callable[[], Any]) -> Any:
     """The value of ``make``, from an earlier start or made now; every process gets the same.
 
+    A file that the power has cut off is made again.
+
     Args:
         path: JSON file of the value, which the first process writes.
         make: Function that makes the value, in all processes together.
     """
-    if not path.is_file():
+    if not _is_json(path):
         value = make()
         if is_main_process():
             write_json(path, value)
         barrier()
     return json.loads(path.read_text(encoding='utf-8'))
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding='utf-8'))
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def write_json(path: Path, value: Any) -> None:

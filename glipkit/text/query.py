@@ -49,10 +49,15 @@ class Query:
             templates: Sentences, see the attribute of the class.
 
         Raises:
-            UserError: A single string instead of names, or a hand-written prompt of another form.
+            UserError: A single string or a set instead of a list of names, or a hand-written
+                prompt of another form.
         """
         if isinstance(names, str):
             raise UserError('a list of class names', f'the string {names!r}', f'pass [{names!r}]')
+        if isinstance(names, (set, frozenset)):
+            raise UserError('class names in an order, which labels index',
+                            f'a {type(names).__name__}, which has none',
+                            'pass e.g. sorted(classes)')
         if not isinstance(names, Iterable):
             raise UserError('a list of class names', f'{type(names).__name__} {names!r}',
                             "pass e.g. ['person', 'dog']")

@@ -16,13 +16,14 @@ from glipkit.common.markdown import markdown_table
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
 from glipkit.data.formats.reading import read_json
 from glipkit.evaluation.functional.coco_ap import coco_ap
-from glipkit.files import atomic, write_text
+from glipkit.files import write_encoded, write_text
 from glipkit.reports.pictures import plot_grid, read_scalars
 from glipkit.tuning.result import TuneResult
 from glipkit.tuning.settings import AnnotatedImages
 
 #: Pictures in a grid, and what counts as found in them.
 PICTURES, THRESHOLD, OVERLAP = 4, 0.3, 0.5
+NO_HELP = 'tuning did not help on the validation images: use the base model'
 
 
 def write_report(result: TuneResult) -> Path:
@@ -71,9 +72,25 @@ def score_lines(result: TuneResult) -> list[str]:
         mean, std = result.mean(name)
         spread = f' +- {std:.3f} over {len(result.seeds)} seeds' if len(result.seeds) > 1 else ''
         meaning = ' (what is forgotten)' if name == 'held_out' else ''
-        lines.append(f'{name:9} AP {before["AP"]:.3f} zero-shot -> {mean:.3f}{spread}, '
-                     f'{mean - before["AP"]:+.3f}{meaning}')
+        lines.append(f'{name:9} AP {before["AP"]:.3f} zero-shot -> {mean:.3f}'
+                     f'{spread}, {change(before["AP"], mean)}{meaning}')
+    if _is_no_help(result):
+        lines.append(NO_HELP)
     return lines
+
+
+def change(before: float, after: float) -> str:
+    """The difference of two scores as they are shown, so that a line agrees with itself.
+
+    >>> change(0.0046, 0.0044), change(0.1, 0.1001)
+    ('-0.001', 'no change')
+    """
+    difference = round(round(after, 3) - round(before, 3), 3)
+    return f'{difference:+.3f}' if difference else 'no change'
+
+
+def _is_no_help(result: TuneResult) -> bool:
+    return result.mean('val')[0] <= result.zero_shot['val']['AP']
 
 
 def _overview(result: TuneResult, best: Mapping[str, Any]) -> str:
@@ -93,8 +110,8 @@ def _overview(result: TuneResult, best: Mapping[str, Any]) -> str:
         rows['weights'] = f'{settings.interpolate:g} of the way from the base model to the tuned'
     table = markdown_table(('', ''), list(rows.items()))
     notes = [f'* {note}' for note in result.data.notes]
-    if result.mean('val')[0] <= result.zero_shot['val']['AP']:
-        notes.append('* Tuning did not help on the validation images: use the base model.')
+    if _is_no_help(result):
+        notes.append(f'* {NO_HELP[0].upper()}{NO_HELP[1:]}.')
     use = (f"```python\npredict = glipkit.Predictor('{settings.model}', "
            f"task='{result.task}')\n```")
     return '\n\n'.join(filter(None, [table, '\n'.join(notes), use]))
@@ -106,7 +123,7 @@ def _scores(result: TuneResult) -> str:
         for metric in ('AP', 'AP50'):
             mean, std = result.mean(name, metric)
             rows.append((name.replace('_', '-'), metric, f'{before[metric]:.3f}',
-                         f'{mean:.3f} ± {std:.3f}', f'{mean - before[metric]:+.3f}'))
+                         f'{mean:.3f} ± {std:.3f}', change(before[metric], mean)))
     text = markdown_table(('set', 'metric', 'zero-shot', 'tuned', 'change'), rows)
     if 'held_out' in result.zero_shot:
         text += '\n\nThe change on the held-out set is what the model has forgotten.'
@@ -157,8 +174,7 @@ def _plot_curves(result: TuneResult, path: Path) -> None:
         axes.grid(alpha=0.3)
     left.legend(fontsize='small')
     figure.tight_layout()
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format='png')
+    write_encoded(path, lambda file: figure.savefig(file, format='png'))
 
 
 def _draw_pictures(coco: CocoJson, data: AnnotatedImages, found: list,

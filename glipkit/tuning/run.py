@@ -148,7 +148,11 @@ class _Run:
     def one_seed(self, seed: int) -> dict[str, Any]:
         """Trains, keeps and scores one seed."""
         folder = self.settings.out / f'seed_{seed}'
-        return remembered(folder / RESULT, lambda: self._train_seed(seed, _writable(folder)))
+        result = remembered(folder / RESULT, lambda: self._train_seed(seed, _writable(folder)))
+        if is_main_process():
+            for name in (LAST, BEST):  # the task file holds what was best
+                (folder / name).unlink(missing_ok=True)
+        return result
 
     def _train_seed(self, seed: int, folder: Path) -> dict[str, Any]:
         settings, start = self.settings, time.monotonic()
@@ -164,13 +168,9 @@ class _Run:
         about = dict(seed=seed, shots=settings.shots, interpolate=settings.interpolate)
         task = self._task(after, self.caption_prompt, about)
         scores = self._keep_and_score(task, folder, strategy.closed)
-        result = dict(seed=seed, scores=scores, history=history, train_file=str(data.ann_file),
-                      train_images=len(read_coco_json(data.ann_file).images),
-                      minutes=(time.monotonic() - start) / 60)
-        if is_main_process():
-            for name in (LAST, BEST):  # the task file holds what was best
-                (folder / name).unlink(missing_ok=True)
-        return result
+        return dict(seed=seed, scores=scores, history=history, train_file=str(data.ann_file),
+                    train_images=len(read_coco_json(data.ann_file).images),
+                    minutes=(time.monotonic() - start) / 60)
 
     def _task(self, state: Mapping[str, torch.Tensor], caption_prompt: CaptionPrompt | None,
               about: Mapping[str, Any]) -> Task:

@@ -21,6 +21,7 @@ from glipkit.checkpoints.files import read_file
 from glipkit.common.reporter import note, track
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.engine.hooks.plateau import BEST, LAST
+from glipkit.engine.resuming import is_whole
 from glipkit.engine.transfer import apply, build_strategy, describe
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
@@ -126,13 +127,13 @@ def _runner(model: nn.Module, work_dir: Path, seed: int, **arguments: Any) -> Ru
     """A quiet runner that logs to files, and resumes at the last checkpoint."""
     from glipkit.engine.runner import GroundingRunner
     last = work_dir / LAST
+    resume = last.is_file() and is_whole(last)
     cuda = next(model.parameters()).is_cuda
     return GroundingRunner(
         model=model, work_dir=str(work_dir), default_scope='glipkit', log_level='ERROR',
         launcher='pytorch' if 'WORLD_SIZE' in os.environ else 'none',
         experiment_name=f'tune_{os.path.abspath(work_dir)}'.replace(os.sep, '_'),
-        randomness=dict(seed=seed), load_from=str(last) if last.is_file() else None,
-        resume=last.is_file(),
+        randomness=dict(seed=seed), load_from=str(last) if resume else None, resume=resume,
         cfg=Config(dict(model=model.cfg.model, optim_wrapper=arguments['optim_wrapper'])),
         env_cfg=dict(dist_cfg=dict(backend='nccl' if cuda else 'gloo')),
         log_processor=dict(type='LogProcessor', window_size=10, by_epoch=False),

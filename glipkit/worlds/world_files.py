@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from glipkit.errors import UserError
-from glipkit.files import atomic, write_text
+from glipkit.files import make_folder, write_encoded, write_text
 from glipkit.runs.folder import kept_manifest
 from glipkit.worlds.captions import Region, Thing
 
@@ -63,7 +63,7 @@ def read_manifest(out_dir: Path, world: str) -> dict[str, Any] | None:
 
 def start(out_dir: Path, manifest: Mapping[str, Any]) -> None:
     """Mark a world as incomplete and clear what an earlier one left in its place."""
-    out_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(out_dir)
     write_manifest(out_dir, manifest)
     for name in ('annotations', 'images'):
         if (out_dir / name).exists():
@@ -73,9 +73,9 @@ def start(out_dir: Path, manifest: Mapping[str, Any]) -> None:
 
 def save_image(image: Image.Image, path: Path) -> None:
     """Write a JPEG whose colours are not thinned out, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        image.save(temporary, format='JPEG', quality=JPEG_QUALITY, subsampling=0)
+    make_folder(path.parent)
+    write_encoded(path, lambda file: image.save(file, format='JPEG', quality=JPEG_QUALITY,
+                                                subsampling=0))
 
 
 def write_manifest(out_dir: Path, manifest: Mapping[str, Any]) -> None:

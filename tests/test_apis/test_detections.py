@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glipkit.apis.detections import Detections
+from glipkit.apis.detections import Detections, _shortened
 from glipkit.errors import UserError
 
 
@@ -138,3 +138,32 @@ def test_names_beyond_ascii_are_drawn_as_such(found):
     plain = np.asarray(replace(found, classes=('a', 'b', '?????')).plot())
     accents = np.asarray(replace(found, classes=('a', 'b', 'éèüñø')).plot())
     assert (plain != accents).any()
+
+
+def one(box, name='traffic light', size=(100, 200)):
+    return Detections(np.array([box], np.float32), np.array([0.9], np.float32), np.array([0]),
+                      (name, ), size)
+
+
+def written(found):
+    """Number of light pixels, which are those of the writing."""
+    grey = np.full((*found.size, 3), 90, np.uint8)
+    return int((np.asarray(found.plot(grey)) > 190).all(-1).sum())
+
+
+@pytest.mark.parametrize('box', [(0, 0, 50, 50), (150, 0, 200, 50), (190, 90, 200, 100),
+                                 (0, 90, 10, 100), (60, 3, 99, 50), (199, 0, 200, 1)])
+def test_labels_stay_in_the_picture(box):
+    assert written(one(box)) == written(one((40, 50, 90, 90))) > 20
+
+
+def test_a_label_that_is_wider_than_the_picture_keeps_its_score():
+    long = one((10, 40, 50, 90), 'a very long name of a thing that nobody would write ' * 3)
+    assert 20 < written(long)
+    assert _shortened('abcdef', ' 0.9', 7, len) == 'ab… 0.9'
+    assert _shortened('abc', ' 0.9', 7, len) == 'abc 0.9'
+    assert _shortened('abc', ' 0.9', 1, len) == 'a… 0.9'
+
+
+def test_labels_of_tiny_pictures():
+    assert one((0, 0, 4, 3), size=(3, 4)).plot(np.zeros((3, 4, 3), np.uint8)).size == (4, 3)

@@ -106,18 +106,86 @@ def test_grey_arrays(predictor):
     assert same(predictor(np.repeat(grey[..., None], 3, 2), classes=CLASSES)[0], found)
 
 
-def test_folders_are_read_in_order_and_not_below(folder):
-    names = [source.path.name for source in list_images(folder)]
-    assert names == ['a.png', 'b.png', 'c.png']
+def names_of(*images):
+    return [source.path.name for source in list_images(list(images))]
+
+
+def test_folders_are_read_in_order_and_below(folder):
+    assert names_of(folder) == ['a.png', 'b.png', 'c.png', 'd.png']
+    (folder / 'inside' / 'loop').symlink_to(folder)
+    for left_out in ('._a.png', '__MACOSX/a.png', '.thumbnails/a.png'):
+        (folder / left_out).parent.mkdir(exist_ok=True)
+        (folder / left_out).write_bytes(b'no image')
+    assert names_of(folder) == ['a.png', 'b.png', 'c.png', 'd.png']
+    (folder / 'aa.png').symlink_to('gone.png')  # named as an image that cannot be read
+    assert names_of(folder)[:2] == ['a.png', 'aa.png']
+
+
+def test_orders_of_names(folder, monkeypatch):
+    (folder / 'notes.txt').write_text('')
+    assert names_of(folder / '[ab].p*') == ['a.png', 'b.png']
+    assert names_of(str(folder / '*')) == ['a.png', 'b.png', 'c.png', 'd.png']
+    assert names_of(folder / '**' / '*.png') == ['a.png', 'b.png', 'c.png', 'd.png']
+    assert names_of(folder / '**') == ['a.png', 'b.png', 'c.png', 'd.png']
+    (folder / 'a[1].png').write_bytes((folder / 'a.png').read_bytes())
+    assert names_of(folder / 'a[1].png') == ['a[1].png']  # a file's own name is no pattern
+    with pytest.raises(UserError, match='nothing that matches'):
+        list_images(folder / '*.txt')
+
+
+def test_the_home_of_a_user(folder, monkeypatch):
+    monkeypatch.setenv('HOME', str(folder))
+    assert names_of('~') == ['a.png', 'b.png', 'c.png', 'd.png']
+    assert names_of('~/a.png', '~/inside/*') == ['a.png', 'd.png']
+    with pytest.raises(UserError, match='known here'):
+        list_images('~nobody-of-this-name/a.png')
+
+
+@pytest.mark.parametrize('address', ['https://example.org/a.png', 'HTTP://example.org/', 's3://a/b'])
+def test_addresses_are_called_such(address):
+    with pytest.raises(UserError, match='the address .*download it first'):
+        list_images(address)
+
+
+def test_a_mix_keeps_its_order(folder):
     mixed = list_images([folder / 'inside', picture(), str(folder / 'c.png')])
     assert [str(source).rsplit('/', 1)[-1] for source in mixed] == ['d.png', 'image 1', 'c.png']
+
+
+def test_a_stream_gives_one_image_after_the_other(predictor, folder, monkeypatch):
+    run = []
+    forward = predictor.model.test_step
+    monkeypatch.setattr(predictor.model, 'test_step', lambda data: run.append(1) or forward(data))
+    stream = predictor.stream(folder, classes=CLASSES)
+    assert not run
+    first = next(stream)
+    assert len(run) == 1 and same(first, predictor(folder / 'a.png', classes=CLASSES)[0])
+    assert [found.path.name for found in stream] == ['b.png', 'c.png', 'd.png']
+    with pytest.raises(UserError, match='neither'):  # before anything is asked for
+        predictor.stream(folder)
+
+
+@pytest.mark.parametrize('batch_size', [1, 3])
+def test_a_stream_skips_what_cannot_be_read(config, predictor, folder, batch_size):
+    (folder / 'b.png').write_bytes(b'no image')
+    (folder / 'c.png').unlink()
+    (folder / 'c.png').symlink_to('gone.png')
+    skipped = []
+    predict = Predictor(predictor.model, batch_size=batch_size)
+    found = predict.stream(folder, classes=CLASSES,
+                           skip=lambda source, error: skipped.append((source.path.name, error)))
+    assert [one.path.name for one in found] == ['a.png', 'd.png']
+    assert [name for name, _ in skipped] == ['b.png', 'c.png']
+    assert all(isinstance(error, UserError) for _, error in skipped)
+    with pytest.raises(UserError, match='b.png'):
+        list(predict.stream(folder, classes=CLASSES))
 
 
 def test_results_do_not_depend_on_the_batch(predictor, folder):
     alone = predictor(folder, classes=CLASSES)
     together = Predictor(predictor.model, batch_size=3, score_threshold=0.0)(folder,
                                                                              classes=CLASSES)
-    assert [found.path.name for found in together] == ['a.png', 'b.png', 'c.png']
+    assert [found.path.name for found in together] == ['a.png', 'b.png', 'c.png', 'd.png']
     for left, right in zip(alone, together):
         assert left.labels.tolist() == right.labels.tolist()
         np.testing.assert_allclose(left.boxes, right.boxes, atol=1e-3)
@@ -130,14 +198,14 @@ def test_images_of_one_size_go_through_the_model_together(predictor, folder, mon
     monkeypatch.setattr(predictor.model, 'test_step',
                         lambda batch: sizes.append(len(batch['inputs'])) or step(batch))
     Predictor(predictor.model, batch_size=3)(folder, classes=['dog'])
-    assert sorted(sizes) == [1, 2]
+    assert sizes == [1, 2, 1] or sizes == [2, 1, 1]
 
 
 def test_progress_is_told_batch_by_batch(predictor, folder):
     with reporting(Recorder()) as heard:
         Predictor(predictor.model, batch_size=3)(folder, classes=['dog'])
         predictor(folder / 'a.png', classes=['dog'])  # one image needs no bar
-    assert heard.bars == [('predicting', 3, [3])]
+    assert heard.bars == [('predicting', 4, [3, 1])]
 
 
 class Recorder(Reporter):
@@ -208,7 +276,37 @@ def test_the_image_that_was_passed_can_be_drawn_on(predictor, tmp_path):
     assert np.array_equal(pictures[0], pictures[1]) and np.array_equal(pictures[0], pictures[2])
 
 
+@pytest.mark.parametrize('kind', ['bgr', 'rgb', 'grey', 'pil'])
+def test_pixels_that_are_overwritten_afterwards(predictor, kind):
+    """Frames of a camera share one array."""
+    pixels = picture()[..., 0].copy() if kind == 'grey' else picture()
+    image = Image.fromarray(pixels) if kind == 'pil' else pixels
+    order = 'rgb' if kind == 'rgb' else 'bgr'
+    found, = predictor(image, classes=CLASSES, channel_order=order)
+    before = np.asarray(found.plot())
+    if kind == 'pil':
+        image.paste((0, 0, 0), (0, 0, *image.size))
+    else:
+        pixels[:] = 0
+    assert np.array_equal(np.asarray(found.plot()), before) and before.any()
+
+
+def test_the_order_of_channels_of_a_predictor(predictor):
+    array = picture()
+    rgb = Predictor(predictor.model, score_threshold=0.0, channel_order='rgb')
+    wanted, = predictor(array, classes=CLASSES)
+    assert same(rgb(array[..., ::-1], classes=CLASSES)[0], wanted)
+    assert same(rgb(array, classes=CLASSES, channel_order='bgr')[0], wanted)
+    assert not same(rgb(array, classes=CLASSES)[0], wanted)
+    with pytest.raises(UserError, match="'bgr' or 'rgb'"):
+        Predictor(predictor.model, channel_order='gbr')
+    first = Predictor.__doc__.splitlines()[0]
+    assert 'BGR' in first and 'channel_order' in first
+
+
 @pytest.mark.parametrize(('arguments', 'said'), [
+    (dict(classes={'dog', 'cat'}), r'a set, which has none; pass e.g. sorted'),
+    (dict(classes=frozenset(['dog'])), 'a frozenset'),
     (dict(), 'neither'),
     (dict(classes=['dog'], caption='a dog'), 'both'),
     (dict(classes=[]), 'at least one class name'),
@@ -337,7 +435,7 @@ def test_a_mask_of_scores_selects(predictor):
 def test_the_mini_model(folder):
     predict = Predictor('glip-mini', score_threshold=0.0)
     assert [found.path.name for found in predict(folder, classes=['red circle', 'blue star'])] == \
-        ['a.png', 'b.png', 'c.png']
+        ['a.png', 'b.png', 'c.png', 'd.png']
 
 
 def test_numbers_of_numpy_are_numbers(predictor):

@@ -1,6 +1,7 @@
 """The command line as a whole: help, commands, errors, exit codes."""
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import subprocess
@@ -59,6 +60,21 @@ def test_the_version(run):
     (UserError('a thing', 'two\nlines', 'do this'), 2,
      'glipkit env: error: expected a thing; got two lines; do this\n'),
     (KeyboardInterrupt(), 130, 'glipkit env: interrupted\n'),
+    (OSError(errno.ENOSPC, 'No space left on device', '/a/b'), 2,
+     'glipkit env: error: expected files that can be read and written; got /a/b (No space left on '
+     'device); check the paths and the free space\n'),
+    (OSError(errno.EIO, 'Input/output error'), 2,
+     'glipkit env: error: expected files that can be read and written; got (Input/output error); '
+     'check the paths and the free space\n'),
+    # As torch hands on what happened in a worker process.
+    (OSError('Caught OSError in DataLoader worker process 0.\nTraceback ...\n'
+             'OSError: [Errno 28] No space left on device'), 2,
+     'glipkit env: error: expected files and shared memory that can be written; got [Errno 28] No '
+     'space left on device; check the paths and the free space\n'),
+    (RuntimeError('unable to write to file </torch_12_3_0>: No space left on device (28)'), 2,
+     'glipkit env: error: expected files and shared memory that can be written; got unable to '
+     'write to file </torch_12_3_0>: No space left on device (28); check the paths and the free '
+     'space\n'),
 ])
 def test_errors_become_exit_codes(run, monkeypatch, raised, code, printed):
     def fail(args):
@@ -74,6 +90,18 @@ def test_errors_become_exit_codes(run, monkeypatch, raised, code, printed):
 @pytest.mark.parametrize('word', ['nonsense', '=1', 'a=[1,(2]'])
 def test_options_that_are_no_key_and_value(refuse, command, flag, word):
     assert 'expected KEY=VALUE' in refuse(command, 'a', flag, 'b.c=1', word)
+
+
+def test_a_full_disk_behind_the_error_of_a_library(run, monkeypatch):
+    def fail(args):
+        try:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        finally:
+            raise UnboundLocalError('of the tidying')
+
+    monkeypatch.setattr('glipkit.cli.env.run', fail)
+    ran = run('env')
+    assert ran.code == 2 and ran.err.count('\n') == 1 and 'No space left' in ran.err
 
 
 def test_options_are_read_as_mmengine_reads_them():
@@ -133,3 +161,12 @@ def test_an_interrupted_command_says_whether_it_resumes(run, monkeypatch):
 
     monkeypatch.setattr('glipkit.cli.demo.run', stop)
     assert run('demo') == (130, '', 'glipkit demo: interrupted; the same command resumes\n')
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs /dev/full')
+def test_output_that_cannot_be_written_is_one_line():
+    with open('/dev/full', 'w') as full:
+        ran = subprocess.run([sys.executable, '-m', 'glipkit.cli.main', 'env'], stdout=full,
+                             stderr=subprocess.PIPE, text=True, timeout=120)
+    assert ran.returncode == 2
+    assert ran.stderr.count('\n') == 1 and 'No space left on device' in ran.stderr

@@ -3,10 +3,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import sys
 
 import pytest
 from PIL import Image
 
+from glipkit.apis.predictor import Predictor
 from glipkit.cli.predict import _classes, _phrases
 from glipkit.errors import UserError
 
@@ -105,11 +108,106 @@ def test_a_missing_image(refuse, predict, images):
     assert 'none.png' in refuse(*predict(images, images / 'none.png', '--classes', 'dog'))
 
 
-def test_a_truncated_image_is_named_and_nothing_is_saved(refuse, predict, images, tmp_path):
-    whole = (images / 'b.png').read_bytes()
-    (images / 'b.png').write_bytes(whole[:len(whole) // 2])
+def cut(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:len(whole) // 2])
+
+
+def test_a_truncated_image_is_named_and_nothing_is_saved_where_that_is_strict(
+        refuse, predict, images, tmp_path):
+    cut(images / 'b.png')
     assert 'b.png' in refuse(*predict(images, '--classes', 'dog', '--out', tmp_path / 'x',
-                                      '--save-images', '--csv', '--json'))
+                                      '--csv', '--json', '--strict'))
+
+
+def test_bad_images_are_named_counted_and_left_out(run, predict, images, tmp_path):
+    cut(images / 'b.png')
+    (images / 'c.png').symlink_to('gone.png')
+    (images / 'below').mkdir()
+    (images / 'below/d.png').write_bytes((images / 'a.png').read_bytes())
+    (images / 'below/._d.png').write_bytes(b'of macOS')
+    ran = run(*predict(images, '--classes', 'dog', '--out', tmp_path / 'x', '--save-images',
+                       '--csv', '--json'))
+    assert ran.code == 1
+    assert '20 found in 2 images: ' in ran.out
+    assert '2 of 4 images could not be read and were left out' in ran.out
+    lines = ran.err.splitlines()
+    assert ['b.png' in lines[0], 'c.png' in lines[1], len(lines)] == [True, True, 2]
+    content = json.loads((tmp_path / 'x/predictions.json').read_text())
+    assert [one['image'] for one in content] == [str(images / 'a.png'),
+                                                 str(images / 'below/d.png')]
+    with (tmp_path / 'x/predictions.csv').open() as file:
+        assert len(list(csv.DictReader(file))) == 20
+    assert sorted(p.name for p in (tmp_path / 'x').iterdir()) == \
+        ['a.jpg', 'd.jpg', 'predictions.csv', 'predictions.json']
+
+
+def test_only_bad_images_are_wrong_input(refuse, predict, images, tmp_path):
+    for name in ('a.png', 'b.png'):
+        cut(images / name)
+    said = refuse(*predict(images, '--classes', 'dog', '--out', tmp_path / 'x', '--save-images'))
+    assert '2 that cannot' in said and 'a.png' in said
+
+
+@pytest.mark.parametrize(('error', 'kept'), [
+    (KeyboardInterrupt(), True), (RuntimeError('out of memory'), True),
+    (UserError('a', 'b', 'c'), False)])
+def test_what_was_found_before_the_end_came(run, predict, images, tmp_path, monkeypatch, error,
+                                            kept):
+    detect, calls = Predictor.detect, []
+
+    def fail_at_the_second(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise error
+        return detect(*args, **kwargs)
+
+    monkeypatch.setattr(Predictor, 'detect', fail_at_the_second)
+    words = predict(images, '--classes', 'dog', '--out', tmp_path / 'x', '--json')
+    if isinstance(error, RuntimeError):
+        with pytest.raises(RuntimeError):
+            run(*words)
+    else:
+        assert run(*words).code in (2, 130)
+    assert (tmp_path / 'x').exists() == kept
+    if kept:
+        content = json.loads((tmp_path / 'x/predictions.json').read_text())
+        assert [one['image'] for one in content] == [str(images / 'a.png')]
+        assert len(list((tmp_path / 'x').iterdir())) == 1
+
+
+def test_an_image_is_written_before_the_next_is_read(run, predict, images, tmp_path, monkeypatch):
+    seen = []
+    prepare = Predictor.prepare
+    monkeypatch.setattr(Predictor, 'prepare', lambda *args: seen.append(
+        sorted(p.name for p in tmp_path.glob('x/[ab].jpg'))) or prepare(*args))
+    run(*predict(images, '--classes', 'dog', '--out', tmp_path / 'x', '--save-images'))
+    assert seen == [[], ['a.jpg']]
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='other systems refuse such names')
+def test_a_name_in_another_encoding(run, predict, images, tmp_path):
+    name = os.fsdecode(b'caf\xe9.png')
+    (images / name).write_bytes((images / 'a.png').read_bytes())
+    ran = run(*predict(images, '--classes', 'dog', '--out', tmp_path / 'x', '--save-images',
+                       '--csv', '--json'))
+    assert ran.code == 0
+    content = json.loads((tmp_path / 'x/predictions.json').read_text(encoding='utf-8'))
+    assert content[2]['image'] == str(images / name)  # comes back as it was
+    assert 'caf\\udce9.png' in (tmp_path / 'x/predictions.csv').read_text(encoding='utf-8')
+    assert (tmp_path / 'x' / name.replace('.png', '.jpg')).is_file()
+
+
+def test_folders_below_patterns_and_the_home(run, predict, images, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(images))
+    for words in (('~',), ('~/*.png',), (images / '*.png', ), (tmp_path / 'pho*',)):
+        assert 'found in 2 images' in run(*predict(*words, '--classes', 'dog')).out
+    (images / 'a.png').rename(images / 'b.png')
+    assert 'found in 1 image' in run(*predict(tmp_path, '--classes', 'dog')).out
+
+
+def test_an_address(refuse, predict):
+    assert 'download it first' in refuse(*predict('https://example.org/a.jpg', '--classes', 'a'))
 
 
 def test_an_empty_folder(refuse, predict, tmp_path):

@@ -228,8 +228,98 @@ def test_bad_images_and_empty_captions_are_listed(predictor, tmp_path):
     found = CaptionGrounder(predictor, LabelSettings()).label(shard, range(len(shard)))
     counts = found.counts
     assert (counts['pairs'], counts['bad images'], counts['empty captions'],
-            counts['damaged records']) == (7, 2, 1, 2)
-    assert len(found.problems) == 5 and all('some.jsonl' in pair for pair, _ in found.problems)
+            counts['damaged records'], counts['captions without a box']) == (7, 2, 1, 2, 2)
+    # Each of the seven gave nothing, and is there once, in its order.
+    assert [reason.partition(':')[0] for _, reason in found.problems] == [
+        'captions without a box', 'empty captions', 'captions without a box', 'bad images',
+        'bad images', 'damaged records', 'damaged records']
+    assert len({pair for pair, _ in found.problems}) == 7
+    assert all('some.jsonl' in pair for pair, _ in found.problems)
+
+
+def test_problems_are_the_pairs_that_gave_nothing(labelled, world):
+    out, manifest = labelled
+    gave = {json.loads(line)['filename'] for shard in out.glob('*.jsonl')
+            for line in shard.read_text().splitlines()}
+    listed = (out / 'problems.txt').read_text().splitlines()
+    assert len(gave) + len(listed) == PAIRS == manifest['counts']['pairs']
+    assert len(listed) == manifest['problems']
+
+
+def test_a_pair_with_a_damaged_caption_is_listed_and_the_others_are_labelled(
+        predictor, world, tmp_path):
+    """JSON may hold half of a surrogate pair, which nothing can write."""
+    picture = sorted((world[0] / 'images/train_grd').iterdir())[0]
+    shard = pairs_of(tmp_path, [], Image.open(picture))
+    shard.path.write_text(
+        '{"filename": "a.jpg", "captions": ["a \\ud83d dog", "a red circle"]}\n'
+        '{"filename": "a.jpg", "caption": "caf\\udce9"}\n'
+        '{"filename": "a.jpg", "caption": "a red circle"}\n')
+    settings = LabelSettings(score=0.0, cross_nms=1.0)
+    found = CaptionGrounder(predictor, settings).label(CaptionedShard(shard.path), range(3))
+    assert [row for row, _ in found.lines] == [0, 2]
+    assert [line['grounding']['caption'] for _, line in found.lines] == ['a red circle'] * 2
+    assert found.counts['damaged captions'] == 2
+    assert ['line 1' in pair or ':1' in pair for pair, _ in found.problems] == [True, False]
+    assert all(reason.startswith('damaged captions: ') for _, reason in found.problems)
+
+
+@pytest.mark.parametrize('name', ['../secret.jpg', 'a/../../secret.jpg', '/etc/secret.jpg', '.',
+                                  'x' * 300, 'a\\u0000.jpg'])
+def test_names_that_lead_out_of_the_folder_are_not_followed(predictor, tmp_path, name):
+    images = tmp_path / 'images'
+    images.mkdir()
+    shard = pairs_of(images, [])
+    (images / 'a.jpg').rename(tmp_path / 'secret.jpg')
+    name = name.replace('/etc', str(tmp_path))
+    shard.path.write_text(f'{{"filename": "{name}", "caption": "a red circle"}}\n')
+    found = CaptionGrounder(predictor, LabelSettings(score=0.0)).label(
+        CaptionedShard(shard.path), range(1))
+    assert not found.lines and len(found.problems) == 1
+    inside = len(name) > 200 or 'u0000' in name
+    assert ('leads out of it' in found.problems[0][1]) != inside
+
+
+def test_absolute_and_winding_names_inside_the_folder_are_followed(tmp_path):
+    shard = pairs_of(tmp_path, [])
+    (tmp_path / 'below').mkdir()
+    for name in (str(tmp_path / 'a.jpg'), 'below/../a.jpg', './a.jpg'):
+        shard.path.write_text(json.dumps({'filename': name, 'caption': 'a dog'}) + '\n')
+        assert CaptionedShard(shard.path)[0].image.is_file()
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='other systems refuse such names')
+@pytest.mark.parametrize('kind', ['jsonl', 'tar', 'folder'])
+def test_a_file_name_in_another_encoding_costs_nothing(world, tmp_path, kind):
+    record = world[1][0]
+    image = (world[0] / 'images/train_grd' / record['filename']).read_bytes()
+    name, caption = os.fsdecode(b'caf\xe9\n.jpg'), record['grounding']['caption']
+    source = tmp_path / 'web'
+    source.mkdir()
+    (source / name).write_bytes(image)
+    if kind == 'folder':
+        (source / name).with_suffix('.txt').write_text(caption)
+        (source / os.fsdecode(b'\xe9\t.jpg')).write_bytes(b'no image')
+    elif kind == 'jsonl':
+        (source / 'w.jsonl').write_text(json.dumps({'filename': name, 'caption': caption}) + '\n')
+    else:
+        with tarfile.open(source / 'w.tar', 'w') as tar:
+            for member, data in ((name, image),
+                                 (name.replace('jpg', 'json'),
+                                  json.dumps({'caption': caption}).encode())):
+                info = tarfile.TarInfo(member)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    out = tmp_path / 'out'
+    manifest = pseudo_label([source], out, TEACHER, LabelSettings(score=0.1))
+    assert manifest['counts']['labelled captions'] == 1
+    listed = (out / 'problems.txt').read_text(encoding='utf-8').splitlines()
+    assert len(listed) == manifest['problems'] == (kind == 'folder')
+    if kind == 'folder':
+        assert '\\udce9\\t.jpg' in listed[0] and listed[0].count('\t') == 1
+    dataset = CaptionShards(str(out), pipeline=[], data_prefix=dict(img=str(source)))
+    sample = dataset.get_data_info(0)
+    assert kind == 'tar' or Path(sample['img_path']).read_bytes() == image
 
 
 def test_several_captions_of_one_image_share_a_prompt(predictor, world, tmp_path):

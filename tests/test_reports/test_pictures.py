@@ -54,3 +54,14 @@ def test_markdown(tmp_path):
                    {'Curves': 'curves.png'})
     text = (tmp_path / 'r.md').read_text()
     assert '# Run' in text and '| AP50 | 0.250 |' in text and '![Curves](curves.png)' in text
+
+
+def test_lines_that_a_kill_has_cut_off_are_passed_over(tmp_path):
+    folder = tmp_path / '20260101_000000/vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_bytes(
+        b'{"loss": 1.0, "step": 1}\n{"coco/AP": 0.5, "step": 1}\n17\n\0\0\0\n\xe9\n'
+        b'{"loss": 0.5, "st')
+    found = read_scalars(tmp_path)
+    assert [entry['loss'] for entry in found.training] == [1.0]
+    assert [entry['coco/AP'] for entry in found.evaluations] == [0.5]

@@ -131,6 +131,18 @@ def test_a_second_process_is_one_clear_error(tmp_path):
         assert resumed and not temporary.exists()
 
 
+@pytest.mark.parametrize('content', [b'', b'\0' * 40])
+def test_an_identity_that_the_power_has_taken(tmp_path, content):
+    (tmp_path / SETTINGS).write_bytes(content)
+    with claimed(tmp_path, {'a': 1}) as resumed:
+        assert not resumed
+    assert json.loads((tmp_path / SETTINGS).read_text()) == {'a': 1}
+    (tmp_path / SETTINGS).write_bytes(content)
+    (tmp_path / 'thesis.tex').write_text('x')  # of which nobody knows now whose it is
+    with pytest.raises(UserError, match='other files, e.g. thesis.tex'):
+        claim(tmp_path, {'a': 1})
+
+
 def test_a_damaged_identity_is_refused(tmp_path):
     (tmp_path / SETTINGS).write_text('{"a"')
     with pytest.raises(UserError, match='damaged'):

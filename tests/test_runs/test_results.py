@@ -20,6 +20,12 @@ def test_a_value_is_made_once(tmp_path):
     assert made == [1]
 
 
+@pytest.mark.parametrize('content', ['', '{"score": 0.', '\0\0'])
+def test_a_value_that_was_cut_off_is_made_again(tmp_path, content):
+    (tmp_path / 'value.json').write_text(content)
+    assert remembered(tmp_path / 'value.json', lambda: 2) == 2
+
+
 def test_a_value_that_fails_is_not_remembered(tmp_path):
     with pytest.raises(ZeroDivisionError):
         remembered(tmp_path / 'value.json', lambda: 1 / 0)

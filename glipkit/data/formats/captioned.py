@@ -1,6 +1,7 @@
 """Image-caption pairs without boxes, as self-training reads them."""
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,16 @@ class CaptionedShard(Sequence):
         filename = record.get('filename')
         if not isinstance(filename, str) or not filename:
             raise UserError(f'{_LINE}: a filename', f'{where}: {filename!r}', 'add the file name')
-        return Captioned(where, filename, captions, self.images / filename)
+        return Captioned(where, filename, captions, self._inside(filename, where))
+
+    def _inside(self, filename: str, where: str) -> Path:
+        """The path of an image, which its record may not lead out of the folder."""
+        folder, path = (os.path.abspath(place) for place in (self.images, self.images / filename))
+        if os.path.commonpath([folder, path]) != folder or path == folder:
+            raise UserError(f'{_LINE}: the name of a file in {self.images}',
+                            f'{where}: {filename!r}, which leads out of it',
+                            'pass --images with the folder that holds all images')
+        return self.images / filename
 
     def _from_folder(self, name: str) -> Captioned:
         path = self.path / name

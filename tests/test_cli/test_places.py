@@ -1,0 +1,161 @@
+"""Every command at a place where nothing, or not everything, can be written."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from glipkit.cli.main import COMMANDS
+from glipkit.worlds import shapes
+from tests.test_engine.conftest import TRAINING
+
+pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='needs fork, /sys and limits')
+
+REPOSITORY = Path(__file__).parents[2]
+#: Runs command lines, each in a process of its own that shares the imports, and prints what came.
+WORKER = '''
+import json, os, resource, sys
+import glipkit.apis.predictor, glipkit.engine.runner, glipkit.tuning.run, matplotlib.figure
+from glipkit.cli.main import main
+
+def run(words, limit):
+    out, into = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(out)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(into, 2)
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        code = 1
+        try:
+            code = main(words)
+        except SystemExit as stop:
+            code = stop.code
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(code)
+    os.close(into)
+    with open(out, 'rb') as stream:
+        said = stream.read().decode(errors='replace')
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said
+
+commands, limit = json.loads(sys.argv[1])
+print('RESULTS', json.dumps({name: run(words, limit) for name, words in commands.items()}))
+'''
+#: What is wrong with the place -> the most bytes that a file may have there.
+FAULTS = {'full': 0, 'filling': 700, 'refused': None, 'link': None, 'below a link': None}
+#: `env` writes nothing; its output is in test_main.py.
+WRITING = [name for name in COMMANDS if name != 'env']
+#: Of commands that write a file.
+ENDINGS = {'convert': '.safetensors', 'browse': '.html', 'check-data': '.json'}
+#: Their logs stand before the error.
+LOGGING = ('train', 'test', 'demo')
+
+
+@pytest.fixture(scope='module')
+def commands(files, tmp_path_factory):
+    """Name -> words of a command line, which end with the place."""
+    from mmengine.config import Config
+
+    from glipkit.apis.paths import config_root
+    from glipkit.apis.training import move_data
+    from glipkit.testing.tiny_glip import TINY_CONFIG
+    folder = tmp_path_factory.mktemp('inputs')
+    world = folder / 'world'
+    shapes.build(world, num_train_det=6, num_train_grd=6, num_val=4, image_size=96, workers=1)
+    config = folder / 'tiny_shapes.py'
+    config.write_text(TRAINING.format(root=config_root(), model=TINY_CONFIG))
+    cfg = Config.fromfile(config)
+    move_data(cfg, 'data/shapes/', f'{world}/')
+    cfg.dump(config)
+    coco, photos = world / 'annotations/det_train.json', world / 'images/train_det'
+    model = ('--model', files.config, '--checkpoint', files.checkpoint)
+    shard = folder / 'web.jsonl'
+    shard.write_text(json.dumps({'filename': '000001.jpg', 'caption': 'a red circle'}) + '\n')
+    words = {
+        'train': ('train', config, '--work-dir'),
+        'test': ('test', config, files.checkpoint, '--work-dir', folder / 'work', '--out'),
+        'tune': ('tune', coco, '--images', photos, *model, '--strategy', 'head', '--out'),
+        'odinw': ('odinw', world, *model, '--out'),
+        'predict': ('predict', photos, '--config', files.config, '--checkpoint', files.checkpoint,
+                    '--threshold', '0', '--classes', 'dog', '--save-images', '--csv', '--json',
+                    '--out'),
+        'prepare': ('prepare', 'coco', '--train', coco, '--out'),
+        'world': ('world', 'shapes', '--train-det', '2', '--train-grd', '2', '--val', '1',
+                  '--workers', '1', '--out'),
+        'demo': ('demo', '--iters', '2', '--train', '2', '--val', '1', '--out'),
+        'convert': ('convert', files.checkpoint),
+        'bench': ('bench', 'evaluation', '--images', '2', '--limit', '20', '--out'),
+        'pseudo-label': ('pseudo-label', shard, '--images', world / 'images/train_grd', '--out'),
+        'browse': ('browse', world / 'annotations/grd_train.jsonl', '--images',
+                   world / 'images/train_grd', '--out'),
+        'check-data': ('check-data', coco, '--images', photos, '--json'),
+    }
+    assert sorted(words) == sorted(WRITING)
+    return {name: [str(word) for word in line] for name, line in words.items()}
+
+
+@pytest.fixture(scope='module')
+def ran(commands, tmp_path_factory):
+    """Fault -> command -> (exit code, standard error, place); each fault is run once."""
+    known = {}
+
+    def run(fault):
+        if fault not in known:
+            known[fault] = _run(fault, commands, tmp_path_factory.mktemp('places'))
+        return known[fault]
+
+    return run
+
+
+def _run(fault, commands, folder):
+    places = {name: _place(fault, folder / name, ENDINGS.get(name, '')) for name in commands}
+    lines = {name: [*words, str(places[name])] for name, words in commands.items()}
+    process = subprocess.run(
+        [sys.executable, '-c', WORKER, json.dumps([lines, FAULTS[fault]])], cwd=folder,
+        env={**os.environ, 'PYTHONPATH': str(REPOSITORY), 'OMP_NUM_THREADS': '1'},
+        capture_output=True, text=True, timeout=600)
+    found = json.loads(process.stdout.split('RESULTS ')[1])
+    return {name: (*found[name], places[name]) for name in commands}
+
+
+def _place(fault, folder, ending):
+    folder.mkdir()
+    if fault == 'refused':
+        return Path(f'/sys/glipkit-{folder.name}{ending}')
+    if fault in ('link', 'below a link'):
+        link = folder / (f'out{ending}' if fault == 'link' else 'out')
+        link.symlink_to(folder / 'gone')
+        return link if fault == 'link' else link / f'below{ending}'
+    return folder / f'out{ending}'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('command', WRITING)
+@pytest.mark.parametrize('fault', FAULTS)
+def test_one_line_and_nothing_half_written(ran, fault, command):
+    code, err, place = ran(fault)[command]
+    assert code == 2, err
+    lines = err.splitlines()
+    assert lines[-1].startswith(f'glipkit {command}') and ': error: expected ' in lines[-1], err
+    assert 'Traceback' not in err
+    assert len(lines) == 1 or command in LOGGING, err
+    if fault == 'refused':
+        assert not place.exists()
+        return
+    if FAULTS[fault] is None:
+        link = place if place.is_symlink() else place.parent
+        assert link.is_symlink() and [path.name for path in link.parent.iterdir()] == [link.name]
+        return
+    # A file that ends where the disk does is one that was cut off.
+    left = {path: path.stat().st_size for path in place.parent.rglob('*') if path.is_file()}
+    cut = [path for path, size in left.items()
+           if size == FAULTS[fault] and path.suffix != '.log' or path.name.endswith('.part')]
+    assert not cut
