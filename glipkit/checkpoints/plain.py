@@ -15,6 +15,7 @@ from glipkit.errors import UserError
 
 _SIMPLE = (str, bytes, bool, int, float, complex, type(None), np.generic, np.dtype, torch.dtype,
            torch.device, torch.Size, slice)
+_SEQUENCES = (list, tuple, set, frozenset)
 
 
 def plain(value: Any, path: str | Path, where: str = '') -> Any:
@@ -41,12 +42,13 @@ def plain(value: Any, path: str | Path, where: str = '') -> Any:
     if isinstance(value, dict):
         copy = OrderedDict() if isinstance(value, OrderedDict) else {}
         copy.update({inside(key, 'key'): inside(item, key) for key, item in value.items()})
-        if '_metadata' in getattr(value, '__dict__', {}):  # versions of modules, which load_state_dict reads
+        # Versions of modules, which load_state_dict reads.
+        if '_metadata' in getattr(value, '__dict__', {}):
             copy._metadata = inside(value._metadata, '_metadata')
         return copy
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, _SEQUENCES):
         items = [inside(item, place) for place, item in enumerate(value)]
-        return next(kind for kind in (list, tuple, set, frozenset) if isinstance(value, kind))(items)
+        return next(kind for kind in _SEQUENCES if isinstance(value, kind))(items)
     if type(value) is HistoryBuffer:
         log, count = (np.array(part, np.float64) for part in value.data)
         return HistoryBuffer(log, count, int(value.max_length))

@@ -16,6 +16,7 @@ from torch import nn
 from glipkit.checkpoints.files import only_data
 from glipkit.checkpoints.loading import check_state, read_training_checkpoint
 from glipkit.common.precision import require_bfloat16
+from glipkit.engine.hooks.best import check_monitored, with_rules
 from glipkit.engine.hooks.finite import FiniteHook
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
 from glipkit.engine.token_budgets import share_tokenizer
@@ -41,9 +42,16 @@ class GroundingRunner(Runner):
 
     def register_hooks(self, default_hooks: dict | None = None,
                        custom_hooks: list | None = None) -> None:
-        """Register hooks; one stops a training that has diverged."""
-        super().register_hooks(default_hooks, custom_hooks)
+        """Register hooks, which know our scores; one stops a training that has diverged."""
+        default_hooks = {name: with_rules(hook) for name, hook in (default_hooks or {}).items()}
+        super().register_hooks(default_hooks, [with_rules(hook) for hook in custom_hooks or ()])
         self.register_hook(FiniteHook())
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """Call all hooks; a score that one of them follows has to be there."""
+        if fn_name == 'after_val_epoch' and kwargs.get('metrics'):
+            check_monitored(self._hooks, kwargs['metrics'])
+        super().call_hook(fn_name, **kwargs)
 
     def setup_env(self, env_cfg: dict) -> None:
         """Open the process group; gloo where there is no GPU."""
