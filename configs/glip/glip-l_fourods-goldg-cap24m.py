@@ -31,7 +31,7 @@ model = dict(
 
 other_detection = [
     dict(
-        type='OdvgGrounding',
+        type='glipkit.OdvgGrounding',
         data_root=f'data/{name}/',
         ann_file=f'annotations/{name}_train.jsonl',
         label_map_file=f'annotations/{name}_train_label_map.json',
@@ -41,7 +41,7 @@ other_detection = [
 # Packed with other samples' captions as negatives.
 captions = [
     dict(
-        type='CaptionShards',
+        type='glipkit.CaptionShards',
         data_root=f'data/{name}/',
         ann_file='pseudo',
         packing=dict(),

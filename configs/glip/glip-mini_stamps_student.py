@@ -21,7 +21,7 @@ class_prompt = dict(leave_out_prob=0.5, **_base_.class_prompt)
 train_pipeline = [*_base_.loading, class_prompt, _base_.packing]
 
 pseudo = dict(
-    type='CaptionShards',
+    type='glipkit.CaptionShards',
     data_root='data/stamps/',
     ann_file='pseudo',
     data_prefix=dict(img='images/train_grd/'),

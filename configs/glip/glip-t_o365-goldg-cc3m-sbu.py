@@ -22,7 +22,7 @@ _base_ = [
 
 captions = [
     dict(
-        type='CaptionShards',
+        type='glipkit.CaptionShards',
         data_root=f'data/{name}/',
         ann_file='pseudo',
         data_prefix=dict(img='images/')) for name in ('cc3m', 'sbu')

@@ -121,8 +121,8 @@ def config_errors() -> Iterator[None]:
     """Turns the errors of constructors and registries for a wrong config into a UserError."""
     try:
         yield
-    except (TypeError, KeyError) as error:
-        found = config_error(error)
+    except (TypeError, KeyError, ValueError, ImportError) as error:
+        found = None if isinstance(error, UserError) else config_error(error)
         if found is None:
             raise
         raise found from error
@@ -144,10 +144,25 @@ def config_error(error: Exception) -> UserError | None:
         return UserError('a registered `type` in the config',
                          f'{name!r} (looked in {match[2]})',
                          'check its spelling; classes of mmdet are written mmdet.X')
+    if match := re.search(r'Cannot infer the rule for (?:key )?(\S+?),', message):
+        return UserError(f"for the score {match[1]} a rule, 'greater' or 'less'", 'none',
+                         f'add rule=... where the config names {match[1]}')
+    if isinstance(error, ImportError) and 'vis_backend' in _raised_in(error):
+        return UserError('the package that a visualisation backend of the config needs',
+                         f'none installed ({message})',
+                         'install it, or take the backend out of vis_backends')
     if match := re.search(r'must contain the key "type"', message):
         return UserError("a 'type' in every part of the config's model", 'a part without one',
                          'add it')
     return None
+
+
+def _raised_in(error: Exception) -> str:
+    """The module that raised an error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return '' if trace is None else trace.tb_frame.f_globals.get('__name__', '')
 
 
 def check_device(device: str | torch.device) -> torch.device:

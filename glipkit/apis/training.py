@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from glipkit.apis.build import config_errors, find_config, read_config
+from glipkit.apis.config_parts import type_name
 from glipkit.apis.options import check_options
 from glipkit.apis.paths import config_root
 from glipkit.errors import UserError
@@ -16,13 +18,15 @@ from glipkit.files import check_folder, remove_unfinished
 
 # What the runner reads from the top level of a config; everything else there is the config's own
 # variable, which may have any name but one that looks like a misspelling of these.
-RUNNER_KEYS = ('auto_scale_lr', 'custom_hooks', 'custom_imports', 'data_preprocessor',
-               'default_hooks', 'default_scope', 'env_cfg', 'experiment_name',
-               'find_unused_parameters', 'launcher', 'load_from', 'log_level', 'log_processor',
-               'model', 'model_wrapper_cfg', 'optim_wrapper', 'param_scheduler', 'randomness',
-               'resume', 'runner_type', 'test_cfg', 'test_dataloader', 'test_evaluator',
-               'test_pipeline', 'train_cfg', 'train_dataloader', 'train_pipeline', 'val_cfg',
-               'val_dataloader', 'val_evaluator', 'vis_backends', 'visualizer', 'work_dir')
+RUNNER_KEYS = ('activation_checkpointing', 'auto_scale_lr', 'compile', 'custom_hooks',
+               'custom_imports', 'data_preprocessor', 'default_hooks', 'default_scope',
+               'efficient_conv_bn_eval', 'env_cfg', 'experiment_name', 'find_unused_parameters',
+               'launcher', 'load_from', 'log_level', 'log_processor', 'model', 'model_wrapper_cfg',
+               'optim_wrapper', 'param_scheduler', 'randomness', 'resume', 'runner_type', 'sync_bn',
+               'test_cfg', 'test_dataloader', 'test_evaluator', 'test_pipeline', 'train_cfg',
+               'train_dataloader', 'train_pipeline', 'tta_model', 'tta_pipeline', 'val_cfg',
+               'val_dataloader', 'val_evaluator', 'val_pipeline', 'vis_backends', 'visualizer',
+               'work_dir')
 
 
 def load_config(name_or_path: str, options: Mapping[str, Any] | None = None,
@@ -49,10 +53,19 @@ def load_config(name_or_path: str, options: Mapping[str, Any] | None = None,
     check_options(cfg.to_dict(), options or {})
     cfg.merge_from_dict(dict(options or {}))
     for key in cfg:
-        if key not in RUNNER_KEYS and difflib.get_close_matches(key, RUNNER_KEYS, 1, 0.85):
+        if key not in RUNNER_KEYS and not _is_variable(key, cfg.text) \
+                and difflib.get_close_matches(key, RUNNER_KEYS, 1, 0.85):
             raise _unknown_key(key, RUNNER_KEYS)
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{Path(path).stem}'
     return cfg
+
+
+def _is_variable(key: str, text: str) -> bool:
+    """Whether a key is a name of the user's own: longer than one of the runner's by a word or a
+    number, or used somewhere in the text of the config."""
+    affix = any(re.fullmatch(rf'{known}_?\d+|{known}_\w+|\w+_{known}', key)
+                for known in RUNNER_KEYS)
+    return affix or re.search(rf'(?<![\w\'"]){key}\b(?!\s*=(?!=))', text) is not None
 
 
 def _unknown_key(key: str, known: Any) -> UserError:
@@ -237,4 +250,6 @@ def _describe_dataset(cfg: Config, images: int) -> dict[str, Any]:
     """Type and files of the test set, and the number of its images."""
     dataset = cfg.test_dataloader.dataset
     named = {key: dataset[key] for key in ('type', 'data_root', 'ann_file') if dataset.get(key)}
+    if isinstance(named.get('type'), str):
+        named['type'] = type_name(named)
     return {**named, 'images': images}

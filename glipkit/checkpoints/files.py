@@ -8,7 +8,7 @@ import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from glipkit.checkpoints.plain import plain
+from glipkit.checkpoints.wrappers import without_wrappers
 from glipkit.errors import UserError
 from glipkit.files import atomic, remove_unfinished, write_encoded
 
@@ -73,7 +75,7 @@ class RawFile:
     """What a checkpoint file holds, before anybody asks which layout it is in.
 
     Args:
-        state: Keys and tensors, as in the file.
+        state: Keys and tensors, as in the file, but for what :mod:`~.wrappers` removes.
         metadata: Text beside them: safetensors' own, or ``meta`` entries of a glipkit ``.pth``.
         ignored: Top-level entries that are not weights (optimiser, logs, averaged copies).
     """
@@ -96,14 +98,17 @@ def read_file(path: str | Path) -> RawFile:
     path = Path(path)
     head = _head(path)
     if path.suffix == '.safetensors' or head[8:10] == b'{"':
-        return _read_safetensors(path)
-    return _find_weights(_unpickle(path), path)
+        raw = _read_safetensors(path)
+    else:
+        raw = _find_weights(_unpickle(path), path)
+    return replace(raw, state=without_wrappers(raw.state))
 
 
 def read_training_state(path: str | Path, map_location: Any = 'cpu') -> dict[str, Any] | None:
     """Reads all of a checkpoint that mmengine wrote: weights, optimiser, logs, random states.
 
-    The config that training leaves in ``meta`` is left out: it is text that mmengine runs.
+    No object with a behaviour of its own is in it, see :func:`~.plain.plain`. The config that
+    training leaves in ``meta`` is left out: it is text that mmengine runs.
 
     Args:
         path: The file.
@@ -121,11 +126,35 @@ def read_training_state(path: str | Path, map_location: Any = 'cpu') -> dict[str
     content = _unpickle(path, map_location)
     if not isinstance(content, dict) or not {'state_dict', 'meta', 'message_hub'} <= content.keys():
         return None
+    content = plain(content, path)
+    if not isinstance(content['meta'], dict) or not isinstance(content['state_dict'], dict):
+        raise UserError('a training checkpoint with weights, and with notes by name', str(path),
+                        'pass a checkpoint that a training wrote')
     # Text of a config, which a runner would run as Python when it resumes.
-    if isinstance(content['meta'], dict):
-        content['meta'] = {key: value for key, value in content['meta'].items()
-                           if key not in _CONFIG_TEXT}
+    content['meta'] = {key: value for key, value in content['meta'].items()
+                       if key not in _CONFIG_TEXT}
     return content
+
+
+@contextmanager
+def only_data() -> Iterator[None]:
+    """Inside the block, what mmengine reads itself runs no code either.
+
+    It reads the checkpoint of a backbone's ``init_cfg`` and one that it publishes, and falls back
+    to running what they hold.
+    """
+
+    from mmengine.runner import checkpoint  # heavy, and not needed for reading weights
+
+    def read(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
+        return _unpickle(file, map_location)
+
+    before = checkpoint._safe_torch_load
+    checkpoint._safe_torch_load = read
+    try:
+        yield
+    finally:
+        checkpoint._safe_torch_load = before
 
 
 def _head(path: Path) -> bytes:

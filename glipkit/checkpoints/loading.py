@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from glipkit.checkpoints.differences import describe, refuse, shapes_of
@@ -24,7 +23,10 @@ from glipkit.checkpoints.family import (
 from glipkit.checkpoints.files import RawFile, check_target, read_file, read_training_state
 from glipkit.checkpoints.hub import resolve
 from glipkit.checkpoints.layouts import from_raw, read_own, unknown_layout, write
+from glipkit.checkpoints.soundness import check_sound
+from glipkit.checkpoints.wrappers import bare, keys_of, state_of, unwrap
 from glipkit.common.digests import file_sha256
+from glipkit.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,16 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> LoadReport:
     """Loads a checkpoint into a detector: its own state dict, or a layout that its family knows.
 
     Args:
-        model: The detector, wrapped for distributed training or not.
+        model: The detector, compiled, averaged, wrapped for distributed training or none of it.
         path: A file, or a name on the hub (see :func:`~.hub.resolve`).
 
     Raises:
-        UserError: When the file cannot be read safely, or one tensor is missing, unexpected or of
-            another shape. The model is then as it was.
+        UserError: When the file cannot be read safely, or one tensor is missing, unexpected, of
+            another shape, not finite or of another kind. The model is then as it was.
     """
     path = resolve(path)
-    model = _unwrap(model)
-    own = model.state_dict()
+    model = unwrap(model)
+    own = state_of(model)
     checkpoint = _checkpoint_for(own, read_file(path), path)
     family = family_of(own)
     problems = describe(shapes_of(own), shapes_of(checkpoint.state),
@@ -83,7 +85,10 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> LoadReport:
         theirs = _name(checkpoint.state) or 'another model'
         raise refuse(f'a checkpoint of {ours}', f'{path} of {theirs}', problems,
                      'pass the config that the checkpoint belongs to, or another checkpoint')
-    model.load_state_dict(checkpoint.state, strict=False)
+    check_sound(checkpoint.state, own, path)
+    names = keys_of(model)
+    model.load_state_dict({key: checkpoint.state[name] for key, name in names.items()
+                           if name in checkpoint.state}, strict=False)
     return LoadReport(path, checkpoint.layout, file_sha256(path), len(checkpoint.state),
                       tuple(checkpoint.aside), (), checkpoint.ignored)
 
@@ -107,19 +112,24 @@ def save_checkpoint(model: nn.Module, path: str | Path, force: bool = False,
     """Writes a detector's weights in our layout, atomically.
 
     Args:
-        model: The detector, wrapped or not.
+        model: The detector, as in :func:`load_checkpoint`.
         path: ``.safetensors`` or ``.pth``.
         force: Whether to replace a file.
         dtype: Type in which floating-point tensors are stored; loading casts them back.
 
     Returns:
         The SHA-256 of the file.
+
+    Raises:
+        UserError: Nothing can be written there, or loading would refuse what is written.
     """
     path = check_target(path, force)
-    own = _unwrap(model).state_dict()
+    own = state_of(model)
     family = family_of(own)
-    state = {key: tensor.detach().to(dtype) if dtype and tensor.is_floating_point() else tensor
+    state = {key: tensor.detach().to(dtype if dtype and tensor.is_floating_point() else None)
              for key, tensor in own.items() if family is None or not family.derived(key)}
+    check_sound(state, own, path, 'save a model that has not diverged, in a precision that holds '
+                                  'its values')
     write(Checkpoint(state), path)
     return file_sha256(path)
 
@@ -141,7 +151,7 @@ def read_training_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dic
     path = resolve(path)
     content = read_training_state(path, map_location)
     if content is not None:
-        return content
+        return {**content, 'state_dict': bare(content['state_dict'])}
     raw = read_file(path)
     state = (read_own if recognise(raw.state) is None else from_raw)(raw, path).state
     family = family_of(state)
@@ -181,7 +191,7 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> LoadReport:
 def _load_part(module: nn.Module, name: str | Path, stem: str, part: str) -> LoadReport:
     path = resolve(name)
     raw = read_file(path)
-    own = module.state_dict()
+    own = module.state_dict(keep_vars=True)
     tower, found = tower_of(part, own), recognise(raw.state)
     if found is not None:
         layout = found.layout
@@ -199,6 +209,7 @@ def _load_part(module: nn.Module, name: str | Path, stem: str, part: str) -> Loa
     if problems:
         raise refuse(f'weights of this {part}', path, problems,
                      f'pass a file of the same {part}, or change its sizes in the config')
+    check_sound(read.state, own, path)
     module.load_state_dict(read.state, strict=False)
     return LoadReport(path, layout, file_sha256(path), len(read.state), tuple(read.aside),
                       tuple(untouched), raw.ignored)
@@ -212,8 +223,37 @@ def _under(stem: str, state: Mapping[str, Tensor]) -> PartState:
     return PartState(inside, [], [key for key in state if not key.startswith(stem)])
 
 
-def _unwrap(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
+def check_state(model: nn.Module, checkpoint: Mapping[str, Any], path: str | Path,
+                whole: bool = True) -> None:
+    """Refuses what a runner cannot put into a model, its averaged weights included.
+
+    Args:
+        model: The detector, not wrapped.
+        checkpoint: From :func:`read_training_checkpoint`.
+        path: The file, for messages.
+        whole: Whether no tensor may be missing or unexpected.
+
+    Raises:
+        UserError: With the tensors that do not fit.
+    """
+    own, averaged = model.state_dict(keep_vars=True), checkpoint.get('ema_state_dict')
+    states = {'': checkpoint['state_dict'],
+              'averaged ': bare(averaged) if isinstance(averaged, Mapping) else {}}
+    for kind, state in states.items():
+        if not all(isinstance(tensor, Tensor) for tensor in state.values()):
+            raise UserError('tensors as weights', f'{path} with others', 'pass another file')
+        found, wanted = shapes_of(state), shapes_of(own)
+        if kind:  # hooks swap the two
+            wanted = {key: wanted[key] for key in found if key in wanted and key in states['']}
+        elif not whole:
+            wanted = {key: wanted[key] for key in found if key in wanted}
+            found = {key: found[key] for key in wanted}
+        problems = describe(wanted, found)
+        if problems:
+            raise refuse(f'a checkpoint of {_name(own) or type(model).__name__}', path,
+                         [kind + problem for problem in problems],
+                         'pass the config that the checkpoint belongs to, or another checkpoint')
+        check_sound(state, own, path)
 
 
 def _name(state: Mapping[str, Tensor]) -> str | None:

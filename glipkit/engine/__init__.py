@@ -1,4 +1,5 @@
 """Training: runner, optimiser construction, mixed precision, hooks."""
+from glipkit.engine.hooks.finite import FiniteHook
 from glipkit.engine.hooks.iter_seed import IterSeedHook
 from glipkit.engine.hooks.plateau import PlateauHook
 from glipkit.engine.hooks.progress import ProgressBarHook
@@ -8,6 +9,6 @@ from glipkit.engine.runner import GroundingRunner
 from glipkit.engine.transfer.constructor import TransferOptimConstructor
 
 __all__ = [
-    'AutocastOptimWrapper', 'GroundingOptimConstructor', 'GroundingRunner', 'IterSeedHook',
-    'PlateauHook', 'ProgressBarHook', 'TransferOptimConstructor'
+    'AutocastOptimWrapper', 'FiniteHook', 'GroundingOptimConstructor', 'GroundingRunner',
+    'IterSeedHook', 'PlateauHook', 'ProgressBarHook', 'TransferOptimConstructor'
 ]

@@ -107,6 +107,29 @@ def test_everything_of_a_training_checkpoint(trained):
     assert content['optimizer']['param_groups'][0]['lr'] == np.float32(0.1)
 
 
+def test_only_data_of_a_training_checkpoint_is_handed_on(tmp_path):
+    hub, path = _history().state_dict(), tmp_path / 'a.pth'
+    hub['log_scalars']['train/loss'].mean = HistoryBuffer  # would be called in place of its own
+    weights = torch.nn.BatchNorm1d(2).state_dict()
+    torch.save({'meta': {'epoch': 1, 'config': 'raise SystemExit', 'cfg': 'raise SystemExit'},
+                'state_dict': weights, 'message_hub': hub}, path)
+    content = read_training_state(path)
+    assert content['meta'] == {'epoch': 1}
+    assert vars(content['message_hub']['log_scalars']['train/loss']).keys() == \
+        vars(HistoryBuffer()).keys()
+    assert content['message_hub']['log_scalars']['train/loss'].mean() == 1.0
+    assert content['state_dict']._metadata == weights._metadata
+
+
+@pytest.mark.parametrize('value', [HistoryBuffer, [np.ndarray]])
+def test_classes_in_a_training_checkpoint_are_refused(tmp_path, value):
+    path = tmp_path / 'a.pth'
+    torch.save({'meta': {'epoch': 1}, 'state_dict': WEIGHTS, 'message_hub': {},
+                'optimizer': {'state': {'step': value}}}, path)
+    with pytest.raises(UserError, match=r'optimizer\.state\.step'):
+        read_training_state(path)
+
+
 def test_reading_leaves_torchs_own_list_of_safe_classes_alone(trained):
     before = set(torch.serialization.get_safe_globals())
     read_file(trained)

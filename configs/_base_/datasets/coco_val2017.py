@@ -8,12 +8,12 @@ ann_file = data_root + 'annotations/instances_val2017.json'
 
 test_dataloader = dict(
     dataset=dict(
-        type='CocoDetection',
+        type='glipkit.CocoDetection',
         data_root=data_root,
         ann_file='annotations/instances_val2017.json',
         data_prefix=dict(img='val2017/'),
         test_mode=True))
 test_evaluator = [
-    dict(type='GroundingCocoMetric', ann_file=ann_file),
-    dict(type='FalsePositiveMetric', ann_file=ann_file, thresholds=[0.3, 0.5])
+    dict(type='glipkit.GroundingCocoMetric', ann_file=ann_file),
+    dict(type='glipkit.FalsePositiveMetric', ann_file=ann_file, thresholds=[0.3, 0.5])
 ]

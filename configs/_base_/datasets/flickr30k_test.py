@@ -5,6 +5,6 @@ ann_file = 'data/flickr30k/final_flickr_separateGT_test.json'
 
 test_dataloader = dict(dataset=dict(ann_file='final_flickr_separateGT_test.json'))
 test_evaluator = [
-    dict(type='PhraseRecallMetric', ann_file=ann_file),
-    dict(type='PhraseRecallMetric', ann_file=ann_file, merged=True)
+    dict(type='glipkit.PhraseRecallMetric', ann_file=ann_file),
+    dict(type='glipkit.PhraseRecallMetric', ann_file=ann_file, merged=True)
 ]

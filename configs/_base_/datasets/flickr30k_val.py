@@ -8,12 +8,12 @@ ann_file = data_root + 'final_flickr_separateGT_val.json'
 
 test_dataloader = dict(
     dataset=dict(
-        type='FlickrGrounding',
+        type='glipkit.FlickrGrounding',
         data_root=data_root,
         ann_file='final_flickr_separateGT_val.json',
         data_prefix=dict(img='flickr30k_images/'),
         test_mode=True))
 test_evaluator = [
-    dict(type='PhraseRecallMetric', ann_file=ann_file),
-    dict(type='PhraseRecallMetric', ann_file=ann_file, merged=True)
+    dict(type='glipkit.PhraseRecallMetric', ann_file=ann_file),
+    dict(type='glipkit.PhraseRecallMetric', ann_file=ann_file, merged=True)
 ]

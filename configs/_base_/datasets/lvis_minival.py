@@ -10,14 +10,14 @@ ann_file = data_root + 'annotations/lvis_v1_minival.json'
 
 test_dataloader = dict(
     dataset=dict(
-        type='LvisDetection',
+        type='glipkit.LvisDetection',
         data_root=data_root,
         ann_file='annotations/lvis_v1_minival.json',
         data_prefix=dict(img=''),
         test_mode=True))
 test_evaluator = [
-    dict(type='LvisMetric', ann_file=ann_file, bound='fixed'),
-    dict(type='LvisMetric', ann_file=ann_file, bound='capped'),
-    dict(type='FalsePositiveMetric', ann_file=ann_file, thresholds=[0.3, 0.5])
+    dict(type='glipkit.LvisMetric', ann_file=ann_file, bound='fixed'),
+    dict(type='glipkit.LvisMetric', ann_file=ann_file, bound='capped'),
+    dict(type='glipkit.FalsePositiveMetric', ann_file=ann_file, thresholds=[0.3, 0.5])
 ]
 test_settings = dict(max_per_image=9300)

@@ -8,7 +8,7 @@ ann_file = 'data/coco/annotations/lvis_v1_val.json'
 
 test_dataloader = dict(dataset=dict(ann_file='annotations/lvis_v1_val.json'))
 test_evaluator = [
-    dict(type='LvisMetric', ann_file=ann_file, bound='fixed'),
-    dict(type='LvisMetric', ann_file=ann_file, bound='capped'),
-    dict(type='FalsePositiveMetric', ann_file=ann_file, thresholds=[0.3, 0.5])
+    dict(type='glipkit.LvisMetric', ann_file=ann_file, bound='fixed'),
+    dict(type='glipkit.LvisMetric', ann_file=ann_file, bound='capped'),
+    dict(type='glipkit.FalsePositiveMetric', ann_file=ann_file, thresholds=[0.3, 0.5])
 ]

@@ -8,12 +8,12 @@ latter.
 _base_ = './objects365.py'
 
 mixed_grounding = dict(
-    type='MdetrGrounding',
+    type='glipkit.MdetrGrounding',
     data_root='data/',
     ann_file='mdetr_annotations/final_mixed_train_no_coco.json',
     data_prefix=dict(img='gqa/images/'))
 flickr30k = dict(
-    type='FlickrGrounding',
+    type='glipkit.FlickrGrounding',
     data_root='data/',
     ann_file='mdetr_annotations/final_flickr_separateGT_train.json',
     data_prefix=dict(img='flickr30k_images/'))

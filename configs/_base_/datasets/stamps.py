@@ -7,12 +7,12 @@ data_root = 'data/stamps/'
 validation = dict(data_root=data_root)
 
 detection = dict(
-    type='CocoDetection',
+    type='glipkit.CocoDetection',
     data_root=data_root,
     ann_file='annotations/det_train.json',
     data_prefix=dict(img='images/train_det/'))
 grounding = dict(
-    type='OdvgGrounding',
+    type='glipkit.OdvgGrounding',
     data_root=data_root,
     ann_file='annotations/grd_train.jsonl',
     data_prefix=dict(img='images/train_grd/'))

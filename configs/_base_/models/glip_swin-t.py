@@ -4,7 +4,7 @@ text_dim = 768
 num_blocks = 6
 
 model = dict(
-    type='GLIP',
+    type='glipkit.GLIP',
     max_tokens=256,
     data_preprocessor=dict(
         type='mmdet.DetDataPreprocessor',
@@ -14,7 +14,7 @@ model = dict(
         bgr_to_rgb=False,
         pad_size_divisor=32),
     backbone=dict(
-        type='SwinTransformer',
+        type='glipkit.SwinTransformer',
         embed_dims=96,
         depths=[2, 2, 6, 2],
         num_heads=[3, 6, 12, 24],
@@ -27,20 +27,20 @@ model = dict(
         with_cp=True,
         out_indices=(1, 2, 3)),
     neck=dict(
-        type='DropBlockFPN',
+        type='glipkit.DropBlockFPN',
         in_channels=[192, 384, 768],
         out_channels=channels,
         num_outs=5,
         drop_prob=0.3,
         block_size=3),
-    text_encoder=dict(type='BertEncoder'),
+    text_encoder=dict(type='glipkit.BertEncoder'),
     bbox_head=dict(
-        type='GLIPHead',
+        type='glipkit.GLIPHead',
         in_channels=channels,
         text_dim=text_dim,
         num_blocks=num_blocks,
         fusion=dict(
-            type='BiAttention',
+            type='glipkit.BiAttention',
             visual_dim=channels,
             text_dim=text_dim,
             embed_dim=2048,
@@ -48,12 +48,12 @@ model = dict(
             dropout=0.1,
             init_gamma=1 / num_blocks),
         text_layer=dict(
-            type='BertLayer',
+            type='glipkit.BertLayer',
             hidden_size=text_dim,
             num_heads=12,
             intermediate_size=3072,
             clamp=50000.),
-        dyconv=dict(type='DyConv', channels=channels, num_groups=16),
+        dyconv=dict(type='glipkit.DyConv', channels=channels, num_groups=16),
         strides=(8, 16, 32, 64, 128),
         anchor_scale=8,
         # Recomputed as the blocks of the backbone; the official code recomputes the fusion alone.

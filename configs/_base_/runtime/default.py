@@ -8,7 +8,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=5000, by_epoch=False, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='mmdet.DetVisualizationHook'))
-custom_hooks = [dict(type='IterSeedHook')]
+custom_hooks = [dict(type='glipkit.IterSeedHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -10,7 +10,7 @@ test_cfg = dict(type='TestLoop')
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    constructor='GroundingOptimConstructor',
+    constructor='glipkit.GroundingOptimConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=1e-4),
     paramwise_cfg=dict(lr_mults={'text_encoder.': 0.1}, bias_lr_mult=2., bias_decay_mult=0.),
     clip_grad=dict(max_norm=1.0))

@@ -7,7 +7,7 @@ test_cfg = dict(type='TestLoop')
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    constructor='GroundingOptimConstructor',
+    constructor='glipkit.GroundingOptimConstructor',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, fused=True),
     paramwise_cfg=dict(bias_decay_mult=0.),
     clip_grad=dict(max_norm=1.0))

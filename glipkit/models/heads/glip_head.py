@@ -80,7 +80,7 @@ class GLIPHead(nn.Module):
                  strides: Sequence[int] = (8, 16, 32, 64, 128),
                  anchor_scale: int = 8,
                  assigner_topk: int = 9,
-                 loss_cls: dict = dict(type='TokenFocalLoss'),  # noqa: B006 as a config has it
+                 loss_cls: dict = dict(type='glipkit.TokenFocalLoss'),  # noqa: B006
                  loss_bbox: dict = dict(type='mmdet.GIoULoss', eps=1e-7,  # noqa: B006
                                         loss_weight=2.0),
                  prior_prob: float = 0.01,
