@@ -200,6 +200,8 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
 def _prepare_folder(cfg: Config) -> None:
     """Clears what kills have left in the work directory, and finds where to resume."""
     from glipkit.engine.resuming import newest_checkpoint
+    if not cfg.get('work_dir'):
+        return
     remove_unfinished(Path(cfg.work_dir))
     if cfg.get('resume') and not cfg.get('load_from'):
         newest = newest_checkpoint(cfg.work_dir)
