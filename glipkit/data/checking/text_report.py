@@ -8,7 +8,6 @@ from glipkit.data.checking.check import Report
 from glipkit.data.checking.findings import shorten
 from glipkit.data.checking.names import ClassRow, PromptSettings
 
-
 #: Lines of classes and of prompts that a person is shown.
 MOST_CLASSES, MOST_PROMPTS = 100, 10
 
