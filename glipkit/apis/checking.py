@@ -104,7 +104,7 @@ def check_out(path: Path, out: str | Path) -> Path:
 def check_training_data(cfg: Config, logger: logging.Logger) -> None:
     """Refuses training sets that would give nothing; logs a line for what is odd.
 
-    Reads annotations and looks for some of the images, decoding none; see `QUICK_BYTES`,
+    Reads annotations and the headers of some of the images, decoding none; see `QUICK_BYTES`,
     `QUICK_IMAGES` and `QUICK_RECORDS` for what bounds the time. Datasets of other libraries are
     not looked at.
 
@@ -122,8 +122,10 @@ def check_training_data(cfg: Config, logger: logging.Logger) -> None:
     boxes = sum(report.counts['boxes'] for report in reports)
     for report in reports:
         for finding in report.findings.sorted():
-            # A set of nothing but negatives is of use beside others.
-            if finding.severity == 'error' and not (finding.kind == 'no_box' and boxes):
+            # A set of nothing but negatives is of use beside others; and a large one survives a
+            # few turned photographs.
+            survivable = finding.kind == 'exif_turns' or finding.kind == 'no_box' and boxes
+            if finding.severity == 'error' and not survivable:
                 raise _refusal(report)
             level = _LOG_LEVELS.get(finding.severity, logging.WARNING)
             logger.log(level, f'{report.path}: {finding.count} {finding.message} '
@@ -148,7 +150,7 @@ def _quick_check(file_format: str, dataset: Mapping, settings: PromptSettings,
         logger.info(f'{source.path} is large and not checked; '
                     'glipkit check-data reads all of it')
         return None
-    return check(source, CheckSettings(decode=False), file_format)
+    return check(source, CheckSettings(decode=False, headers=True), file_format)
 
 
 def _source(dataset: Mapping, settings: PromptSettings) -> DataFile:
