@@ -107,7 +107,7 @@ def check_out(path: Path, out: str | Path) -> Path:
 def check_training_data(cfg: Config, logger: logging.Logger) -> None:
     """Refuses training sets that cannot be trained on; logs a line for other findings.
 
-    Reads annotations and checks that some of the images exist, without decoding them.
+    Reads annotations and the headers of some of the images, without decoding them.
     `QUICK_BYTES`, `QUICK_IMAGES` and `QUICK_RECORDS` limit the time. Datasets of other libraries
     are not checked.
 
@@ -125,8 +125,10 @@ def check_training_data(cfg: Config, logger: logging.Logger) -> None:
     boxes = sum(report.counts['boxes'] for report in reports)
     for report in reports:
         for finding in report.findings.sorted():
-            # A set without any box is useful together with others.
-            if finding.severity == 'error' and not (finding.kind == 'no_box' and boxes):
+            # A set of nothing but negatives is of use beside others; and a large one survives a
+            # few turned photographs.
+            survivable = finding.kind == 'exif_turns' or finding.kind == 'no_box' and boxes
+            if finding.severity == 'error' and not survivable:
                 raise _refusal(report)
             level = _LOG_LEVELS.get(finding.severity, logging.WARNING)
             logger.log(level, f'{report.path}: {finding.count} {finding.message} '
@@ -151,7 +153,7 @@ def _quick_check(file_format: str, dataset: Mapping, settings: PromptSettings,
         logger.info(f'{data_file.path} is large and not checked; '
                     'glipkit check-data reads all of it')
         return None
-    return check(data_file, CheckSettings(decode=False), file_format)
+    return check(data_file, CheckSettings(decode=False, headers=True), file_format)
 
 
 def _source(dataset: Mapping, settings: PromptSettings) -> DataFile:

@@ -80,7 +80,7 @@ def prepare_data(settings: TuneSettings) -> TuneData:
     """Splits where there is no validation file; writes to ``out/data``.
 
     Raises:
-        UserError: There is too little to split.
+        UserError: There is too little to split, or a part that was there already has no box.
     """
     notes = []
     train = read_coco_json(settings.data.ann_file)
@@ -95,10 +95,7 @@ def prepare_data(settings: TuneSettings) -> TuneData:
         notes.append('no test file: the result is scored on the validation images, on which the '
                      'best weights were chosen, and looks better than it is')
     for images in (kept, val):
-        if not read_coco_json(images.ann_file).examples():
-            raise UserError('boxes to learn from and to find, besides crowds',
-                            f'none in {images.ann_file}',
-                            'remove that file, or pass another training or validation file')
+        _require_boxes(images.ann_file)
     if train.umbrellas:
         names = ', '.join(repr(train.classes[i]) for i in sorted(train.umbrellas))
         notes.append(f'left out, for it has no box and is the super-category of others: {names}')
@@ -107,11 +104,23 @@ def prepare_data(settings: TuneSettings) -> TuneData:
 
 def training_images(data: TuneData, shots: int | None, seed: int,
                     folder: Path) -> AnnotatedImages:
-    """The images that one seed trains on: all, or a few shots, drawn into ``folder``."""
+    """The images that one seed trains on: all, or a few shots, drawn into ``folder``.
+
+    Raises:
+        UserError: A few-shot file that was there already has no box.
+    """
     if shots is None:
         return data.train
     file = few_shot_file(data.train.ann_file, shots, seed, folder)
+    _require_boxes(file)
     return AnnotatedImages(file, data.train.images)
+
+
+def _require_boxes(ann_file: Path) -> None:
+    """Refuses a set with nothing to learn from or to find: the best weights could not be told."""
+    if not read_coco_json(ann_file).examples():
+        raise UserError('boxes besides crowds, to learn from or to find', f'none in {ann_file}',
+                        'remove that file, and another part is drawn; or pass another file')
 
 
 def _readable(data: AnnotatedImages, flag: str) -> CocoJson:

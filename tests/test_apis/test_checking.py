@@ -87,6 +87,22 @@ def test_the_classes_that_the_config_asks_for_count(config, content, logged):
     assert logged[1][0].levelname == 'INFO'
 
 
+def test_turned_photographs_are_told_and_refused_where_they_are_many(config, content, logged,
+                                                                     tmp_path):
+    logger, records = logged
+    sound = config(content)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', (20, 10)).save(tmp_path / 'images/0.png', exif=exif)
+    check_training_data(sound, logger)
+    told, = [r for r in records if 'EXIF' in r.getMessage()]
+    assert told.levelname == 'WARNING'
+    assert '0.png is 10x20, the file says 20x10' in told.getMessage()
+    Image.new('RGB', (20, 10)).save(tmp_path / 'images/1.png', exif=exif)
+    with pytest.raises(UserError, match='another size for half of their images'):
+        check_training_data(sound, logger)
+
+
 def test_datasets_of_other_libraries_are_passed_over(logged):
     cfg = Config(dict(model=MODEL, train_dataloader=dict(dataset=dict(
         type='RepeatDataset', dataset=dict(type='mmdet.CocoDataset', ann_file='no.json')))))

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from mmengine.dataset import Compose
+from PIL import Image
 
 from glipkit.data import CocoDetection, DrawSampler, MixedDataset
 from glipkit.errors import UserError
@@ -85,4 +87,17 @@ def test_errors_of_transforms_are_not_taken_for_images(build):
     data = build('')
     data.pipeline.transforms.append(broken)
     with pytest.raises(KeyError, match='a bug'):
+        data[0]
+
+
+@pytest.mark.parametrize('load', [dict(LOAD[0]), dict(type='glipkit.LoadImage'),
+                                  dict(type='mmdet.LoadImageFromFile', imdecode_backend='cv2')])
+def test_training_sees_16_bits_as_8(build, tmp_path, load):
+    data = build('', test_mode=True)
+    data.pipeline = Compose([load])
+    grey = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64) % 256
+    Image.fromarray(grey * 257).save(tmp_path / 'images' / '0.png')
+    np.testing.assert_array_equal(data[0]['img'], np.repeat(grey[..., None], 3, 2))
+    Image.fromarray(grey.astype(np.float32)).save(tmp_path / 'images' / '0.png', 'TIFF')
+    with pytest.raises(UserError, match='0.png'):
         data[0]

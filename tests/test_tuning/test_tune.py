@@ -18,6 +18,7 @@ from glipkit.runs.folder import LOCK
 from glipkit.runs.locks import locked
 from glipkit.testing.tiny_glip import picture, write_config
 from glipkit.tuning import TuneSettings, tune
+from glipkit.tuning.data import prepare_data
 from glipkit.tuning.report import write_report
 from glipkit.tuning.settings import AnnotatedImages
 from tests.recorder import Recorder
@@ -172,6 +173,20 @@ def test_crowds_are_not_set_aside_and_not_validated_on(settings, tmp_path):
         tune(replace(run, data=write_images(tmp_path / 'sound', 4, 0),
                      val=changed(mixed, crowds), out=tmp_path / 'none'))
     assert not (tmp_path / 'none' / 'seed_3').exists()
+
+
+def test_parts_that_were_there_already_need_boxes(settings, tmp_path):
+    run = settings()
+    whole = json.loads(run.data.ann_file.read_text())
+    few = run.data.ann_file.parent / 'fewshot_train_shot1_seed3.json'
+    few.write_text(json.dumps(dict(whole, annotations=[])))
+    with pytest.raises(UserError, match='boxes besides crowds.*fewshot_train_shot1_seed3'):
+        tune(replace(run, shots=1, seeds=(3, ), val=write_images(tmp_path / 'val', 2, 5)))
+    (run.out / 'data').mkdir(parents=True, exist_ok=True)
+    for name, content in (('train', whole), ('val', dict(whole, annotations=[]))):
+        (run.out / 'data' / f'split_{name}.json').write_text(json.dumps(content))
+    with pytest.raises(UserError, match='boxes besides crowds.*split_val'):
+        prepare_data(run)
 
 
 def test_a_super_category_without_a_box_is_not_tuned_for(settings, tmp_path):

@@ -151,8 +151,7 @@ def check_decoding(images: ImageList, findings: Findings, workers: int = 1,
         if None not in listed.size:
             compared += 1
             differ += _compare(listed, result, findings)
-    if differ >= max(1, compared / 2) and compared > 1:
-        findings.add('most_sizes_differ', 'images', f'{differ} of {compared} images')
+    _judge_sizes(differ, compared, findings)
     _judge_losses(len(bad), len(items), findings)
     return bad
 
@@ -161,6 +160,7 @@ def check_turned(images: ImageList, findings: Findings) -> None:
     """Finds images whose labels are of the unturned picture by their headers, decoding none."""
     items = {place: listed for place, listed in images.items().items()
              if None not in listed.size and not _status(place)}
+    compared, differ = 0, 0
     for place, listed in track(items.items(), 'looking at sizes of images', unit='file'):
         try:
             with warnings.catch_warnings():
@@ -170,8 +170,11 @@ def check_turned(images: ImageList, findings: Findings) -> None:
                     turned, size = _is_turned(image), image.size
         except Exception:  # what cannot be opened is told by whoever decodes it
             continue
+        compared += 1
         if turned:
-            _compare(listed, Decoded(width=size[1], height=size[0], turned=True), findings)
+            differ += _compare(listed, Decoded(width=size[1], height=size[0], turned=True),
+                               findings)
+    _judge_sizes(differ, compared, findings)
 
 
 def _is_turned(image: Image.Image) -> bool:
@@ -238,6 +241,11 @@ def _compare(listed: _Listed, result: Decoded, findings: Findings) -> bool:
                  f'{listed.name} is {found[0]}x{found[1]}, the file says '
                  f'{listed.size[0]}x{listed.size[1]}')
     return True
+
+
+def _judge_sizes(differ: int, compared: int, findings: Findings) -> None:
+    if differ >= max(1, compared / 2) and compared > 1:
+        findings.add('most_sizes_differ', 'images', f'{differ} of {compared} images')
 
 
 def _judge_losses(bad: int, total: int, findings: Findings) -> None:
