@@ -23,8 +23,9 @@ except ImportError:  # Windows
 UNFINISHED = '.part'
 _RANDOM = '[a-z0-9_]{8}'
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: Reading gives none of these, so that they need not name the file that was written.
-_OF_WRITING = (*_FULL_DISK, errno.EROFS)
+#: What a full or read-only disk answers. Reading gives none of these, so that they need not name
+#: the file that was written.
+NO_ROOM = (*_FULL_DISK, errno.EROFS)
 
 
 @contextmanager
@@ -106,6 +107,16 @@ def cannot_write(path: str | Path, error: OSError) -> UserError:
                          'free some space, or choose another place')
     return UserError('a place that can be written to', f'{path} ({error.strerror})',
                      'pass another place')
+
+
+def no_room(error: BaseException | None) -> OSError | None:
+    """The full or read-only disk behind an error, whatever a library made of it; None for none."""
+    while error is not None:
+        if isinstance(error, OSError) and (error.errno in NO_ROOM
+                                           or 'usable temporary directory' in str(error)):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def write_encoded(path: str | Path, encode: Callable[[BinaryIO], Any]) -> None:
@@ -230,7 +241,7 @@ def _of_writing(error: OSError, *paths: Path) -> bool:
     """Whether an error comes from writing to these paths."""
     names = [os.fsdecode(name) for name in (error.filename, error.filename2)
              if isinstance(name, (str, bytes, os.PathLike))]
-    return error.errno in _OF_WRITING or any(
+    return error.errno in NO_ROOM or any(
         Path(name) == path or path in Path(name).parents for name in names for path in paths)
 
 

@@ -15,6 +15,7 @@ from glipkit.apis.index import model_index, model_name, shipped_weights
 from glipkit.apis.paths import config_root
 from glipkit.checkpoints import load_checkpoint
 from glipkit.errors import UserError
+from glipkit.files import no_room
 from glipkit.registry import MODELS, building_in
 
 RANDOM = 'random'
@@ -94,6 +95,8 @@ def read_config(path: str | Path) -> Config:
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is Python: any exception may come out of it
+        if no_room(error) is not None:  # for the copy that mmengine makes
+            raise
         lines = str(error).strip().splitlines()
         reason = f'{type(error).__name__}: {lines[0] if lines else ""}'
         raise UserError('a config that mmengine can read', f'{path} ({reason})',

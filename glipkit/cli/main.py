@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import io
 import logging
@@ -15,6 +14,7 @@ from typing import Any, NoReturn
 
 from glipkit.common.reporter import ConsoleReporter, reporting
 from glipkit.errors import UserError
+from glipkit.files import no_room
 from glipkit.version import __version__
 
 # What each command does, so that `glipkit --help` need not import any of them.
@@ -34,9 +34,6 @@ COMMANDS = {
     'check-data': 'look for what would spoil a training',
     'env': 'print versions and settings for a bug report',
 }
-
-#: What a full or read-only disk answers.
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 EXAMPLES = '''examples:
   glipkit predict photos/ --classes "person, traffic light" --save-images
@@ -141,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def system_error(error: Exception) -> str | None:
     """One line for what the system refused to any part of the program; None for other errors."""
     text = str(error).strip()
-    refused = error if isinstance(error, OSError) and error.errno is not None else _behind(error)
+    refused = error if isinstance(error, OSError) and error.errno is not None else no_room(error)
     if refused is not None:
         place = f'{os.fsdecode(refused.filename)} ' if refused.filename is not None else ''
         return str(UserError('files that can be read and written',
@@ -157,15 +154,6 @@ def system_error(error: Exception) -> str | None:
     if found is not None:
         return str(UserError('files and shared memory that can be written', found[0],
                              'check the paths and the free space'))
-    return None
-
-
-def _behind(error: BaseException) -> OSError | None:
-    """A disk that takes nothing, behind what a library made of it."""
-    while (error := error.__cause__ or error.__context__) is not None:
-        if isinstance(error, OSError) and (error.errno in NO_ROOM or 'usable temporary' in str(
-                error)):
-            return error
     return None
 
 

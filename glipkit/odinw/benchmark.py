@@ -16,7 +16,7 @@ from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.data.formats.read_once import files_read_once
 from glipkit.data.splits.odinw import OdinwDataset, find_dataset, odinw_datasets, published_scores
 from glipkit.errors import UserError
-from glipkit.files import write_text
+from glipkit.files import no_room, write_text
 from glipkit.odinw.scoreboard import Scoreboard, odinw_scoreboard
 from glipkit.odinw.scoreboard_files import write_scoreboard
 from glipkit.odinw.world_tasks import WORLD, is_world, world_datasets
@@ -93,7 +93,9 @@ def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
         try:
             with files_read_once():
                 scores[dataset.name] = _score(dataset, settings, base)
-        except UserError as error:  # one broken data set must not stop the other 34
+        except UserError as error:  # one broken data set must not cost the other 34
+            if no_room(error) is not None:
+                raise  # but a full disk costs all of them
             skipped[dataset.title] = str(error)
     if not scores:
         raise UserError(f'a data set of ODinW in {settings.root}',

@@ -13,7 +13,11 @@ from glipkit.worlds import shapes
 
 @pytest.fixture(scope='module')
 def release(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp('odinw')
+    return write_release(tmp_path_factory.mktemp('odinw'))
+
+
+def write_release(root: Path) -> Path:
+    """Two data sets, and one whose classes are wrong."""
     for folder, classes in (('pothole', ['pothole']), ('thermalDogsAndPeople', ['dog', 'person']),
                             ('Packages/Raw', ['parcel'])):
         for k, split in enumerate(('train', 'valid', 'test')):
