@@ -18,6 +18,9 @@ from glipkit.errors import UserError
 from glipkit.files import no_room
 from glipkit.registry import MODELS, building_in
 
+SUFFIXES = ('.py', '.json', '.yaml', '.yml')
+"""Endings of the files that mmengine reads as configs."""
+
 RANDOM = 'random'
 """In place of a checkpoint: the model keeps its initial weights."""
 
@@ -38,17 +41,20 @@ def find_config(name_or_path: str | Path) -> Path:
         raise UserError(f'a model name ({", ".join(known)}) or the path of a config',
                         f'{type(name_or_path).__name__} {name_or_path!r}', 'pass a string')
     path = Path(name_or_path)
-    if path.suffix == '.py' and path.is_file():
+    is_config = path.suffix in SUFFIXES
+    if is_config and path.is_file():
         return path
     name = str(name_or_path)
     if name in known:
         return known[name]
     # A config of ours may be named as in the documentation from any working directory.
     for candidate in (config_root().parent / path, config_root() / path):
-        if path.suffix == '.py' and candidate.is_file():
+        if is_config and candidate.is_file():
             return candidate
-    if path.suffix == '.py' or path.parent != Path('.'):
-        raise UserError('a config file', f'no such file at {name}',
+    if is_config or path.parent != Path('.'):
+        what = f'no such file at {name}' if is_config or not path.exists() else \
+            f'{name}, whose name ends otherwise'
+        raise UserError(f'a config file ({", ".join(SUFFIXES)})', what,
                         f'check the path, or use a name: {", ".join(known)}')
     raise UserError(f'a model name ({", ".join(known)}) or the path of a config', repr(name),
                     'choose one of these')
@@ -113,10 +119,22 @@ def build_model(cfg: Config) -> nn.Module:
         UserError: For an unknown or missing key, or an unknown class.
     """
     scope = cfg.get('default_scope', 'glipkit')
-    with config_errors(), building_in(scope):
+    with config_errors(), building_in(scope), _float32():
         model = MODELS.build(cfg.model)
     model.cfg = cfg
     return model
+
+
+@contextmanager
+def _float32() -> Iterator[None]:
+    """What is made inside the block is float32, as images and checkpoints are, whatever default the
+    program has set; call it in `building_in`, as the default belongs to the whole process."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 @contextmanager
@@ -150,6 +168,9 @@ def config_error(error: Exception) -> UserError | None:
     if match := re.search(r'Cannot infer the rule for (?:key )?(\S+?),', message):
         return UserError(f"for the score {match[1]} a rule, 'greater' or 'less'", 'none',
                          f'add rule=... where the config names {match[1]}')
+    if type(error).__name__ == 'TraceError':  # of torch.fx
+        return UserError('for efficient_conv_bn_eval parts that torch.fx can trace',
+                         f'one that it cannot ({message})', 'leave that part out')
     if isinstance(error, ImportError) and 'vis_backend' in _raised_in(error):
         return UserError('the package that a visualisation backend of the config needs',
                          f'none installed ({message})',

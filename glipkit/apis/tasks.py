@@ -13,7 +13,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from glipkit.apis.task_checks import check_task
 from glipkit.checkpoints.files import write_safetensors
+from glipkit.checkpoints.wrappers import state_of
 from glipkit.engine.transfer import build_strategy, task_view
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
@@ -110,9 +112,11 @@ def read_task(path: str | Path) -> Task:
             state = {key: file.get_tensor(key) for key in list(file.keys())}
         if metadata.pop('format', None) != FORMAT:
             raise ValueError('it holds something else')
-        text = {_HEADER.get(key, key): json.loads(value) for key, value in metadata.items()}
+        text = {_HEADER.get(key, key): json.loads(value, parse_constant=_no_number)
+                for key, value in metadata.items()}
         task = Task(state=state, **text)
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        check_task({name: getattr(task, name) for name in _HEADER.values()}, state)
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError('a task file that glipkit tune wrote', f'{path} ({error})',
                         'pass the task.safetensors of a tuning run') from error
     sequences = {key: tuple(text[key]) for key in ('classes', 'category_ids', 'captions')}
@@ -121,13 +125,17 @@ def read_task(path: str | Path) -> Task:
     return Task(**{**vars(task), **sequences, 'spans': spans})
 
 
+def _no_number(text: str) -> None:
+    raise ValueError(f'its header holds {text}')
+
+
 def fingerprint(model: nn.Module) -> str:
     """SHA-256 over names, types, shapes and values of a model's weights.
 
     Two models with equal fingerprints give equal results; layouts and file formats do not matter.
     """
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(state_of(model).items()):
         digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}\n'.encode())
         values = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(values.view(torch.uint8).numpy() if values.numel() else b'')

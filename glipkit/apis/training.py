@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,12 +10,12 @@ from typing import Any
 
 from mmengine.config import Config
 
-from glipkit.apis.build import config_errors, find_config, read_config
+from glipkit.apis.build import SUFFIXES, config_errors, find_config, read_config
 from glipkit.apis.config_parts import type_name
 from glipkit.apis.options import check_options
 from glipkit.apis.paths import config_root
 from glipkit.errors import UserError
-from glipkit.files import check_folder, remove_unfinished
+from glipkit.files import check_folder, make_folder, remove_unfinished
 
 # What the runner reads from the top level of a config; everything else there is the config's own
 # variable, which may have any name but one that looks like a misspelling of these.
@@ -88,7 +89,7 @@ def set_test_data(cfg: Config, name_or_path: str) -> None:
     """
     path = Path(name_or_path)
     folder = config_root() / '_base_' / 'datasets'
-    if path.suffix != '.py':
+    if path.suffix not in SUFFIXES:
         path = folder / f'{name_or_path}.py'
     if not path.is_file():
         known = ', '.join(sorted(p.stem for p in folder.glob('*.py') if p.stem != 'pipelines'))
@@ -155,9 +156,17 @@ def set_max_iters(cfg: Config, iters: int) -> None:
 
 
 def build_runner(cfg: Config):
-    """Build the runner of a config; what it trains and tests on is built on first use."""
+    """Build the runner of a config; what it trains and tests on is built on first use.
+
+    Raises:
+        UserError: The work dir cannot be made or written to.
+    """
     from glipkit.engine.runner import GroundingRunner
     cfg.setdefault('launcher', 'none')
+    make_folder(cfg.work_dir)
+    if not os.access(cfg.work_dir, os.W_OK | os.X_OK):
+        raise UserError('a work dir that can be written to', str(cfg.work_dir),
+                        'pass another place with --work-dir')
     return GroundingRunner.from_cfg(cfg)
 
 

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from glipkit.checkpoints.plain import plain
+from glipkit.checkpoints.shards import SUFFIX, read_shards
 from glipkit.checkpoints.wrappers import without_wrappers
 from glipkit.errors import UserError
 from glipkit.files import atomic, remove_unfinished, write_encoded
@@ -89,7 +90,8 @@ def read_file(path: str | Path) -> RawFile:
     """Reads a ``.safetensors`` or a pickled checkpoint, on the CPU.
 
     Args:
-        path: The file. Its first bytes decide how it is read, not its name.
+        path: The file, or the index (``.index.json``) of one in shards. Its first bytes decide how
+            it is read, not its name.
 
     Raises:
         UserError: When the file is missing, cut off, no checkpoint, holds no weights, or would
@@ -97,7 +99,9 @@ def read_file(path: str | Path) -> RawFile:
     """
     path = Path(path)
     head = _head(path)
-    if path.suffix == '.safetensors' or head[8:10] == b'{"':
+    if path.name.endswith(SUFFIX):
+        raw = RawFile(read_shards(path, lambda shard: read_file(shard).state))
+    elif path.suffix == '.safetensors' or head[8:10] == b'{"':
         raw = _read_safetensors(path)
     else:
         raw = _find_weights(_unpickle(path), path)
@@ -121,7 +125,7 @@ def read_training_state(path: str | Path, map_location: Any = 'cpu') -> dict[str
         UserError: As :func:`read_file`.
     """
     path = Path(path)
-    if path.suffix == '.safetensors' or _head(path)[8:10] == b'{"':
+    if path.suffix in ('.safetensors', '.json') or _head(path)[8:10] == b'{"':
         return None
     content = _unpickle(path, map_location)
     if not isinstance(content, dict) or not {'state_dict', 'meta', 'message_hub'} <= content.keys():

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from glipkit.errors import UserError
 
-_HUB = re.compile(r'hf:(?P<a>[\w.-]+/[\w.-]+)/(?P<file>.+)|(?P<b>[\w.-]+/[\w.-]+):(?P<tail>[^:]+)')
+#: Owners and repositories begin with a letter or a digit.
+_NAME = r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*'
+_HUB = re.compile(rf'hf:(?P<a>{_NAME})/(?P<file>.+)|(?P<b>{_NAME}):(?P<tail>[^:]+)')
 
 
 def resolve(name: str | Path) -> Path:
@@ -25,9 +27,10 @@ def resolve(name: str | Path) -> Path:
     if re.match(r'https?://', text):
         raise UserError('a path or a hub name', text, f'download it first, e.g. `curl -LO {text}`')
     found = _HUB.fullmatch(text)
-    if found is None:
+    # A colon in a path is no question to the hub: the folder is here.
+    if found is None or found['b'] and Path(found['b'].partition('/')[0]).is_dir():
         raise UserError('a checkpoint file', f'no such file at {text}',
-                        'check the path, or name a hub file as owner/repository:file')
+                        'check the path, or name a hub file as hf:owner/repository/file')
     return _download(found['a'] or found['b'], found['file'] or found['tail'])
 
 

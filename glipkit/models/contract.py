@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from mmdet.models.detectors.base import BaseDetector
-from torch import nn
+from mmdet.structures import DetDataSample
+from torch import Tensor, nn
 
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import low_rank_layers
@@ -84,6 +86,24 @@ class GroundingDetector(BaseDetector):
         """
 
     # -- what all have in common ------------------------------------------------------------------
+
+    def forward(self, inputs: Tensor, data_samples: Sequence[DetDataSample] | None = None,
+                mode: str = 'tensor') -> Any:
+        """mmdet's three modes.
+
+        Raises:
+            UserError: The weights were cast to a type that the images do not have.
+        """
+        weights = next(self.parameters(), inputs).dtype
+        if isinstance(inputs, Tensor) and inputs.dtype != weights and inputs.is_floating_point() \
+                and not torch.is_autocast_enabled(inputs.device.type):
+            raise UserError(
+                'a model with weights in float32',
+                f'weights in {weights} (by .half(), .bfloat16(), .to(dtype) or a default dtype) '
+                f'and images in {inputs.dtype}'.replace('torch.', ''),
+                'keep the weights in float32 and compute in '
+                'torch.autocast(device, dtype=torch.bfloat16)')
+        return super().forward(inputs, data_samples, mode)
 
     def prompts(self, query: Query) -> tuple[Prompt, ...]:
         """The prompts of a query, built once for equal queries and budgets.

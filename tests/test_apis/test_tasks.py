@@ -247,6 +247,61 @@ def test_what_is_no_task_file_is_refused(base, write, tmp_path, harm):
         Predictor(base, task=path)
 
 
+@pytest.mark.parametrize('key, value, named', [
+    ('category_ids', [7, 90], '3 classes and 2 category_ids'),
+    ('category_ids', [7, 90, float('nan')], 'NaN'),
+    ('category_ids', [7, 90, '1000'], 'category_ids'), ('category_ids', [7, 7, 8], 'different'),
+    ('category_ids', 7, 'category_ids'), ('classes', 'abc', 'classes'), ('classes', [], 'classes'),
+    ('classes', [['a'], ['b'], ['c']], 'classes'), ('classes', None, 'classes'),
+    ('captions', [1], 'captions'), ('captions', [], 'captions'), ('spans', [[]], 'spans'),
+    ('spans', [[[[0, 3]], [[4, 6]]]], 'spans'),
+    ('spans', [[[[0, 900]], [[4, 6]], [[7, 8]]]], 'spans'),
+    ('spans', [[[['a', 'b']], [[4, 6]], [[7, 8]]]], 'spans'), ('spans', 5, 'spans'),
+    ('strategy', [], 'strategy'), ('strategy', {'name': ['lora']}, 'strategy'),
+    ('strategy', {'name': 'magic'}, 'magic'), ('strategy', {'name': 'lora', 'rank': 0}, 'rank'),
+    ('strategy', {'name': 'lora', 'rank': 'a'}, 'rank'),
+    ('strategy', {'name': 'lora', 'alpha': float('inf')}, 'Infinity'),
+    ('strategy', {'name': 'lora', 'speed': 1}, 'speed'), ('base', 5, 'base'),
+    ('model', None, 'model'), ('facts', [], 'facts'), ('caption_prompt', [1], 'caption_prompt'),
+    ('caption_prompt', {NAMES[0]: 5}, 'task file'), ('captions', None, 'captions'),
+])
+def test_a_header_that_no_tuning_wrote_is_refused(base, write, tmp_path, key, value, named):
+    from safetensors import safe_open
+    _, path = write('lora')
+    with safe_open(path, 'pt') as file:
+        header = file.metadata()
+    state = load_file(path)
+    save_file(state, path, {**header, key: json.dumps(value)})
+    with pytest.raises(UserError, match='task file') as caught:
+        Predictor(base, task=path)
+    assert named in str(caught.value) and '\n' not in str(caught.value)
+    save_file(state, path, {k: v for k, v in header.items() if k != key})
+    if key not in ('facts', 'caption_prompt'):
+        with pytest.raises(UserError, match='task file'):
+            read_task(path)
+
+
+@pytest.mark.parametrize('change, named', [
+    (lambda t: t * np.nan, 'NaN or infinite'), (lambda t: t.long(), 'torch.int64'),
+    (lambda t: t[0], 'factors'), (lambda t: t[:, :1], 'factors'),
+])
+def test_tensors_that_no_tuning_wrote_are_refused(base, write, change, named):
+    from safetensors import safe_open
+    _, path = write('lora')
+    with safe_open(path, 'pt') as file:
+        header = file.metadata()
+    state = load_file(path)
+    name = sorted(state)[-1]
+    save_file({**state, name: change(state[name]).contiguous()}, path, header)
+    with pytest.raises(UserError, match=named):
+        Predictor(base, task=path)
+
+
+def test_the_fingerprint_of_a_wrapped_model_is_that_of_the_model(base, digest):
+    assert fingerprint(torch.compile(base)) == digest
+    assert fingerprint(nn.DataParallel(base)) == digest
+
+
 def test_header_is_readable_json(write):
     from safetensors import safe_open
     _, path = write('lora')

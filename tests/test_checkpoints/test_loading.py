@@ -263,3 +263,15 @@ def test_local_files_and_other_names(tmp_path):
         hub.resolve('https://example.com/a.pth')
     with pytest.raises(UserError, match='no such file'):
         hub.resolve(str(tmp_path / 'b.pth'))
+
+
+@pytest.mark.parametrize('name', ['work_dirs/mini:iter_3.pth', '../runs:1.pth', './a/b:c.pth',
+                                  '-a/b:c.pth'])
+def test_a_path_with_a_colon_is_not_asked_of_the_hub(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hub, '_download', lambda *_: pytest.fail('asked the hub'))
+    (tmp_path / 'work_dirs').mkdir()
+    with pytest.raises(UserError, match=f'no such file at {name}'):
+        hub.resolve(name)
+    (tmp_path / 'work_dirs' / 'x:y.pth').touch()
+    assert str(hub.resolve('work_dirs/x:y.pth')) == 'work_dirs/x:y.pth'

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from glipkit.apis.build import shipped_weights
+from glipkit.apis.config_parts import type_name
 from glipkit.apis.training import load_config
 from glipkit.benchmarks.results import document, to_markdown
 from glipkit.claims import self_training, self_training_units
@@ -85,7 +86,7 @@ def test_configs_differ_from_the_mixed_model_in_data_alone(world):
         assert cfg.train_dataloader.dataset.datasets == [gold]
     ours, pseudo = student.train_dataloader.dataset.datasets
     assert ours == gold and student.train_dataloader.dataset.weights == [1, 1]
-    assert pseudo.type == 'CaptionShards' and pseudo.data_root == mixed.data_root
+    assert type_name(pseudo) == 'CaptionShards' and pseudo.data_root == mixed.data_root
     # The benchmark names the shards, wherever they stand in the list.
     moved = load_config(f'configs/glip/glip-mini_{world}_student.py')
     moved.train_dataloader.dataset.datasets.reverse()
@@ -275,6 +276,6 @@ def _check_models(folder):
     for model in ('student', 'gold-only'):
         assert configs[model].load_from == str(folder / 'teacher-5.safetensors')
     shards, = [data.ann_file for data in configs['student'].train_dataloader.dataset.datasets
-               if data.type == 'CaptionShards']
+               if type_name(data) == 'CaptionShards']
     manifest = json.loads((folder.parent / 'pseudo/5/manifest.json').read_text())
     assert shards == str(folder.parent / 'pseudo/5') and manifest['settings']['score'] == .4

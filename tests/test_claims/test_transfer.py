@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from glipkit.apis.build import build_model
+from glipkit.apis.config_parts import type_name
 from glipkit.apis.training import load_config
 from glipkit.benchmarks.results import document, to_markdown
 from glipkit.claims import transfer, transfer_units, transfer_verdicts
@@ -151,9 +152,9 @@ def test_configs_differ_from_the_deep_model_in_one_thing():
         assert cfg.train_cfg == deep.train_cfg and cfg.param_scheduler == deep.param_scheduler
         assert cfg.optim_wrapper == deep.optim_wrapper and cfg.custom_hooks == deep.custom_hooks
     assert classes.model == deep.model and late.train_dataloader == deep.train_dataloader
-    assert [d.type for d in deep.train_dataloader.dataset.datasets] == ['CocoDetection',
-                                                                        'OdvgGrounding']
-    assert [d.type for d in classes.train_dataloader.dataset.datasets] == ['CocoDetection']
+    assert [type_name(d) for d in deep.train_dataloader.dataset.datasets] == [
+        'CocoDetection', 'OdvgGrounding']
+    assert [type_name(d) for d in classes.train_dataloader.dataset.datasets] == ['CocoDetection']
     ours, theirs = (set(build_model(cfg).state_dict()) for cfg in (late, deep))
     assert ours < theirs and all('.fusion.' in key or '.text_layer.' in key
                                  for key in theirs - ours), sorted(theirs - ours)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from glipkit.apis.build import build_model
 from glipkit.apis.training import build_runner, load_config, set_max_iters
 from glipkit.checkpoints import read_training_checkpoint
 from glipkit.cli.main import main
@@ -143,6 +144,36 @@ def test_bad_input_is_one_line_and_exit_code_2(config, tmp_path, capsys, argumen
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert message in error and 'expected' in error and 'got' in error
     assert not list(tmp_path.glob('work/*.pth'))
+
+
+@pytest.mark.parametrize('command', ['train', 'test'])
+@pytest.mark.parametrize('place', ['file', 'file/below', '/proc/work'])
+def test_a_work_dir_that_cannot_be_made(config, tmp_path, capsys, command, place):
+    (tmp_path / 'file').touch()
+    weights = [] if command == 'train' else ['glip-mini']
+    assert main([command, str(config), *weights, '--work-dir', str(tmp_path / place)]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert 'a folder that can be made' in error and place in error
+
+
+@pytest.mark.parametrize('suffix', ['.json', '.yaml', '.yml'])
+def test_configs_in_other_formats(config, tmp_path, suffix):
+    """As mmengine dumps them."""
+    other = tmp_path / f'other{suffix}'
+    before = load_config(str(config))
+    before.dump(other)
+    after = load_config(str(other))
+    assert json.dumps(after.model.to_dict()) == json.dumps(before.model.to_dict())
+    assert build_model(after).state_dict().keys() == build_model(before).state_dict().keys()
+    assert after.work_dir == f'work_dirs/{config.stem}'
+    with pytest.raises(UserError, match=f'no such file at .*/missing{suffix}'):
+        load_config(str(tmp_path / f'missing{suffix}'))
+    other.write_text('{"optim_wraper": {}, "model": {}}')
+    with pytest.raises(UserError, match='optim_wraper'):
+        load_config(str(other))
+    other.write_text('[1')
+    with pytest.raises(UserError, match='a config that mmengine can read'):
+        load_config(str(other))
 
 
 def test_misspelt_top_level_key(config, tmp_path):

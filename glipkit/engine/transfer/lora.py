@@ -88,7 +88,8 @@ class LoraStrategy(Strategy):
         for _, name, linear in model.low_rank_layers():
             down, up = state.get(f'{name}.down'), state.get(f'{name}.up')
             weight = linear.weight
-            if down is None or up is None or (up.shape[0], down.shape[1]) != tuple(weight.shape):
+            wanted = [(self.rank, weight.shape[1]), (weight.shape[0], self.rank)]
+            if down is None or up is None or [tuple(down.shape), tuple(up.shape)] != wanted:
                 break
             with torch.no_grad():
                 tensors[f'{name}.weight'] = add_low_rank(
