@@ -3,8 +3,10 @@ import contextlib
 import importlib
 import io
 
+from glipkit.common.collector import collector_paused
+
 
 def import_mmdet() -> None:
     """Import what mmdet prints a line about: which of its optional data sets it could not find."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    with collector_paused(), contextlib.redirect_stdout(io.StringIO()):
         importlib.import_module('mmdet.datasets')
