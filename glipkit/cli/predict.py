@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glipkit.cli._command import add_command
+from glipkit.common.collector import collector_paused
 
 if TYPE_CHECKING:
     from glipkit.apis.detections import Detections
@@ -65,10 +66,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    from glipkit.apis.images import list_images
-    from glipkit.apis.prediction_files import PredictionFiles
-    from glipkit.apis.predictor import Predictor, check_query, make_query
     from glipkit.errors import UserError
+    with collector_paused():
+        from glipkit.apis.images import list_images
+        from glipkit.apis.prediction_files import PredictionFiles
+        from glipkit.apis.predictor import Predictor, check_query, make_query
 
     # Whatever is wrong with names and paths ends the command before the model is built.
     classes, phrases = _classes(args.classes), _phrases(args.phrases)

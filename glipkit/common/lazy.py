@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from glipkit.common.collector import collector_paused
+
 
 def lazy_names(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
     """The ``__getattr__`` of a package.
@@ -18,7 +20,8 @@ def lazy_names(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
     def get(name: str) -> Any:
         if name not in places:
             raise AttributeError(f'module {package!r} has no attribute {name!r}')
-        value = getattr(importlib.import_module(places[name]), name)
+        with collector_paused():
+            value = getattr(importlib.import_module(places[name]), name)
         setattr(sys.modules[package], name, value)
         return value
 

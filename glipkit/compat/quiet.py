@@ -3,8 +3,10 @@ import contextlib
 import importlib
 import io
 
+from glipkit.common.collector import collector_paused
+
 
 def import_mmdet() -> None:
     """Import mmdet without its printed line about optional data sets that it could not find."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    with collector_paused(), contextlib.redirect_stdout(io.StringIO()):
         importlib.import_module('mmdet.datasets')

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from glipkit.models.kernels.operators import operator
+
 CHUNK_BYTES = 1 << 22
 """Bytes of one (positions x h*T) chunk, which fits in the cache of one or two cores."""
 
@@ -56,7 +58,7 @@ def attend_both_ways(visual: Tensor, keys: Tensor, offset: Tensor, values: Tenso
     return updated, context, mass
 
 
-@torch.library.custom_op('glipkit::attend_both_ways', mutates_args=())
+@operator('attend_both_ways')
 def _attend(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, bias: Tensor,
             mask: Tensor, seed: Tensor, num_heads: int, max_logit: float,
             dropout: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -215,7 +217,7 @@ def _softmax_over_tokens(logits: Tensor, mask: Tensor, num_heads: int) -> Tensor
     return logits.masked_fill(~mask, float('-inf')).softmax(dim=2).flatten(1)
 
 
-@torch.library.custom_op('glipkit::attend_both_ways_backward', mutates_args=())
+@operator('attend_both_ways_backward')
 def _attend_backward(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, mask: Tensor,
                      seed: Tensor, context: Tensor, mass: Tensor, row_sums: Tensor,
                      column_sums: Tensor, column_max: Tensor, grad_updated: Tensor,

@@ -11,12 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from glipkit.models.kernels.operators import operator
+
 NEIGHBOURS = 4
 CHUNK, BACKWARD_CHUNK = 512, 2048
 """Outputs in one chunk: their gathered rows of 256 channels and 9 taps take 5 MiB and 19 MiB."""
 
 
-@torch.library.custom_op('glipkit::gathered_product', mutates_args=())
+@operator('gathered_product')
 def gathered_product(table: Tensor, rows: Tensor, weights: Tensor, kernel: Tensor,
                      bias: Tensor) -> Tensor:
     """Gathers rows of the table, weights them and multiplies them with the kernel.
@@ -52,7 +54,7 @@ def _gather(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
                            per_sample_weights=weights.to(table.dtype).view(-1, NEIGHBOURS))
 
 
-@torch.library.custom_op('glipkit::gathered_product_backward', mutates_args=())
+@operator('gathered_product_backward')
 def _gathered_product_backward(table: Tensor, rows: Tensor, weights: Tensor, kernel: Tensor,
                                grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     sums = torch.promote_types(table.dtype, torch.float32)
