@@ -390,6 +390,18 @@ def test_phrases_are_marked_in_html():
         'a &lt;<b style="color:#e6194b">b</b>&gt; &amp; <b style="color:#3cb44b">a</b>')
 
 
+def test_control_characters_do_not_reach_the_page(tmp_path):
+    Image.new('RGB', (64, 48)).save(tmp_path / 'a.jpg')
+    caption = 'a \x00\x1b[31m\u202edog\x85'
+    (tmp_path / 'some.jsonl').write_text(json.dumps(dict(
+        filename='a.jpg', height=48, width=64, grounding=dict(caption=caption, regions=[dict(
+            bbox=[1, 2, 30, 40], score=0.9, phrase='a', tokens_positive=[[0, 1]])]))) + '\n')
+    assert browse(tmp_path / 'some.jsonl', tmp_path / 'page.html') == 1
+    page = (tmp_path / 'page.html').read_text(encoding='utf-8')
+    assert not [char for char in page if not char.isprintable() and char != '\n']
+    assert page.count('\ufffd') == 4 and 'dog' in page
+
+
 def test_commands(world, tmp_path, capsys):
     images = str(world[0] / 'images/train_grd')
     assert main(['pseudo-label', str(world[0] / 'web.jsonl'), '--images', images, '--out',
