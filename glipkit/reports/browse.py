@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from glipkit.apis.images import to_rgb, unreadable
+from glipkit.common.reporter import note
 from glipkit.data.formats.caption_shards import CaptionShards
 from glipkit.data.formats.tar_shards import FileSlice
 from glipkit.errors import UserError
@@ -42,10 +43,10 @@ def browse(shard: str | Path, out: str | Path, images: str | Path | None = None,
         side: Longer side of the pictures on the page, in pixels.
 
     Returns:
-        Number of samples on the page.
+        Number of samples on the page; those whose image cannot be read are noted and left out.
 
     Raises:
-        UserError: No shard there, nothing in the range, or an image cannot be read.
+        UserError: No shard there, nothing in the range, or not one image can be read.
     """
     shard = Path(shard)
     folder = Path(images) if images else shard if shard.is_dir() else shard.parent
@@ -55,7 +56,15 @@ def browse(shard: str | Path, out: str | Path, images: str | Path | None = None,
     if start < 0 or not rows:
         raise UserError(f'a first sample from 0 to {len(dataset) - 1}', str(start),
                         'pass another --start')
-    figures = [_figure(dataset.get_data_info(row), side) for row in rows]
+    figures, unread = [], []
+    for row in rows:
+        try:
+            figures.append(_figure(dataset.get_data_info(row), side))
+        except UserError as error:
+            note(f'left out sample {row}: {error.got}')
+            unread.append(error)
+    if not figures:
+        raise unread[0]
     title = f'{html.escape(shard.name)}, {rows.start} to {rows.stop - 1} of {len(dataset)}'
     page = ('<!doctype html>\n<html lang="en"><meta charset="utf-8">'
             f'<title>{title}</title><style>{_STYLE}</style>\n<h1>{title}</h1>\n'
