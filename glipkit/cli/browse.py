@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from glipkit.cli._command import add_command
+from glipkit.common.reporter import ConsoleReporter, reporting
 
 EXAMPLES = '''examples:
   glipkit browse pseudo/00000-00000.jsonl --images photos/
@@ -25,6 +27,20 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from glipkit.reports.browse import browse
-    shown = browse(args.shard, args.out, args.images, args.start, args.count)
+    with reporting(_Counting()) as reporter:
+        shown = browse(args.shard, args.out, args.images, args.start, args.count)
     print(f'{shown} samples in {args.out}')
-    return 0
+    return 1 if reporter.left_out else 0
+
+
+class _Counting(ConsoleReporter):
+    """Tells what was left out on standard error, and counts it."""
+
+    def __init__(self) -> None:
+        super().__init__(notes=sys.stderr)
+        self.left_out = 0
+
+    def note(self, text: str) -> None:
+        """Tells one line."""
+        super().note(text)
+        self.left_out += text.startswith('left out sample ')

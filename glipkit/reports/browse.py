@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from glipkit.apis.images import to_rgb, unreadable
+from glipkit.common.reporter import note
 from glipkit.common.visible import visible
 from glipkit.data.formats.caption_shards import CaptionShards
 from glipkit.data.formats.tar_shards import FileSlice
@@ -22,6 +23,9 @@ from glipkit.files import write_text
 # Twelve hues that differ on light and dark pictures.
 COLOURS = ('#e6194b', '#3cb44b', '#4363d8', '#f58231', '#911eb4', '#008080', '#9a6324', '#800000',
            '#808000', '#000075', '#f032e6', '#469990')
+#: What a page must not hold, or what would turn the text after it around -> a visible sign.
+_CONTROLS = dict.fromkeys((*range(9), 11, *range(14, 32), *range(127, 160),
+                           *range(0x202a, 0x202f), *range(0x2066, 0x206a)), '\ufffd')
 _STYLE = '''body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:1200px;color:#222}
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:1.5em}
 figure{margin:0}img{width:100%;border-radius:4px}figcaption{margin-top:.4em}
@@ -41,10 +45,10 @@ def browse(shard: str | Path, out: str | Path, images: str | Path | None = None,
         side: Longer side of the pictures on the page, in pixels.
 
     Returns:
-        Number of samples on the page.
+        Number of samples on the page; those whose image cannot be read are noted and left out.
 
     Raises:
-        UserError: No shard there, nothing in the range, or an image cannot be read.
+        UserError: No shard there, nothing in the range, or not one image can be read.
     """
     shard = Path(shard)
     folder = Path(images) if images else shard if shard.is_dir() else shard.parent
@@ -54,11 +58,20 @@ def browse(shard: str | Path, out: str | Path, images: str | Path | None = None,
     if start < 0 or not rows:
         raise UserError(f'a first sample from 0 to {len(dataset) - 1}', str(start),
                         'pass another --start')
-    figures = [_figure(dataset.get_data_info(row), side) for row in rows]
+    figures, unread = [], []
+    for row in rows:
+        try:
+            figures.append(_figure(dataset.get_data_info(row), side))
+        except UserError as error:
+            note(f'left out sample {row}: {error.got}')
+            unread.append(error)
+    if not figures:
+        raise unread[0]
     title = f'{_shown(shard.name)}, {rows.start} to {rows.stop - 1} of {len(dataset)}'
-    write_text(out, '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
-                    f'<title>{title}</title><style>{_STYLE}</style>\n<h1>{title}</h1>\n'
-                    f'<div class="grid">\n{"".join(figures)}</div></html>\n')
+    page = ('<!doctype html>\n<html lang="en"><meta charset="utf-8">'
+            f'<title>{title}</title><style>{_STYLE}</style>\n<h1>{title}</h1>\n'
+            f'<div class="grid">\n{"".join(figures)}</div></html>\n')
+    write_text(out, page)
     return len(figures)
 
 

@@ -67,6 +67,18 @@ def test_a_killed_run_resumes_to_the_same_weights(config, tmp_path):
 
 
 @pytest.mark.slow
+def test_what_a_training_prints_into_a_pipe(config, tmp_path):
+    ran = run('train', config, '--work-dir', tmp_path / 'run', '--cfg-options',
+              'train_cfg.max_iters=2', 'train_cfg.val_interval=2')
+    assert ran.returncode == 0, ran.stderr
+    printed = ran.stdout + ran.stderr
+    assert '\r' not in printed and 'Hooks will be executed' not in printed
+    assert 'Iter(train)' in printed  # the log is there
+    log, = (tmp_path / 'run').glob('*/*.log')
+    assert 'Hooks will be executed' in log.read_text()
+
+
+@pytest.mark.slow
 def test_two_processes_see_the_batch_of_one(config, tmp_path):
     """On gloo, two ranks with one image each make the step of one process with two images."""
     options = ['--cfg-options', 'train_cfg.max_iters=1', 'train_cfg.val_interval=1',

@@ -397,6 +397,37 @@ def test_phrases_are_marked_in_html():
         'a &lt;<b style="color:#e6194b">b</b>&gt; &amp; <b style="color:#3cb44b">a</b>')
 
 
+def test_control_characters_do_not_reach_the_page(tmp_path):
+    Image.new('RGB', (64, 48)).save(tmp_path / 'a.jpg')
+    caption = 'a \x00\x1b[31m\u202edog\x85'
+    (tmp_path / 'some.jsonl').write_text(json.dumps(dict(
+        filename='a.jpg', height=48, width=64, grounding=dict(caption=caption, regions=[dict(
+            bbox=[1, 2, 30, 40], score=0.9, phrase='a', tokens_positive=[[0, 1]])]))) + '\n')
+    assert browse(tmp_path / 'some.jsonl', tmp_path / 'page.html') == 1
+    page = (tmp_path / 'page.html').read_text(encoding='utf-8')
+    assert not [char for char in page if not char.isprintable() and char != '\n']
+    assert page.count('\ufffd') == 4 and 'dog' in page
+
+
+def test_one_bad_image_costs_no_page(tmp_path, capsys):
+    Image.new('RGB', (64, 48)).save(tmp_path / 'a.jpg')
+    (tmp_path / 'cut.jpg').write_bytes((tmp_path / 'a.jpg').read_bytes()[:300])
+    lines = [json.dumps(dict(filename=name, height=48, width=64, grounding=dict(
+        caption='a dog', regions=[dict(bbox=[1, 2, 30, 40], score=0.9, phrase='a dog',
+                                       tokens_positive=[[0, 5]])]))) + '\n'
+             for name in ('a.jpg', 'cut.jpg', 'gone.jpg', 'a.jpg')]
+    (tmp_path / 'some.jsonl').write_text(''.join(lines))
+    page = tmp_path / 'page.html'
+    words = ['browse', str(tmp_path / 'some.jsonl'), '--out', str(page)]
+    assert main(words) == 1
+    heard = capsys.readouterr()
+    assert page.read_text().count('<figure>') == 2 and '2 samples' in heard.out
+    assert ['cut.jpg' in heard.err, 'gone.jpg' in heard.err] == [True, True]
+    page.unlink()
+    (tmp_path / 'some.jsonl').write_text(lines[1])
+    assert main(words) == 2 and not page.exists()
+
+
 def test_commands(world, tmp_path, capsys):
     images = str(world[0] / 'images/train_grd')
     assert main(['pseudo-label', str(world[0] / 'web.jsonl'), '--images', images, '--out',

@@ -5,12 +5,15 @@ import json
 import warnings
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 from PIL import Image
 
 from glipkit.apis.build import load
 from glipkit.checkpoints import save_checkpoint
+from glipkit.checkpoints.files import read_file
 from glipkit.common.reporter import reporting
 from glipkit.data.formats.read_once import files_read_once
 from glipkit.errors import UserError
@@ -19,7 +22,7 @@ from glipkit.runs.locks import locked
 from glipkit.testing.tiny_glip import picture, write_config
 from glipkit.tuning import TuneSettings, tune
 from glipkit.tuning.data import prepare_data
-from glipkit.tuning.report import write_report
+from glipkit.tuning.report import NO_HELP, change, score_lines, write_report
 from glipkit.tuning.settings import AnnotatedImages
 from tests.recorder import Recorder
 
@@ -115,6 +118,42 @@ def test_what_is_told_goes_to_the_reporter(settings, capsys):
         assert tune(result.settings).seeds == result.seeds
     assert f'resuming the run in {result.settings.out}' in heard.notes
     assert {bar.title for bar in heard.bars} <= {'looking for images'}  # nothing is done again
+
+
+@pytest.mark.parametrize(('before', 'after', 'said'), [
+    (0.0052, 0.0044, '-0.001'), (0.00451, 0.00449, '-0.001'), (0.1, 0.1001, 'no change'),
+    (0.1001, 0.1, 'no change'), (0.2, 0.31, '+0.110'), (-1., -1., 'no change')])
+def test_a_change_agrees_with_the_numbers_beside_it(before, after, said):
+    assert change(before, after) == said
+
+
+def test_a_tune_that_did_not_help_says_so():
+    def result(after):
+        return SimpleNamespace(zero_shot={'val': {'AP': 0.005}}, seeds=[1],
+                               mean=lambda name, metric='AP': (after, 0.))
+
+    assert score_lines(result(0.0044)) == [
+        'val       AP 0.005 zero-shot -> 0.004, -0.001', NO_HELP]
+    assert score_lines(result(0.5)) == ['val       AP 0.005 zero-shot -> 0.500, +0.495']
+
+
+def test_a_last_checkpoint_that_is_cut_off_is_passed_over(settings):
+    """The seed is trained again instead of refusing its own folder."""
+    whole = tune(settings())
+    folder = whole.settings.out / 'seed_3'
+    wanted = read_file(folder / 'task.safetensors').state
+    (folder / 'result.json').unlink()
+    (folder / 'last.pth').write_bytes(b'PK\3\4cut')
+    with (folder / next(folder.glob('*/vis_data/scalars.json'))).open('a') as file:
+        file.write('{"loss": 0.1, "st')
+    with reporting(Recorder()) as heard:
+        again = tune(whole.settings)
+    assert any('not resumed from' in note for note in heard.notes)
+    found = read_file(folder / 'task.safetensors').state
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+    assert write_report(again).is_file()
+    assert not (folder / 'last.pth').exists()
 
 
 def test_other_settings_are_named_and_another_process_is_kept_out(settings):
