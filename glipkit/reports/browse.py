@@ -23,9 +23,6 @@ from glipkit.files import write_text
 # Twelve hues that differ on light and dark pictures.
 COLOURS = ('#e6194b', '#3cb44b', '#4363d8', '#f58231', '#911eb4', '#008080', '#9a6324', '#800000',
            '#808000', '#000075', '#f032e6', '#469990')
-#: What a page must not hold, or what would turn the text after it around -> a visible sign.
-_CONTROLS = dict.fromkeys((*range(9), 11, *range(14, 32), *range(127, 160),
-                           *range(0x202a, 0x202f), *range(0x2066, 0x206a)), '\ufffd')
 _STYLE = '''body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:1200px;color:#222}
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:1.5em}
 figure{margin:0}img{width:100%;border-radius:4px}figcaption{margin-top:.4em}
