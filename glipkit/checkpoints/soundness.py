@@ -43,9 +43,11 @@ def check_sound(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor],
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
     """The name of the first tensor with NaN or infinite values; None where all are finite."""
     values = list(tensors.values())
-    # Two passes over all, in a few kernels: norms of finite tensors are finite nearly always.
-    if not values or all(torch.isfinite(torch.stack(
-            [norm.float().cpu() for norm in torch._foreach_norm(values)])).tolist()):
+    if not values:
+        return None
+    # Norms of finite tensors are finite nearly always, and all of them take one wait for a GPU.
+    norms = [norm.to(values[0].device, torch.float32) for norm in torch._foreach_norm(values)]
+    if torch.isfinite(torch.stack(norms)).all():
         return None
     return next((name for name, tensor in tensors.items() if not _finite(tensor)), None)
 

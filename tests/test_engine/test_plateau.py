@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from glipkit.engine.hooks.plateau import BEST, PlateauHook
+from glipkit.errors import UserError
 
 
 class Model(nn.Module):
@@ -99,6 +100,28 @@ def test_a_checkpoint_holds_what_trains_and_the_memory(tmp_path):
     third.after_load_checkpoint(fresh, checkpoint)
     third.before_train(fresh)
     assert fresh.train_loop.stop_training
+
+
+@pytest.mark.parametrize('memory', [
+    None, [], {'best': 'a', 'failures': 0, 'history': [], 'schedule': {}},
+    {'best': 0., 'failures': 0, 'history': []},
+])
+def test_a_memory_that_no_run_wrote_is_refused(tmp_path, memory):
+    hook, runner = make(tmp_path)
+    with pytest.raises(UserError, match='without its scores'):
+        hook.after_load_checkpoint(runner, dict(state_dict={}, plateau=memory))
+
+
+def test_a_memory_changes_nothing_but_numbers_of_the_schedule(tmp_path):
+    hook, runner = make(tmp_path)
+    schedule = {**hook.plateau.state_dict(), 'num_bad_epochs': 2, 'optimizer': 'other',
+                '_reduce_lr': 'other'}
+    memory = dict(best=.5, failures=0, history=[], schedule=schedule)
+    hook.after_load_checkpoint(runner, dict(state_dict={}, plateau=memory))
+    hook.before_train(runner)
+    assert hook.plateau.num_bad_epochs == 2
+    assert hook.plateau.optimizer is runner.optim_wrapper.optimizer
+    assert callable(hook.plateau._reduce_lr)
 
 
 def test_no_checkpoint_just_before_an_evaluation(tmp_path):

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from glipkit.checkpoints.files import write_safetensors
 from glipkit.engine.transfer.strategies import build_strategy
+from glipkit.errors import UserError
 from glipkit.registry import HOOKS
 
 #: Files in the run's folder: the best weights so far, and the checkpoint to resume from.
@@ -59,7 +60,9 @@ class PlateauHook(Hook):
         """Ends a run at once that had already ended."""
         self.plateau = ReduceLROnPlateau(runner.optim_wrapper.optimizer, **self._schedule)
         if self._plateau is not None:
-            self.plateau.load_state_dict(self._plateau)
+            known = self.plateau.state_dict()
+            self.plateau.load_state_dict(
+                {key: value for key, value in self._plateau.items() if key in known})
         runner.train_loop.stop_training = self.failures >= self.stop_patience
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
@@ -98,7 +101,12 @@ class PlateauHook(Hook):
         """Adds the weights that were left out, from the model."""
         checkpoint['state_dict'] = {**_plain(runner.model).state_dict(),
                                     **checkpoint['state_dict']}
-        memory = checkpoint['plateau']
+        memory = checkpoint.get('plateau')
+        kinds = dict(best=(int, float), failures=int, history=list, schedule=dict)
+        if not isinstance(memory, dict) or not all(
+                isinstance(memory.get(key), kind) for key, kind in kinds.items()):
+            raise UserError(f'a {LAST} of this kind of run', 'a checkpoint without its scores',
+                            'remove it to train anew')
         self.best, self.failures = memory['best'], memory['failures']
         self.history, self._plateau = memory['history'], memory['schedule']
 
