@@ -1,6 +1,7 @@
 """What every test leaves behind must not reach the next one."""
 import gc
 import logging
+import os
 import sys
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import settings
 # day. `pytest --hypothesis-profile=default` draws new ones.
 settings.register_profile('fixed', derandomize=True, deadline=None)
 settings.load_profile('fixed')
+
+# As the commands do (glipkit.common.waiting), before torch is imported: tests often run beside
+# other processes.
+os.environ.setdefault('GOMP_SPINCOUNT', '1000')
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -153,6 +153,9 @@ def set_max_iters(cfg: Config, iters: int) -> None:
                 scheduler[key] = stretch(scheduler[key])
         if 'milestones' in scheduler:
             scheduler['milestones'] = [stretch(m) for m in scheduler['milestones']]
+    # A training of one or two iterations has no room for all of them.
+    cfg.param_scheduler = [s for s in cfg.param_scheduler
+                           if s.get('end') is None or s.get('begin', 0) < s['end']]
 
 
 def build_runner(cfg: Config):

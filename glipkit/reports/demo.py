@@ -20,6 +20,7 @@ from glipkit.engine.resuming import newest_checkpoint
 from glipkit.errors import UserError
 from glipkit.files import write_text
 from glipkit.reports.pictures import plot_curves, plot_grid, read_scalars, write_markdown
+from glipkit.reports.time_box import TimeBox, fit_into
 
 GROUPS = {'seen': 'combinations seen in training', 'unseen': 'never seen in training',
           'caption_only': 'seen in captions only'}
@@ -32,7 +33,8 @@ class DemoSettings:
     Args:
         world: ``'shapes'`` or ``'stamps'``.
         out: Folder of the world, the training and the report.
-        iters: Training iterations; None takes the config's.
+        iters: Training iterations; None takes as many as fit into ``minutes``.
+        minutes: Time of the training; the config's number of iterations is the most that it takes.
         train_pictures: Training pictures with boxes, and as many with captions; None takes the
             world's own numbers.
         val_pictures: Validation pictures; None takes the world's own number.
@@ -42,6 +44,7 @@ class DemoSettings:
     world: str
     out: Path
     iters: int | None = None
+    minutes: float = 8.
     train_pictures: int | None = None
     val_pictures: int | None = None
     pictures: int = 8
@@ -69,13 +72,14 @@ def demo(settings: DemoSettings) -> DemoResult:
     data = settings.out / 'data'
     manifest = _make_world(settings, data)
     start = time.time()
-    cfg, checkpoint = pretrain(settings, data)
+    cfg, checkpoint, length = pretrain(settings, data)
     seconds = time.time() - start
     note('zero-shot evaluation')
     metrics = test(cfg, checkpoint)
     model = load(_config(settings.world), checkpoint)
     draw(model, data, settings.pictures, settings.out / 'predictions.png')
-    return DemoResult(metrics, write_report(settings, data, metrics, manifest, seconds, cfg))
+    report = write_report(settings, data, metrics, manifest, seconds, cfg, length)
+    return DemoResult(metrics, report)
 
 
 def _make_world(settings: DemoSettings, data: Path) -> dict[str, Any]:
@@ -89,17 +93,20 @@ def _config(world: str) -> str:
     return f'configs/glip/glip-mini_{world}.py'
 
 
-def pretrain(settings: DemoSettings, data: Path) -> tuple[Config, str]:
+def pretrain(settings: DemoSettings, data: Path) -> tuple[Config, str, TimeBox | None]:
     """Trains on the world, from the newest checkpoint where there is one.
 
     Returns:
-        The config, and the path of the last checkpoint.
+        The config, the path of the last checkpoint, and the length of the training where it had
+        to fit into a time.
     """
     folder = settings.out / 'training'
     cfg = load_config(_config(settings.world), work_dir=str(folder))
     move_data(cfg, cfg.data_root, f'{data}/')
-    if settings.iters:
-        set_max_iters(cfg, settings.iters)
+    length = None
+    if settings.iters is None:
+        length = fit_into(cfg, settings.minutes, settings.out / 'length.json')
+    set_max_iters(cfg, settings.iters or length.iterations)
     cfg.custom_hooks.append(dict(type='ProgressBarHook'))
     cfg.log_level = 'WARNING'
     train(cfg, resume=True)
@@ -107,7 +114,7 @@ def pretrain(settings: DemoSettings, data: Path) -> tuple[Config, str]:
     if last is None:
         raise UserError(f'the last checkpoint of the training in {folder}', 'none',
                         'run the command again')
-    return cfg, str(last)
+    return cfg, str(last), length
 
 
 def draw(model: Any, data: Path, pictures: int, path: Path) -> None:
@@ -131,7 +138,8 @@ def draw(model: Any, data: Path, pictures: int, path: Path) -> None:
 
 
 def write_report(settings: DemoSettings, data: Path, metrics: dict[str, float],
-                 manifest: dict[str, Any], seconds: float, cfg: Config) -> Path:
+                 manifest: dict[str, Any], seconds: float, cfg: Config,
+                 length: TimeBox | None) -> Path:
     """Writes the curves, the metrics and the markdown; returns the path of the latter.
 
     Args:
@@ -141,6 +149,7 @@ def write_report(settings: DemoSettings, data: Path, metrics: dict[str, float],
         manifest: Manifest of the world.
         seconds: Time of the training in this call.
         cfg: Config of the training.
+        length: How far it went in the time that it had; None where there was no such bound.
     """
     out = settings.out
     plot_curves(read_scalars(out / 'training'), out / 'curves.png',
@@ -152,6 +161,7 @@ def write_report(settings: DemoSettings, data: Path, metrics: dict[str, float],
         'training images': ', '.join(f'{count} {name}' for name, count in counts.items()
                                      if name != 'val'),
         'iterations': f'{cfg.train_cfg.max_iters} of {cfg.train_dataloader.batch_size} images',
+        **({} if length is None else {'time box': str(length)}),
         'training time': f'{seconds / 60:.1f} min in this run',
         'torch': environment['foundations']['torch'],
         'machine': environment['system']['cpu'],

@@ -44,6 +44,30 @@ def test_a_world_a_training_and_a_report(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings('ignore')
+def test_a_training_that_fits_into_a_time(run, monkeypatch, tmp_path):
+    """Its length is measured once; a second start, with another time, finds the training done."""
+    words = ['--train', '8', '--val', '1', '--pictures', '1']
+    monkeypatch.setattr('glipkit.reports.time_box.TIMED', 2)
+    (scratch := tmp_path / 'scratch').mkdir()
+    monkeypatch.setattr('tempfile.tempdir', str(scratch))
+    assert run('demo', '--minutes', '0.02', *words).code == 0
+    folder = Path('work_dirs/demo')
+    length = json.loads((folder / 'length.json').read_text())
+    count = length['iterations']
+    assert 1 <= count < length['of'] == 1300 and length['minutes'] == 0.02
+    assert (folder / f'training/iter_{count}.pth').is_file()
+    assert not list(scratch.iterdir()), 'the measurement leaves nothing'
+    report = (folder / 'report.md').read_text()
+    assert f'| iterations | {count} of 8 images |' in report
+    assert f'| time box | {count} of 1300 iterations, for 0.02 minutes at ' in report
+    again = run('demo', '--minutes', '9', *words)
+    assert again.code == 0 and f'training: {count} of 1300 iterations' in again.out
+    assert json.loads((folder / 'length.json').read_text()) == length
+    assert (folder / 'training/last_checkpoint').read_text().endswith(f'iter_{count}.pth')
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings('ignore')
 def test_the_world_of_photographs(run, tmp_path):
     toys = draw_toy_stamps(tmp_path / 'toys')
     ran = run('demo', '--world', 'stamps', '--stamps', toys, *SMALL)
@@ -52,8 +76,14 @@ def test_the_world_of_photographs(run, tmp_path):
     assert Path('work_dirs/demo/stamps/predictions.png').is_file()
 
 
+def test_a_number_or_a_time(run):
+    ran = run('demo', '--iters', '5', '--minutes', '5')
+    assert ran.code == 2 and 'not allowed with' in ran.err
+
+
 @pytest.mark.parametrize('words', [['--iters', '0'], ['--pictures', '0'], ['--train', '-1'],
-                                   ['--val', '0'], ['--stamps', 'a'],
+                                   ['--val', '0'], ['--stamps', 'a'], ['--minutes', '0'],
+                                   ['--minutes', 'nan'], ['--minutes', 'inf'],
                                    ['--world', 'stamps', '--stamps', 'nowhere']])
 def test_wrong_input_is_one_line(refuse, words):
     assert refuse('demo', *words).startswith('glipkit demo: error: expected ')
