@@ -1,49 +1,28 @@
 """One call from images and words to boxes."""
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
-from mmengine.structures import InstanceData
 from torch import nn
 
+from glipkit.apis.asking import Phrases, make_query
+from glipkit.apis.batches import Prepared, build_pipelines, collect, run_by_size
 from glipkit.apis.build import check_device, load
 from glipkit.apis.detections import Detections
-from glipkit.apis.images import Images, ImageSource, list_images, to_bgr, to_rgb, unreadable
+from glipkit.apis.images import Images, ImageSource, list_images, to_bgr, unreadable
 from glipkit.apis.index import default_model
 from glipkit.apis.tasks import TaskViews
 from glipkit.common import reporter
 from glipkit.common.reporter import Bar
-from glipkit.data.transforms.loading import load_image
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
-from glipkit.registry import TRANSFORMS, building_in
-from glipkit.text.phrases import extract_phrases
-from glipkit.text.prompts import class_prompt, phrase_prompt
 from glipkit.text.query import Query
-from glipkit.text.structures import CaptionPrompt, Span
-
-Phrases = Sequence[Span | Sequence[Span]]
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """An image on its way into the model, from :meth:`Predictor.prepare`."""
-
-    source: ImageSource
-    names: tuple[str, ...]
-    channel_order: str
-    packed: dict[str, Any]
-    category_ids: tuple[int, ...] | None = None
+from glipkit.text.structures import CaptionPrompt
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +88,7 @@ class Predictor:
                             f'a {type(model).__name__} without a config',
                             f'pass e.g. glipkit.load({default_model()!r})')
         self.model = model.to(check_device(device)).eval()
-        self._load, self._prepare = _pipelines(model.cfg)
+        self._load, self._prepare = build_pipelines(model.cfg)
         self._tasks = TaskViews(self.model)
         self._query: Query | None = None
         self._task = None if task is None else self.load_task(task)
@@ -299,98 +278,8 @@ class Predictor:
             model: Detector to run; None takes the base model.
         """
         threshold = self.score_threshold if score_threshold is None else score_threshold
-        samples = _run(model or self.model, [item.packed for item in prepared])
-        return [_collect(sample, item, threshold) for item, sample in zip(prepared, samples)]
-
-
-def _run(model: GroundingDetector, packed: list[dict[str, Any]]) -> list[Any]:
-    """Runs images of equal size together, so that none is padded; results in the given order."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, sample in enumerate(packed):
-        groups.setdefault(tuple(sample['inputs'].shape), []).append(i)
-    results: list[Any] = [None] * len(packed)
-    for members in groups.values():
-        batch = {'inputs': [packed[i]['inputs'] for i in members],
-                 'data_samples': [packed[i]['data_samples'] for i in members]}
-        with torch.no_grad():
-            for i, sample in zip(members, model.test_step(batch)):
-                results[i] = sample
-    return results
-
-
-def make_query(classes: Iterable[str] | None, caption: str | None,
-               phrases: Phrases | str | None,
-               caption_prompt: CaptionPrompt | None = None) -> Query:
-    """The query of a call.
-
-    Raises:
-        UserError: For both or neither of classes and caption, and for a caption or phrases that
-            cannot be asked for. Class names are checked where their prompts are built.
-    """
-    if (classes is None) == (caption is None):
-        raise UserError('either classes or a caption',
-                        'both' if caption is not None else 'neither',
-                        "pass classes=['person', ...] or caption='a person ...'")
-    if classes is not None:
-        if phrases is not None:
-            raise UserError('phrases only with a caption', 'classes and phrases',
-                            'drop the phrases, or pass the caption they belong to')
-        return Query.for_classes(classes, caption_prompt)
-    if caption_prompt is not None:
-        raise UserError('caption_prompt only with classes', 'a caption', 'leave it out')
-    if phrases is None or isinstance(phrases, str):
-        if phrases not in (None, 'auto'):
-            raise UserError("phrases as [(start, end), ...] or 'auto'", repr(phrases),
-                            'count characters from 0; end is the first one after the phrase')
-        phrases = extract_phrases(caption)
-        if not phrases:
-            raise UserError('a caption with a noun phrase in it', repr(caption),
-                            'pass phrases=[(start, end), ...] yourself')
-    return Query.for_caption(caption, phrase_prompt(caption, phrases).spans)
-
-
-def check_query(query: Query) -> None:
-    """Refuses a query that no model can be asked, before a model is loaded.
-
-    Raises:
-        UserError: For a class name that cannot stand in a prompt.
-    """
-    if not query.is_caption:
-        class_prompt(query.classes, caption_prompt=query.caption_prompt)
-
-
-def _pipelines(cfg: Config) -> tuple[Callable[[dict], dict], Callable[[dict], dict]]:
-    """The first step of the test pipeline, which reads files, and all later steps."""
-    steps = list(cfg.get('test_pipeline', ()))
-    if not steps or not re.search(r'\bLoadImage(FromFile)?$', str(steps[0].get('type'))):
-        raise UserError('a config whose test_pipeline starts with mmdet.LoadImageFromFile',
-                        str(steps[0].get('type')) if steps else 'none', 'pass another config')
-    # There are no annotations here.
-    steps = [step for step in steps if 'LoadAnnotations' not in str(step['type'])]
-    with building_in(cfg.get('default_scope', 'glipkit')):
-        built = [TRANSFORMS.build(step) for step in steps]
-    return partial(load_image, built[0]), Compose(built[1:])
-
-
-def _collect(sample: Any, item: Prepared, threshold: float) -> Detections:
-    """Detections of one image, clipped to it."""
-    height, width = sample.ori_shape
-    source = item.source
-    found: InstanceData = sample.pred_instances.cpu()
-    found = found[found.scores >= threshold]
-    boxes = found.bboxes.float().numpy()
-    boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
-    # A copy of pixels: the caller may overwrite them before this image is drawn.
-    image = source.path
-    if isinstance(source.pixels, np.ndarray):
-        backwards = item.channel_order == 'bgr' and source.pixels.ndim == 3
-        image = (source.pixels[..., ::-1] if backwards else source.pixels).copy()
-    elif source.pixels is not None:
-        image = to_rgb(source.pixels, source)
-    return Detections(boxes=boxes.reshape(-1, 4), scores=found.scores.float().numpy(),
-                      labels=found.labels.numpy().astype(np.int64), classes=tuple(item.names),
-                      size=(height, width), path=source.path, image=image,
-                      category_ids=item.category_ids, image_id=source.position)
+        samples = run_by_size(model or self.model, [item.packed for item in prepared])
+        return [collect(sample, item, threshold) for item, sample in zip(prepared, samples)]
 
 
 def _check_batch_size(value: int) -> int:

@@ -68,9 +68,10 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from glipkit.errors import UserError
     with collector_paused():
+        from glipkit.apis.asking import check_query, make_query
         from glipkit.apis.images import list_images
         from glipkit.apis.prediction_files import PredictionFiles
-        from glipkit.apis.predictor import Predictor, check_query, make_query
+        from glipkit.apis.predictor import Predictor
 
     # Whatever is wrong with names and paths ends the command before the model is built.
     classes, phrases = _classes(args.classes), _phrases(args.phrases)

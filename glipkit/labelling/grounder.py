@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from glipkit.apis.batches import Prepared
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import ImageSource, unreadable
-from glipkit.apis.predictor import Predictor, Prepared
+from glipkit.apis.predictor import Predictor
 from glipkit.data.formats.captioned import Captioned, CaptionedShard
 from glipkit.errors import UserError
 from glipkit.labelling.screening import screen

@@ -11,8 +11,9 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from PIL import Image
 
+from glipkit.apis.asking import make_query
 from glipkit.apis.images import ImageSource, list_images, to_bgr
-from glipkit.apis.predictor import Predictor, make_query
+from glipkit.apis.predictor import Predictor
 from glipkit.checkpoints import save_checkpoint
 from glipkit.common.reporter import Bar, Reporter, reporting
 from glipkit.errors import UserError

@@ -1,0 +1,53 @@
+"""What a call asks, as a query."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from glipkit.errors import UserError
+from glipkit.text.phrases import extract_phrases
+from glipkit.text.prompts import class_prompt, phrase_prompt
+from glipkit.text.query import Query
+from glipkit.text.structures import CaptionPrompt, Span
+
+Phrases = Sequence[Span | Sequence[Span]]
+
+
+def make_query(classes: Iterable[str] | None, caption: str | None,
+               phrases: Phrases | str | None,
+               caption_prompt: CaptionPrompt | None = None) -> Query:
+    """The query of a call.
+
+    Raises:
+        UserError: For both or neither of classes and caption, and for a caption or phrases that
+            cannot be asked for. Class names are checked where their prompts are built.
+    """
+    if (classes is None) == (caption is None):
+        raise UserError('either classes or a caption',
+                        'both' if caption is not None else 'neither',
+                        "pass classes=['person', ...] or caption='a person ...'")
+    if classes is not None:
+        if phrases is not None:
+            raise UserError('phrases only with a caption', 'classes and phrases',
+                            'drop the phrases, or pass the caption they belong to')
+        return Query.for_classes(classes, caption_prompt)
+    if caption_prompt is not None:
+        raise UserError('caption_prompt only with classes', 'a caption', 'leave it out')
+    if phrases is None or isinstance(phrases, str):
+        if phrases not in (None, 'auto'):
+            raise UserError("phrases as [(start, end), ...] or 'auto'", repr(phrases),
+                            'count characters from 0; end is the first one after the phrase')
+        phrases = extract_phrases(caption)
+        if not phrases:
+            raise UserError('a caption with a noun phrase in it', repr(caption),
+                            'pass phrases=[(start, end), ...] yourself')
+    return Query.for_caption(caption, phrase_prompt(caption, phrases).spans)
+
+
+def check_query(query: Query) -> None:
+    """Refuses a query that no model can be asked, before a model is loaded.
+
+    Raises:
+        UserError: For a class name that cannot stand in a prompt.
+    """
+    if not query.is_caption:
+        class_prompt(query.classes, caption_prompt=query.caption_prompt)

@@ -1,0 +1,81 @@
+"""Images on their way through a detector: its test pipeline, batches of one size, results."""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.structures import InstanceData
+
+from glipkit.apis.detections import Detections
+from glipkit.apis.images import ImageSource, to_rgb
+from glipkit.data.transforms.loading import load_image
+from glipkit.errors import UserError
+from glipkit.models.contract import GroundingDetector
+from glipkit.registry import TRANSFORMS, building_in
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An image on its way into the model, from :meth:`Predictor.prepare`."""
+
+    source: ImageSource
+    names: tuple[str, ...]
+    channel_order: str
+    packed: dict[str, Any]
+    category_ids: tuple[int, ...] | None = None
+
+
+def build_pipelines(cfg: Config) -> tuple[Callable[[dict], dict], Callable[[dict], dict]]:
+    """The first step of the test pipeline, which reads files, and all later steps."""
+    steps = list(cfg.get('test_pipeline', ()))
+    if not steps or not re.search(r'\bLoadImage(FromFile)?$', str(steps[0].get('type'))):
+        raise UserError('a config whose test_pipeline starts with mmdet.LoadImageFromFile',
+                        str(steps[0].get('type')) if steps else 'none', 'pass another config')
+    # There are no annotations here.
+    steps = [step for step in steps if 'LoadAnnotations' not in str(step['type'])]
+    with building_in(cfg.get('default_scope', 'glipkit')):
+        built = [TRANSFORMS.build(step) for step in steps]
+    return partial(load_image, built[0]), Compose(built[1:])
+
+
+def run_by_size(model: GroundingDetector, packed: list[dict[str, Any]]) -> list[Any]:
+    """Runs images of equal size together, so that none is padded; results in the given order."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, sample in enumerate(packed):
+        groups.setdefault(tuple(sample['inputs'].shape), []).append(i)
+    results: list[Any] = [None] * len(packed)
+    for members in groups.values():
+        batch = {'inputs': [packed[i]['inputs'] for i in members],
+                 'data_samples': [packed[i]['data_samples'] for i in members]}
+        with torch.no_grad():
+            for i, sample in zip(members, model.test_step(batch)):
+                results[i] = sample
+    return results
+
+
+def collect(sample: Any, item: Prepared, threshold: float) -> Detections:
+    """Detections of one image, clipped to it."""
+    height, width = sample.ori_shape
+    source = item.source
+    found: InstanceData = sample.pred_instances.cpu()
+    found = found[found.scores >= threshold]
+    boxes = found.bboxes.float().numpy()
+    boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
+    # A copy of pixels: the caller may overwrite them before this image is drawn.
+    image = source.path
+    if isinstance(source.pixels, np.ndarray):
+        backwards = item.channel_order == 'bgr' and source.pixels.ndim == 3
+        image = (source.pixels[..., ::-1] if backwards else source.pixels).copy()
+    elif source.pixels is not None:
+        image = to_rgb(source.pixels, source)
+    return Detections(boxes=boxes.reshape(-1, 4), scores=found.scores.float().numpy(),
+                      labels=found.labels.numpy().astype(np.int64), classes=tuple(item.names),
+                      size=(height, width), path=source.path, image=image,
+                      category_ids=item.category_ids, image_id=source.position)
