@@ -1,6 +1,6 @@
 # make check   look for slips in the code (ruff), in the spelling (codespell), and compile all of it
 # make test    run the tests; the quick ones alone (two minutes): .venv/bin/pytest -m "not slow"
-# make demo    make a world, train a small model on it, evaluate it, write a report with pictures
+# make demo    make a world, train a small model on it (8 minutes), evaluate it, write a report
 #              (make demo WORLD=stamps: the same on photographs of real things)
 # make bench   time it against its peers, rewrite the tables of docs/benchmarks.md (half an hour)
 # make setup   only the environment that all of them make for themselves

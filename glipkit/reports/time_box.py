@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import copy
 import json
-import tempfile
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from glipkit.apis.build import config_errors
 from glipkit.apis.training import build_runner
 from glipkit.common.reporter import Bar, bar, note
 from glipkit.errors import UserError
-from glipkit.files import write_text
+from glipkit.files import make_folder, write_text
 
 WARM_UP = 3
 """Iterations that nobody times: the first ones allocate."""
@@ -58,11 +58,11 @@ def fit_into(cfg: Config, minutes: float, path: Path) -> TimeBox:
         box = _read(path)
     else:
         full = cfg.train_cfg.max_iters
-        seconds, evaluation = measure(cfg)
+        make_folder(path.parent)
+        seconds, evaluation = measure(cfg, path.parent / '.measurement')
         rounds = full // cfg.train_cfg.val_interval
         fitting = int((60 * minutes - rounds * evaluation) / seconds)
         box = TimeBox(max(1, min(full, fitting)), full, round(seconds, 4), minutes)
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(asdict(box), indent=1) + '\n')
     note(f'training: {box}')
     return box
@@ -79,21 +79,29 @@ def _read(path: Path) -> TimeBox:
                     'remove the file, or pass another folder')
 
 
-def measure(cfg: Config) -> tuple[float, float]:
+def measure(cfg: Config, folder: Path) -> tuple[float, float]:
     """Seconds of a training iteration, and of an evaluation during the training.
 
-    Both run as the training will run them, on its data, and leave nothing behind.
+    Both run as the training will run them, on its data.
+
+    Args:
+        cfg: Config of the training; not changed.
+        folder: For its logs; removed, also what a killed measurement has left there.
     """
+    shutil.rmtree(folder, ignore_errors=True)
     trial = copy.deepcopy(cfg)
     trial.train_cfg.max_iters = WARM_UP + TIMED
     trial.train_cfg.val_interval = WARM_UP + TIMED
     trial.default_hooks = {**trial.default_hooks, 'checkpoint': None}
     trial.log_level = 'WARNING'
-    with tempfile.TemporaryDirectory() as folder, config_errors():
-        trial.work_dir = folder
-        runner = build_runner(trial)
-        runner.register_hook(clock := _Clock())
-        runner.train()
+    trial.work_dir = str(folder)
+    try:
+        with config_errors():
+            runner = build_runner(trial)
+            runner.register_hook(clock := _Clock())
+            runner.train()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     return clock.iteration, clock.evaluation
 
 

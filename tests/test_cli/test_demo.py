@@ -44,19 +44,19 @@ def test_a_world_a_training_and_a_report(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings('ignore')
-def test_a_training_that_fits_into_a_time(run, monkeypatch, tmp_path):
+def test_a_training_that_fits_into_a_time(run, monkeypatch):
     """Its length is measured once; a second start, with another time, finds the training done."""
     words = ['--train', '8', '--val', '1', '--pictures', '1']
     monkeypatch.setattr('glipkit.reports.time_box.TIMED', 2)
-    (scratch := tmp_path / 'scratch').mkdir()
-    monkeypatch.setattr('tempfile.tempdir', str(scratch))
     assert run('demo', '--minutes', '0.02', *words).code == 0
     folder = Path('work_dirs/demo')
     length = json.loads((folder / 'length.json').read_text())
     count = length['iterations']
     assert 1 <= count < length['of'] == 1300 and length['minutes'] == 0.02
     assert (folder / f'training/iter_{count}.pth').is_file()
-    assert not list(scratch.iterdir()), 'the measurement leaves nothing'
+    assert {path.name for path in folder.iterdir()} == {
+        'curves.png', 'data', 'length.json', 'metrics.json', 'predictions.png', 'report.md',
+        'training'}, 'the measurement leaves nothing'
     report = (folder / 'report.md').read_text()
     assert f'| iterations | {count} of 8 images |' in report
     assert f'| time box | {count} of 1300 iterations, for 0.02 minutes at ' in report

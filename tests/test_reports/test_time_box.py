@@ -21,8 +21,8 @@ def speed(monkeypatch):
     asked = []
 
     def put(iteration, evaluation):
-        monkeypatch.setattr(time_box, 'measure', lambda cfg: (asked.append(cfg), iteration,
-                                                              evaluation)[1:])
+        monkeypatch.setattr(time_box, 'measure', lambda cfg, folder: (asked.append(folder),
+                                                                      iteration, evaluation)[1:])
         return asked
 
     return put
