@@ -99,7 +99,8 @@ def commands(files, tmp_path_factory):
     words = {
         'train': ('train', config, '--work-dir'),
         'test': ('test', config, files.checkpoint, '--work-dir', folder / 'work', '--out'),
-        'tune': ('tune', coco, '--images', photos, *model, '--strategy', 'head', '--out'),
+        'tune': ('tune', coco, '--images', photos, '--val', coco, '--val-images', photos, *model,
+                 '--strategy', 'head', '--out'),
         'odinw': ('odinw', write_release(folder / 'odinw'), *model, '--only', 'Pothole', '--out'),
         'predict': ('predict', photos, '--config', files.config, '--checkpoint', files.checkpoint,
                     '--threshold', '0', '--classes', 'dog', '--save-images', '--csv', '--json',

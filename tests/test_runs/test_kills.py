@@ -119,6 +119,7 @@ def commands(tmp_path_factory):
         save_checkpoint(load(tiny), weights)
     model = ('--model', tiny, '--checkpoint', weights, '--strategy', 'head', '--set',
              'schedule.max_epochs=2')
+    coco, photos = world / 'annotations/det_train.json', world / 'images/train_det'
     captions = folder / 'web.jsonl'
     with (world / 'annotations/grd_train.jsonl').open() as lines:
         records = [json.loads(line) for line in lines]
@@ -127,8 +128,8 @@ def commands(tmp_path_factory):
         for record in records))
     words = {
         'train': ('train', config, '--resume', '--work-dir'),
-        'tune': ('tune', world / 'annotations/det_train.json', '--images',
-                 world / 'images/train_det', *model, '--out'),
+        'tune': ('tune', coco, '--images', photos, '--val', coco, '--val-images', photos, *model,
+                 '--out'),
         'odinw': ('odinw', write_release(folder / 'odinw'), *model, 'schedule.copies=[]', '--only',
                   'Pothole', 'Thermal', '--out'),
         'pseudo-label': ('pseudo-label', captions, '--images', world / 'images/train_grd',
