@@ -145,6 +145,7 @@ def test_tied_weights_change_together(base):
     assert model.tied.bias.sum() == 0
 
 
+@pytest.mark.slow
 def test_base_and_tasks_answer_from_threads_what_they_answer_alone(base, digest, write):
     """Eight threads, the base model and two tasks of each strategy, three class lists."""
     predict = Predictor(base, score_threshold=0.)

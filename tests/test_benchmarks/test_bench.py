@@ -54,6 +54,7 @@ def test_predict_in_processes(config, tmp_path, capsys):
     assert capsys.readouterr().out == (out / 'predict.md').read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('words', [['predict', '--prompt', 'three', '--dtype', 'bf16'],
                                    ['train-step', '--batch', '2'],
                                    ['train-step', '--dtype', 'bf16']])
@@ -63,6 +64,7 @@ def test_other_settings(in_one_process, config, capsys, words):
     assert f'# {words[0]}: {config}' in out and '| glipkit |' in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('option', ['--dtype', '--peer-dtype'])
 def test_slow_bfloat16_is_noted(in_one_process, config, capsys, monkeypatch, option):
     monkeypatch.setattr(precision, '_slowdown', lambda: 25.)

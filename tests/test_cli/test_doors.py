@@ -11,6 +11,8 @@ import pytest
 from glipkit.cli.prepare import SOURCES
 from glipkit.cli.world import WORLDS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DOORS = {
     **{f'data_prep/{name.replace("-", "_")}.py': f'prepare {name}' for name in SOURCES},

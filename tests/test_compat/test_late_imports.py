@@ -20,6 +20,8 @@ import glipkit  # noqa: F401
 from glipkit.compat.deferred import Deferred
 from glipkit.compat.late_imports import DECORATORS, LATE, LateImportFinder
 
+pytestmark = pytest.mark.slow
+
 
 def run(code, *args):
     """Run code in a fresh interpreter; its standard output."""

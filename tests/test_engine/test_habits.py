@@ -18,6 +18,8 @@ from glipkit.checkpoints import save_checkpoint
 from glipkit.engine.hooks.best import check_monitored, with_rules
 from glipkit.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {'train_cfg.max_iters': 2, 'train_cfg.val_interval': 1, 'train_dataloader.batch_size': 1,
            'val_dataloader.dataset.indices': 1}
 

@@ -12,6 +12,8 @@ from glipkit.cli.main import main
 from glipkit.engine.runner import check_resumable
 from glipkit.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {'train_cfg.max_iters': 2, 'train_cfg.val_interval': 1, 'train_dataloader.batch_size': 1,
            'val_dataloader.dataset.indices': 1, 'default_hooks.checkpoint.interval': 1}
 

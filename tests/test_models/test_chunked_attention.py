@@ -58,6 +58,7 @@ def test_equals_whole_maps_whatever_the_size_of_similarities(tokens, spread, shi
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('dropout', [0., 0.4])
 @pytest.mark.parametrize('spread', [1.0, 200.0])
 def test_gradcheck(dropout, spread):

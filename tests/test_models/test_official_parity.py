@@ -12,6 +12,8 @@ from glipkit.models.heads.postprocess import TestSettings as Settings
 from glipkit.text.prompts import phrase_prompt
 from tests.test_models import golden
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = {'a': 'glip-t-a', 'c': 'glip-t-c'}
 # The recorded boxes are the official code's inclusive pixels; ours are exclusive.
 PIXEL = torch.tensor([0., 0., 1., 1.])

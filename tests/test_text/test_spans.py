@@ -88,6 +88,7 @@ def official_row(encoding, begin: int, end: int) -> list[int]:
     return [] if first is None or last is None else list(range(first, last + 1))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.text(alphabet=st.sampled_from('ab é.-\n\u0301中🚗한İ'), max_size=20), st.data())
 def test_equals_char_to_token(caption, data):

@@ -81,6 +81,7 @@ def parsed(monkeypatch):
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('shots', [None, 1])
 def test_a_file_is_parsed_once(settings, tmp_path, parsed, shots):
     """In the check, the split, both evaluations, all trainings, and the report."""
