@@ -197,7 +197,8 @@ class Predictor:
         Raises:
             UserError: As in a call.
         """
-        asked = None if task is not None else self._query
+        # A task that the call names brings its own classes; '' names the base model.
+        asked = None if task else self._query
         task = self._task if task is None else str(task) or None
         if classes is None and caption is None and phrases is None and (task or asked):
             query = asked

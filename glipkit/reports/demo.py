@@ -15,6 +15,7 @@ from glipkit import Predictor, load
 from glipkit.apis.detections import Detections
 from glipkit.apis.environment import collect
 from glipkit.apis.training import load_config, move_data, set_max_iters, test, train
+from glipkit.common.boxes import to_xyxy
 from glipkit.common.reporter import note
 from glipkit.engine.resuming import newest_checkpoint
 from glipkit.errors import UserError
@@ -128,8 +129,7 @@ def draw(model: Any, data: Path, pictures: int, path: Path) -> None:
     for image in truth['images'][:pictures]:
         file = data / 'images/val' / image['file_name']
         rows = [a for a in truth['annotations'] if a['image_id'] == image['id']]
-        boxes = np.array([a['bbox'] for a in rows], np.float32).reshape(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
+        boxes = to_xyxy(np.array([a['bbox'] for a in rows], np.float32).reshape(-1, 4))
         labels = np.array([order[a['category_id']] for a in rows], np.int64)
         given = Detections(boxes, np.ones(len(rows), np.float32), labels, classes,
                            (image['height'], image['width']), file, file)

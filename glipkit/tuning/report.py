@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from glipkit.apis.detections import Detections
-from glipkit.common.boxes import box_iou
+from glipkit.common.boxes import box_iou, to_xyxy
 from glipkit.common.markdown import markdown_table
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
 from glipkit.data.formats.reading import read_json
@@ -217,8 +217,7 @@ def _pairs(coco: CocoJson, data: AnnotatedImages,
 
 def _detections(rows: Sequence[Mapping[str, Any]], label: Mapping[int, int],
                 classes: tuple[str, ...], size: tuple[int, int], path: Path) -> Detections:
-    boxes = np.array([row['bbox'] for row in rows], np.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
+    boxes = to_xyxy(np.array([row['bbox'] for row in rows], np.float32).reshape(-1, 4))
     return Detections(boxes, np.array([row['score'] for row in rows], np.float32),
                       np.array([label[row['category_id']] for row in rows], np.int64), classes,
                       size, path, path)

@@ -415,6 +415,7 @@ def test_classes_that_were_set_are_looked_for(predictor):
     predict.set_classes(iter(CLASSES))
     assert same(predict(picture())[0], predictor(picture(), classes=CLASSES)[0])
     assert predict(picture())[0].classes == tuple(CLASSES)
+    assert same(predict(picture(), task='')[0], predict(picture())[0])  # the base model
     assert set(predict(picture(), classes=['dog'])[0].names) == {'dog'}
     assert same(predict(picture(), caption='a dog')[0], predictor(picture(), caption='a dog')[0])
     with pytest.raises(UserError, match='again at index 1'):

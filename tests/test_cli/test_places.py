@@ -12,7 +12,7 @@ import pytest
 from glipkit.cli.main import COMMANDS
 from glipkit.worlds import shapes
 from tests.test_cli.test_odinw import write_release
-from tests.test_engine.conftest import TRAINING
+from tests.test_engine.conftest import write_training
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='needs fork, /sys and limits')
 
@@ -79,19 +79,10 @@ LOGGING = ('train', 'test', 'demo')
 @pytest.fixture(scope='module')
 def commands(files, tmp_path_factory):
     """Name -> words of a command line, which end with the place."""
-    from mmengine.config import Config
-
-    from glipkit.apis.paths import config_root
-    from glipkit.apis.training import move_data
-    from glipkit.testing.tiny_glip import TINY_CONFIG
     folder = tmp_path_factory.mktemp('inputs')
     world = folder / 'world'
     shapes.build(world, num_train_det=6, num_train_grd=6, num_val=4, image_size=96, workers=1)
-    config = folder / 'tiny_shapes.py'
-    config.write_text(TRAINING.format(root=config_root(), model=TINY_CONFIG))
-    cfg = Config.fromfile(config)
-    move_data(cfg, 'data/shapes/', f'{world}/')
-    cfg.dump(config)
+    config = write_training(folder, world)
     coco, photos = world / 'annotations/det_train.json', world / 'images/train_det'
     model = ('--model', files.config, '--checkpoint', files.checkpoint)
     shard = folder / 'web.jsonl'

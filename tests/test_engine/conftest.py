@@ -23,6 +23,19 @@ default_hooks = dict(checkpoint=dict(interval=3), logger=dict(interval=1))
 '''
 
 
+def write_training(folder: Path, world: Path) -> Path:
+    """Writes the training of the tiny model on a shapes world; returns its config file."""
+    from mmengine.config import Config
+
+    from glipkit.apis.training import move_data
+    path = folder / 'tiny_shapes.py'
+    path.write_text(TRAINING.format(root=config_root(), model=TINY_CONFIG))
+    cfg = Config.fromfile(path)
+    move_data(cfg, 'data/shapes/', f'{world}/')
+    cfg.dump(path)
+    return path
+
+
 @pytest.fixture(scope='session')
 def world(tmp_path_factory) -> Path:
     """A shapes world of a few small pictures."""
@@ -34,12 +47,4 @@ def world(tmp_path_factory) -> Path:
 @pytest.fixture
 def config(world, tmp_path) -> Path:
     """Config file of a tiny model with dropout and averaged weights, on the tiny world."""
-    from mmengine.config import Config
-
-    from glipkit.apis.training import move_data
-    path = tmp_path / 'tiny_shapes.py'
-    path.write_text(TRAINING.format(root=config_root(), model=TINY_CONFIG))
-    cfg = Config.fromfile(path)
-    move_data(cfg, 'data/shapes/', f'{world}/')
-    cfg.dump(path)
-    return path
+    return write_training(tmp_path, world)

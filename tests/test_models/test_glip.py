@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData
 
 import glipkit
 from glipkit.errors import UserError
+from glipkit.text.query import Query
 
 
 @pytest.fixture(scope='module')
@@ -225,3 +226,8 @@ def test_caption_prompts_change_the_words_and_keep_the_label(model):
                                   phrases=[[(0, 3)], [(20, 25)]])], mode='predict')
     assert torch.equal(found.pred_instances.labels, asked.pred_instances.labels)
     torch.testing.assert_close(found.pred_instances.scores, asked.pred_instances.scores)
+
+
+def test_templates_are_refused_not_ignored(model):
+    with pytest.raises(UserError, match='1 templates.*caption_prompt'):
+        model.prompts(Query.for_classes(['dog'], templates=['a photo of a {}.']))

@@ -21,10 +21,10 @@ import torch
 from glipkit.apis.build import load
 from glipkit.checkpoints import read_training_checkpoint, save_checkpoint
 from glipkit.checkpoints.files import read_file
-from glipkit.testing.tiny_glip import TINY_CONFIG, write_config
+from glipkit.testing.tiny_glip import write_config
 from glipkit.worlds import shapes
 from tests.test_cli.test_odinw import write_release
-from tests.test_engine.conftest import TRAINING
+from tests.test_engine.conftest import write_training
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')]
@@ -100,18 +100,10 @@ def worker():
 @pytest.fixture(scope='module')
 def commands(tmp_path_factory):
     """Name -> words of a command line, which end with the folder; and those that resume it."""
-    from mmengine.config import Config
-
-    from glipkit.apis.paths import config_root
-    from glipkit.apis.training import move_data
     folder = tmp_path_factory.mktemp('inputs')
     world = folder / 'world'
     shapes.build(world, num_train_det=12, num_train_grd=6, num_val=4, image_size=96, workers=1)
-    config = folder / 'tiny_shapes.py'
-    config.write_text(TRAINING.format(root=config_root(), model=TINY_CONFIG))
-    cfg = Config.fromfile(config)
-    move_data(cfg, 'data/shapes/', f'{world}/')
-    cfg.dump(config)
+    config = write_training(folder, world)
     tiny, weights = write_config(folder), folder / 'tiny.safetensors'
     torch.manual_seed(0)
     with warnings.catch_warnings():

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from glipkit.common.boxes import to_xywh
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
 from glipkit.data.formats.reading import as_area
 from glipkit.evaluation.functional.coco_ap import SCORE_NAMES, CocoAP, coco_ap
@@ -90,7 +90,7 @@ class GroundingCocoMetric(BaseMetric):
                 dict(
                     image_id=image_id,
                     asked=ids,
-                    bboxes=np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1),
+                    bboxes=to_xywh(boxes),
                     scores=finite_scores(predictions['scores'].detach().cpu().double().numpy(),
                                          image_id),
                     category_ids=ids[predictions['labels'].cpu().numpy()]))

@@ -184,6 +184,11 @@ class GLIP(GroundingDetector):
 
     def build_prompts(self, query: Query) -> list[Prompt]:
         """As few prompts as possible for class names, one with its phrases for a caption."""
+        if query.templates:
+            raise UserError('class names without templates',
+                            f'{len(query.templates)} templates, such as {query.templates[0]!r}',
+                            'leave them out: this model reads all classes in one caption; '
+                            'caption_prompt takes hand-written prompts')
         if not query.is_caption:
             return split_class_prompt(query.classes, self.text_encoder.tokenizer,
                                       self.prompt_budget, caption_prompt=query.caption_prompt)
