@@ -12,10 +12,14 @@ from glipkit.models.heads.dyhead import DyConv  # noqa: E402
 from glipkit.models.heads.glip_head import GLIPHead  # noqa: E402
 from glipkit.models.losses.token_focal import TokenFocalLoss  # noqa: E402
 from glipkit.models.necks.fpn import DropBlockFPN  # noqa: E402
+from glipkit.models.pretrainers.clip import ClipPretrainer  # noqa: E402
+from glipkit.models.pretrainers.region_clip import RegionClipPretrainer  # noqa: E402
+from glipkit.models.proposals.random_boxes import RandomBoxes  # noqa: E402
 from glipkit.text.encoders.bert import BertEncoder, BertLayer  # noqa: E402
 from glipkit.text.encoders.clip_text import ClipTextEncoder  # noqa: E402
 
 __all__ = [
-    'BertEncoder', 'BertLayer', 'BiAttention', 'ClipResNet', 'ClipTextEncoder', 'DropBlockFPN',
-    'DyConv', 'GLIP', 'GLIPHead', 'SwinTransformer', 'TimmBackbone', 'TokenFocalLoss'
+    'BertEncoder', 'BertLayer', 'BiAttention', 'ClipPretrainer', 'ClipResNet',
+    'ClipTextEncoder', 'DropBlockFPN', 'DyConv', 'GLIP', 'GLIPHead', 'RandomBoxes',
+    'RegionClipPretrainer', 'SwinTransformer', 'TimmBackbone', 'TokenFocalLoss'
 ]
