@@ -60,7 +60,8 @@ class ClipRoIHead(nn.Module):
         self.loss_cls = MODELS.build(loss_cls or dict(type='glipkit.WeightedClassLoss'))
         self._coder = DeltaXYWHBBoxCoder(target_stds=(0.1, 0.1, 0.2, 0.2))
         self._assigner = MaxIoUAssigner(positive_iou, positive_iou, positive_iou,
-                                        match_low_quality=False)
+                                        match_low_quality=False,
+                                        iou_calculator=dict(type='mmdet.BboxOverlaps2D'))
         self._sampler = RandomSampler(num_samples, positive_fraction)
 
     def layer_groups(self) -> dict[str, list[nn.Module]]:
