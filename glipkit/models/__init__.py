@@ -12,6 +12,7 @@ from glipkit.models.heads.dyhead import DyConv  # noqa: E402
 from glipkit.models.heads.glip_head import GLIPHead  # noqa: E402
 from glipkit.models.losses.token_focal import TokenFocalLoss  # noqa: E402
 from glipkit.models.necks.fpn import DropBlockFPN  # noqa: E402
+from glipkit.models.proposals.frozen_rpn import FrozenRPN  # noqa: E402
 from glipkit.text.encoders.bert import BertEncoder, BertLayer  # noqa: E402
 from glipkit.text.encoders.clip_text import ClipTextEncoder  # noqa: E402
 
