@@ -179,6 +179,10 @@ class GroundingDetector(BaseDetector):
         """Embeddings (N, D) of the caller's boxes, not of length 1; else as `classify_regions`."""
         raise self._no_regions()
 
+    def propose_boxes(self, images: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:
+        """Boxes (N, 4) of each image from the model's own source, in pixels of ``images``."""
+        raise self._no_regions()
+
     def _no_regions(self) -> UserError:
         return UserError('a model that reads regions, such as regionclip-rn50',
                          f'a {type(self).__name__}, which finds its boxes itself',
