@@ -148,11 +148,11 @@ class GroundingDetector(BaseDetector):
     def low_rank_layers(self) -> Iterator[tuple[str, str, nn.Linear]]:
         """(layer group, full name, layer) of every linear layer that a low-rank change reaches.
 
-        Each module names its own layers, see :func:`~.backbones.towers.low_rank_layers`.
+        Groups that never train have none. Each module names its own layers, see :func:`~.backbones.towers.low_rank_layers`.
         """
         names = {id(module): name for name, module in self.named_modules()}
         for group, parts in self.layer_groups().items():
-            for part in parts:
+            for part in parts if group not in self.fixed_groups else ():
                 for module in part.modules():
                     for layer in low_rank_layers(module):
                         yield group, names[id(layer)], layer
