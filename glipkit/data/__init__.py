@@ -6,8 +6,9 @@ Names are imported when they are used: preparing and indexing files needs no PyT
 from glipkit.common.lazy import lazy_names
 
 _NAMES = (
-    'AskClasses', 'CaptionShards', 'CocoDetection', 'DrawSampler', 'FlickrGrounding', 'LoadImage',
-    'LvisDetection', 'MdetrGrounding', 'MixedDataset', 'OdvgGrounding', 'PackGrounding', 'READERS',
+    'AskClasses', 'CaptionShards', 'CocoDetection', 'DrawSampler', 'FlickrGrounding',
+    'ImageCaptions', 'LoadImage', 'LvisDetection', 'MdetrGrounding', 'MixedDataset',
+    'OdvgGrounding', 'PackGrounding', 'READERS',
     'SampleClassPrompt', 'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'detect_format')
 
 __all__ = sorted(_NAMES)

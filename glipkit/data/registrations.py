@@ -6,6 +6,7 @@ import_mmdet()
 from glipkit.data.formats.caption_shards import CaptionShards  # noqa: E402
 from glipkit.data.formats.coco import CocoDetection  # noqa: E402
 from glipkit.data.formats.detect import READERS, detect_format  # noqa: E402
+from glipkit.data.formats.image_captions import ImageCaptions  # noqa: E402
 from glipkit.data.formats.lvis import LvisDetection  # noqa: E402
 from glipkit.data.formats.mdetr import FlickrGrounding, MdetrGrounding  # noqa: E402
 from glipkit.data.formats.odvg import OdvgGrounding  # noqa: E402
@@ -22,7 +23,8 @@ from glipkit.data.transforms import (  # noqa: E402
 )
 
 __all__ = [
-    'AskClasses', 'CaptionShards', 'CocoDetection', 'DrawSampler', 'FlickrGrounding', 'LoadImage',
-    'LvisDetection', 'MdetrGrounding', 'MixedDataset', 'OdvgGrounding', 'PackGrounding', 'READERS',
-    'SampleClassPrompt', 'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'detect_format'
+    'AskClasses', 'CaptionShards', 'CocoDetection', 'DrawSampler', 'FlickrGrounding',
+    'ImageCaptions', 'LoadImage', 'LvisDetection', 'MdetrGrounding', 'MixedDataset',
+    'OdvgGrounding', 'PackGrounding', 'READERS', 'SampleClassPrompt', 'ShortSideResize',
+    'SwapLeftRight', 'TsvDetection', 'detect_format'
 ]
