@@ -12,6 +12,9 @@ from glipkit.models.fusion.bi_attention import BiAttention  # noqa: E402
 from glipkit.models.heads.dyhead import DyConv  # noqa: E402
 from glipkit.models.heads.glip_head import GLIPHead  # noqa: E402
 from glipkit.models.losses.region_classes import (  # noqa: E402
+    FocalScaledClassLoss,
+    WeightedClassLoss,
+)
 from glipkit.models.losses.token_focal import TokenFocalLoss  # noqa: E402
 from glipkit.models.necks.fpn import DropBlockFPN  # noqa: E402
 from glipkit.models.pretrainers.clip import ClipPretrainer  # noqa: E402
@@ -27,8 +30,9 @@ from glipkit.text.encoders.bert import BertEncoder, BertLayer  # noqa: E402
 from glipkit.text.encoders.clip_text import ClipTextEncoder  # noqa: E402
 
 __all__ = [
-    '(', 'BertEncoder', 'BertLayer', 'BiAttention', 'ClipMaskHead', 'ClipPretrainer',
+    'BertEncoder', 'BertLayer', 'BiAttention', 'ClipMaskHead', 'ClipPretrainer',
     'ClipRCNN', 'ClipResNet', 'ClipRoIHead', 'ClipTextEncoder', 'DropBlockFPN', 'DyConv',
-    'FrozenRPN', 'GLIP', 'GLIPHead', 'GivenBoxes', 'GridBoxes', 'RandomBoxes',
-    'RegionClipPretrainer', 'SwinTransformer', 'TimmBackbone', 'TokenFocalLoss', 'TruthBoxes'
+    'FocalScaledClassLoss', 'FrozenRPN', 'GLIP', 'GLIPHead', 'GivenBoxes', 'GridBoxes', 'RandomBoxes',
+    'RegionClipPretrainer', 'SwinTransformer', 'TimmBackbone', 'TokenFocalLoss', 'TruthBoxes',
+    'WeightedClassLoss'
 ]
