@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         check_query(make_query(classes, args.caption, phrases))
     sources = list_images(args.images)
     out = _check_out(args)
-    checkpoint = _weights(args.config, args.checkpoint)
+    checkpoint = weights_of(args.config, args.checkpoint)
     predictor = Predictor(args.config, checkpoint, args.device, args.batch_size, args.threshold,
                           args.task)
     bad: list[UserError] = []
@@ -130,16 +130,19 @@ def _phrases(text: str | None) -> str | list[tuple[int, int]] | None:
             from error
 
 
-def _weights(config: str, checkpoint: str | None) -> str | Path:
+def weights_of(config: str, checkpoint: str | None) -> str | Path:
     """The checkpoint to use: random weights find nothing, and nobody asks for that by hand."""
     from glipkit.apis.build import find_config, shipped_weights
+    from glipkit.apis.index import entry_of
     from glipkit.checkpoints.hub import resolve
     from glipkit.errors import UserError
     path = find_config(config)
     found = resolve(checkpoint) if checkpoint else shipped_weights(path)
     if found is None:
+        entry = entry_of(path)
+        where = f', such as {entry.elsewhere}' if entry and entry.elsewhere else ''
         raise UserError(f'weights for {config}', 'none: glipkit comes without them',
-                        'pass --checkpoint FILE')
+                        f'pass --checkpoint FILE{where}')
     return found
 
 
