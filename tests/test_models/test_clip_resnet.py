@@ -8,6 +8,7 @@ from torch import nn
 from glipkit.errors import UserError
 from glipkit.models.backbones.clip_resnet import ClipResNet
 from glipkit.models.backbones.frozen_norm import FrozenBatchNorm, conv_norm
+from glipkit.models.kernels.separable_roi_align import pool_regions, region_weights
 from tests.region_clip_golden import (
     case,
     normalised,
@@ -133,6 +134,34 @@ def test_regions_in_parts_equal_regions_at_once():
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
     alone = model.region_features(maps[1:], boxes[1:])[1]
     close(alone, results[0][1][5:], 1e-5)
+
+
+@torch.no_grad()
+def test_the_short_way_to_regions_is_the_plain_one():
+    model = mini()
+    maps = torch.randn(2, 256, 6, 8)
+    torch.manual_seed(1)
+    ends = [(0., 0, 128, 96), (-300, -300, 500, 400), (10, 10, 12, 13), (50, 40, 50, 40),
+            (60, 50, 40, 30), (-90, -90, -40, -40), (120, 90, 400, 300), (-14, -14, 20, 20)]
+    boxes = [torch.tensor(ends), torch.rand(20, 4) * 90 + torch.tensor([-30., -30, 30, 30])]
+    rois = torch.cat([torch.cat([one.new_full((len(one), 1), i), one], 1)
+                      for i, one in enumerate(boxes)])
+    pooled = model.pool_boxes(maps, rois)
+    weights = region_weights(rois, model.roi_size, 1 / 16, (6, 8))
+    close(pool_regions(maps, rois, *weights), pooled, 1e-5)
+    plain = model.region_maps(pooled)
+    close(model.region_maps_from_projected(maps, model.project_map(maps), rois), plain, 1e-5)
+    found, features = model.region_features(maps, boxes, at_once=7)
+    close(found, plain, 1e-5)
+    close(features, model.pool_regions(plain), 1e-5)
+
+
+def test_the_short_way_is_for_frozen_norms_without_gradients():
+    maps = torch.randn(1, 256, 4, 4)
+    assert not mini()._may_project(maps) and not mini(frozen_norm=False)._may_project(maps)
+    with torch.no_grad():
+        assert mini()._may_project(maps) and not mini(frozen_norm=False)._may_project(maps)
+    assert mini(frozen_stages=6)._may_project(maps)
 
 
 @pytest.mark.parametrize('size', [(2, 2), (3, 5)])
