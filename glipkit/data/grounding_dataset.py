@@ -16,7 +16,6 @@ from glipkit.data import sample_keys as keys
 from glipkit.data.transforms.loading import LoadImage, load_image
 from glipkit.errors import UserError
 
-
 #: Keys that ``filter_cfg`` may have.
 FILTERS = ('filter_empty_gt', 'min_size', 'in_test')
 

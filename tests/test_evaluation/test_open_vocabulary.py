@@ -1,4 +1,4 @@
-"""Base and novel classes in the metrics that are there, and how a result line names the protocol."""
+"""Base and novel classes in the metrics, and how a result line names the protocol."""
 import json
 
 import pytest

@@ -137,8 +137,8 @@ class LvisMetric(ArrayMetric):
         edge = 'x2 - x1 - 1' if self.trim_pixel else 'x2 - x1'
         self.protocol = (
             f'{how_asked(self.groups, asked, fewest)}{protocol_name(self.spool)}, '
-            f'box IoU 0.50:0.05:0.95, w = {edge}, {num_images} of {total} images, {share_of_classes(len(asked), len(self.truth.names))}, '
-            f'{self.ann_file}')
+            f'box IoU 0.50:0.05:0.95, w = {edge}, {num_images} of {total} images, '
+            f'{share_of_classes(len(asked), len(self.truth.names))}, {self.ann_file}')
         if num_images < total:
             print_log(f'Only {num_images} of {total} images of {self.ann_file} are scored',
                       'current', logging.WARNING)
