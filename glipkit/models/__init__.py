@@ -3,6 +3,7 @@ from glipkit.compat import import_mmdet
 
 import_mmdet()
 
+from glipkit.models.backbones.clip_resnet import ClipResNet  # noqa: E402
 from glipkit.models.backbones.swin import SwinTransformer  # noqa: E402
 from glipkit.models.backbones.timm_backbone import TimmBackbone  # noqa: E402
 from glipkit.models.detectors.glip import GLIP  # noqa: E402
@@ -12,8 +13,9 @@ from glipkit.models.heads.glip_head import GLIPHead  # noqa: E402
 from glipkit.models.losses.token_focal import TokenFocalLoss  # noqa: E402
 from glipkit.models.necks.fpn import DropBlockFPN  # noqa: E402
 from glipkit.text.encoders.bert import BertEncoder, BertLayer  # noqa: E402
+from glipkit.text.encoders.clip_text import ClipTextEncoder  # noqa: E402
 
 __all__ = [
-    'BertEncoder', 'BertLayer', 'BiAttention', 'DropBlockFPN', 'DyConv', 'GLIP', 'GLIPHead',
-    'SwinTransformer', 'TimmBackbone', 'TokenFocalLoss'
+    'BertEncoder', 'BertLayer', 'BiAttention', 'ClipResNet', 'ClipTextEncoder', 'DropBlockFPN',
+    'DyConv', 'GLIP', 'GLIPHead', 'SwinTransformer', 'TimmBackbone', 'TokenFocalLoss'
 ]

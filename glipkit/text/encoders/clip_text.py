@@ -1,0 +1,182 @@
+"""CLIP's text transformer: a text becomes one vector in the space of the image embeddings.
+
+Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021,
+section 2.4: pre-norm layers under a causal mask, read at the end of the text. Parameter names are
+the official ones. Letters in shapes: B texts, T tokens, C channels, h heads, D channels of the
+result.
+"""
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from glipkit.errors import UserError
+from glipkit.registry import MODELS
+from glipkit.text.structures import TextFeatures, TextTokens
+from glipkit.text.tokenizers import build_tokenizer
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """The approximation of GELU that OpenAI's weights were trained with."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {'quick_gelu': quick_gelu, 'gelu': F.gelu}
+
+
+class CausalAttention(nn.Module):
+    """Multi-head self-attention to the tokens before, with one table for query, key and value."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.randn(3 * width, width) * width**-0.5)
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
+        query, key, value = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        out = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return self.out_proj(out.transpose(1, 2).flatten(2))
+
+    def low_rank_layers(self) -> list[nn.Linear]:
+        """The output projection."""
+        return [self.out_proj]
+
+
+class ClipTextLayer(nn.Module):
+    """A pre-norm layer: attention, then two projections of four times the width."""
+
+    def __init__(self, width: int, heads: int, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.activation = activation
+        self.attn = CausalAttention(width, heads)
+        self.ln_1 = nn.LayerNorm(width)
+        self.mlp = nn.ModuleDict(OrderedDict([('c_fc', nn.Linear(width, 4 * width)),
+                                              ('c_proj', nn.Linear(4 * width, width))]))
+        self.ln_2 = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        x = x + self.attn(self.ln_1(x))
+        inner = self.activation(self.mlp['c_fc'](self.ln_2(x)))
+        return x + self.mlp['c_proj'](inner)
+
+
+@MODELS.register_module()
+class ClipTextEncoder(BaseModule):
+    """CLIP's text encoder; one un-normalised vector for each text. The defaults are RN50's.
+
+    Args:
+        width: Channels C inside.
+        heads: Attention heads.
+        layers: Transformer layers.
+        context: Largest number of tokens of a text.
+        vocab_size: Rows of the word embedding.
+        embed_dim: Channels D of the result.
+        activation: ``'quick_gelu'`` for OpenAI's weights, ``'gelu'`` for most others.
+        tokenizer: Config of the tokenizer; None takes CLIP's byte pairs.
+        init_cfg: mmengine's config of initial weights.
+
+    Attributes:
+        tokenizer: The tokenizer.
+    """
+
+    #: Class of the tokenizer where a config names none.
+    default_tokenizer = 'ClipBpeTokenizer'
+    token_features = False
+
+    def __init__(self, width: int = 512, heads: int = 8, layers: int = 12, context: int = 77,
+                 vocab_size: int = 49408, embed_dim: int = 1024, activation: str = 'quick_gelu',
+                 tokenizer: dict | None = None, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        if width % heads:
+            raise UserError('a width that the heads divide', f'width {width}, {heads} heads',
+                            'change one of them')
+        if activation not in ACTIVATIONS:
+            raise UserError(f'an activation ({", ".join(ACTIVATIONS)})', repr(activation),
+                            'choose one of these')
+        self.tokenizer = build_tokenizer(tokenizer, self.default_tokenizer)
+        self.width, self.vocab_size, self.activation = width, vocab_size, activation
+        self.hidden_size, self.max_positions = embed_dim, context
+        self.token_embedding = nn.Embedding(vocab_size, width)
+        self.positional_embedding = nn.Parameter(torch.empty(context, width))
+        self.transformer = nn.ModuleDict({'resblocks': nn.ModuleList(
+            ClipTextLayer(width, heads, ACTIVATIONS[activation]) for _ in range(layers))})
+        self.ln_final = nn.LayerNorm(width)
+        self.text_projection = nn.Parameter(torch.empty(width, embed_dim))
+        self._start()
+
+    def _start(self) -> None:
+        """Initial values of CLIP: deviations fall with width and depth."""
+        layers = self.transformer['resblocks']
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        nn.init.normal_(self.positional_embedding, std=0.01)
+        nn.init.normal_(self.text_projection, std=self.width**-0.5)
+        inner = self.width**-0.5 * (2 * max(1, len(layers)))**-0.5
+        for layer in layers:
+            nn.init.normal_(layer.attn.out_proj.weight, std=inner)
+            nn.init.zeros_(layer.attn.out_proj.bias)
+            nn.init.normal_(layer.mlp['c_fc'].weight, std=(2 * self.width)**-0.5)
+            nn.init.normal_(layer.mlp['c_proj'].weight, std=inner)
+
+    def forward(self, tokens: TextTokens) -> TextFeatures:
+        """Encodes texts; ids are moved to the device of the weights.
+
+        The vector is read at the largest id, which is the end of the text; nothing behind it is
+        seen, so nothing behind the last such place is computed.
+
+        Args:
+            tokens: B texts of T token slots, with padding at the right.
+
+        Returns:
+            Features (B, 1, D), not normalised, with a mask of True.
+
+        Raises:
+            UserError: More tokens than the encoder has positions.
+        """
+        if tokens.ids.shape[1] > self.max_positions:
+            raise UserError(f'at most {self.max_positions} tokens per text',
+                            f'{tokens.ids.shape[1]} tokens', 'shorten the text')
+        tokens = tokens.to(self.token_embedding.weight.device)
+        places = read_places(tokens)
+        length = int(places.max()) + 1 if len(tokens) else 0
+        hidden = self.encode(tokens.ids[:, :length])
+        found = hidden[torch.arange(len(hidden), device=hidden.device), places]
+        features = self.project(found)[:, None]
+        return TextFeatures(features, features.new_ones(features.shape[:2], dtype=torch.bool))
+
+    def encode(self, ids: Tensor) -> Tensor:
+        """Ids (B, T) -> states (B, T, C) after the last layer, before the last norm."""
+        hidden = self.token_embedding(ids) + self.positional_embedding[:ids.shape[1]]
+        for layer in self.transformer['resblocks']:
+            hidden = layer(hidden)
+        return hidden
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """States (..., C) -> features (..., D)."""
+        return self.ln_final(hidden) @ self.text_projection.to(hidden.dtype)
+
+    def layer_groups(self) -> list[nn.Module]:
+        """Parts from the input to the output, for layer-wise rates and freezing."""
+        first = nn.Module()
+        first.token_embedding = self.token_embedding
+        first.positional_embedding = self.positional_embedding
+        last = nn.Module()
+        last.ln_final, last.text_projection = self.ln_final, self.text_projection
+        return [first, *self.transformer['resblocks'], last]
+
+
+def read_places(tokens: TextTokens) -> Tensor:
+    """Where each text is read: the first of its largest ids, (B,).
+
+    That is the end of the text. A text that was cut before its end is read at its start token.
+    """
+    return tokens.ids.masked_fill(~tokens.mask, -1).argmax(1)
