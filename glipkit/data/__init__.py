@@ -7,9 +7,9 @@ from glipkit.common.lazy import lazy_names
 
 _NAMES = (
     'AskClasses', 'BoxCaptions', 'CaptionShards', 'CocoDetection', 'CropToBox', 'DrawSampler',
-    'FlickrGrounding', 'LoadImage', 'LvisDetection', 'MdetrGrounding', 'MixedDataset',
-    'OdvgGrounding', 'PackGrounding', 'READERS', 'SampleClassPrompt', 'ShortSideResize',
-    'SwapLeftRight', 'TsvDetection', 'detect_format')
+    'FlickrGrounding', 'ImageCaptions', 'LoadImage', 'LvisDetection', 'MdetrGrounding',
+    'MixedDataset', 'OdvgGrounding', 'PackGrounding', 'READERS', 'SampleClassPrompt',
+    'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'detect_format')
 
 __all__ = sorted(_NAMES)
 __getattr__ = lazy_names(__name__, dict.fromkeys(_NAMES, 'glipkit.data.registrations'))

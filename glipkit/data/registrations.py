@@ -7,6 +7,7 @@ from glipkit.data.formats.box_captions import BoxCaptions  # noqa: E402
 from glipkit.data.formats.caption_shards import CaptionShards  # noqa: E402
 from glipkit.data.formats.coco import CocoDetection  # noqa: E402
 from glipkit.data.formats.detect import READERS, detect_format  # noqa: E402
+from glipkit.data.formats.image_captions import ImageCaptions  # noqa: E402
 from glipkit.data.formats.lvis import LvisDetection  # noqa: E402
 from glipkit.data.formats.mdetr import FlickrGrounding, MdetrGrounding  # noqa: E402
 from glipkit.data.formats.odvg import OdvgGrounding  # noqa: E402
@@ -25,7 +26,7 @@ from glipkit.data.transforms import (  # noqa: E402
 
 __all__ = [
     'AskClasses', 'BoxCaptions', 'CaptionShards', 'CocoDetection', 'CropToBox', 'DrawSampler',
-    'FlickrGrounding', 'LoadImage', 'LvisDetection', 'MdetrGrounding', 'MixedDataset',
-    'OdvgGrounding', 'PackGrounding', 'READERS', 'SampleClassPrompt', 'ShortSideResize',
-    'SwapLeftRight', 'TsvDetection', 'detect_format'
+    'FlickrGrounding', 'ImageCaptions', 'LoadImage', 'LvisDetection', 'MdetrGrounding',
+    'MixedDataset', 'OdvgGrounding', 'PackGrounding', 'READERS', 'SampleClassPrompt',
+    'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'detect_format'
 ]

@@ -5,10 +5,11 @@ from glipkit.engine.hooks.plateau import PlateauHook
 from glipkit.engine.hooks.progress import ProgressBarHook
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
 from glipkit.engine.optim.constructor import GroundingOptimConstructor
+from glipkit.engine.optim.tensor_clip import ClippingOptimWrapper
 from glipkit.engine.runner import GroundingRunner
 from glipkit.engine.transfer.constructor import TransferOptimConstructor
 
 __all__ = [
-    'AutocastOptimWrapper', 'FiniteHook', 'GroundingOptimConstructor', 'GroundingRunner',
-    'IterSeedHook', 'PlateauHook', 'ProgressBarHook', 'TransferOptimConstructor'
+    'AutocastOptimWrapper', 'ClippingOptimWrapper', 'FiniteHook', 'GroundingOptimConstructor',
+    'GroundingRunner', 'IterSeedHook', 'PlateauHook', 'ProgressBarHook', 'TransferOptimConstructor'
 ]

@@ -50,6 +50,8 @@ class GroundingDetector(BaseDetector):
     text_encoder: TextEncoder
     #: Groups of :meth:`layer_groups` that a linear probe trains: from features to scores and boxes.
     probe_groups: ClassVar[tuple[str, ...]] = ('alignment', 'boxes')
+    #: Groups of :meth:`layer_groups` that no training of this method changes.
+    fixed_groups: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, max_tokens: int = 256, data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
@@ -154,6 +156,33 @@ class GroundingDetector(BaseDetector):
                 for module in part.modules():
                     for layer in low_rank_layers(module):
                         yield group, names[id(layer)], layer
+
+    def classify_regions(self, images: Tensor, boxes: Sequence[Tensor],
+                         query: Query) -> list[Tensor]:
+        """How well each class of a query describes each of the caller's boxes.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            boxes: Per image (N, 4), exclusive xyxy pixels of ``images``; N may be 0.
+            query: Class names or a caption, whose K classes or phrases are compared.
+
+        Returns:
+            Per image (N, K) from 0 to 1. Rows sum to 1: the caller says that every box holds one of
+            the classes, so that no background takes part.
+
+        Raises:
+            UserError: The model finds boxes itself and cannot score those of others.
+        """
+        raise self._no_regions()
+
+    def region_features(self, images: Tensor, boxes: Sequence[Tensor]) -> list[Tensor]:
+        """Embeddings (N, D) of the caller's boxes, not of length 1; else as `classify_regions`."""
+        raise self._no_regions()
+
+    def _no_regions(self) -> UserError:
+        return UserError('a model that reads regions, such as regionclip-rn50',
+                         f'a {type(self).__name__}, which finds its boxes itself',
+                         'name another model')
 
     def warm_up(self) -> None:  # noqa: B027
         """Prepares what threads share in prediction, before they begin; by default nothing."""

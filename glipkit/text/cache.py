@@ -75,7 +75,7 @@ class TextFeatureCache:
 
     def _encode(self, encoder: nn.Module, tokens: TextTokens) -> TextFeatures:
         device = next(encoder.parameters()).device
-        state = _autocast_state(device.type)
+        state = autocast_state(device.type)
         keys = [(state, tuple(ids[mask].tolist()))
                 for ids, mask in zip(tokens.ids.cpu(), tokens.mask.cpu())]
         rows = {key: self._rows[key] for key in keys if key in self._rows}
@@ -101,7 +101,7 @@ class TextFeatureCache:
             self._held -= len(self._rows.popitem(last=False)[1])
 
     def _forget_if_changed(self, encoder: nn.Module) -> None:
-        weights = _fingerprint(encoder)
+        weights = fingerprint(encoder)
         if self._encoder is None or self._encoder() is not encoder or self._weights != weights:
             self.clear()
             self._encoder, self._weights = weakref.ref(encoder), weights
@@ -132,7 +132,8 @@ def _run(encoder: nn.Module, tokens: TextTokens, which: list[int]) -> list[Tenso
     return [hidden[real].clone() for hidden, real in zip(features.hidden, features.mask)]
 
 
-def _autocast_state(device_type: str) -> Hashable:
+def autocast_state(device_type: str) -> Hashable:
+    """None, or the type that autocast computes in."""
     if not torch.is_autocast_enabled(device_type):
         return None
     return torch.get_autocast_dtype(device_type)
@@ -144,8 +145,8 @@ def _tensors(encoder: nn.Module) -> Iterator[Tensor]:
             yield tensor.detach()
 
 
-def _fingerprint(encoder: nn.Module) -> Hashable:
-    """A value that changes when a weight changes; see the class for what it can miss."""
+def fingerprint(encoder: nn.Module) -> Hashable:
+    """A value that changes when a weight changes; see `TextFeatureCache` for what it can miss."""
     tensors = list(_tensors(encoder))
     # Indexing, unlike flattening, never copies a tensor that is not contiguous.
     probes = torch.stack([t[tuple(size // 2 for size in t.shape)].double() for t in tensors])

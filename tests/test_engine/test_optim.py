@@ -6,6 +6,7 @@ from torch import nn
 
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
 from glipkit.engine.optim.constructor import GroundingOptimConstructor
+from glipkit.engine.optim.tensor_clip import ClippingOptimWrapper
 
 
 class Model(nn.Module):
@@ -58,3 +59,23 @@ def test_autocast_wrapper_computes_in_bf16_and_keeps_float32_weights():
     assert out.dtype == torch.bfloat16
     wrapper.update_params(out.float().sum())
     assert all(p.dtype == torch.float32 for p in model.parameters())
+
+
+@pytest.mark.parametrize('wrapper', [ClippingOptimWrapper, AutocastOptimWrapper])
+def test_each_gradient_is_clipped_by_its_own_norm(wrapper):
+    """Norms 10, 3 and none, bound 5: steps of norm 5 and 3."""
+    a, b, c = (nn.Parameter(torch.zeros(2)) for _ in range(3))
+    settings = dict(type='tensor_norm', max_norm=5.)
+    built = wrapper(torch.optim.SGD([a, b, c], lr=1.), clip_grad=settings)
+    built.update_params((a * torch.tensor([6., 8.])).sum() + (b * torch.tensor([0., 3.])).sum())
+    torch.testing.assert_close(a.data, torch.tensor([-3., -4.]))
+    assert b.tolist() == [0, -3] and c.tolist() == [0, 0]
+    assert settings == dict(type='tensor_norm', max_norm=5.)
+    assert built.message_hub.get_scalar('train/grad_norm').current() == pytest.approx(10)
+
+
+def test_the_norm_of_all_gradients_is_still_clipped():
+    a, b = (nn.Parameter(torch.zeros(1)) for _ in range(2))
+    built = ClippingOptimWrapper(torch.optim.SGD([a, b], lr=1.), clip_grad=dict(max_norm=5.))
+    built.update_params((6 * a + 8 * b).sum())
+    torch.testing.assert_close(torch.cat([a, b]).detach(), torch.tensor([-3., -4.]))

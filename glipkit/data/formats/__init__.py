@@ -10,6 +10,7 @@ _PLACES = {
     'CaptionShards': f'{_FORMATS}.caption_shards',
     'CocoDetection': f'{_FORMATS}.coco',
     'FlickrGrounding': f'{_FORMATS}.mdetr',
+    'ImageCaptions': f'{_FORMATS}.image_captions',
     'LvisDetection': f'{_FORMATS}.lvis',
     'MdetrGrounding': f'{_FORMATS}.mdetr',
     'OdvgGrounding': f'{_FORMATS}.odvg',

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -88,7 +88,7 @@ class CaptionShards(RecordDataset):
         clip = (sizes[keys.WIDTH], sizes[keys.HEIGHT])
         return {
             keys.IMG_ID: row + 1,
-            **self._image(shard, i, record, where),
+            **shard_image(shard, i, record, where, self.image_path),
             **{key: side for key, side in sizes.items() if side is not None},
             **parse_grounding(grounding, _WHAT, clip, where, dropped, self.score_thr)
         }
@@ -122,15 +122,6 @@ class CaptionShards(RecordDataset):
             self._report(DamagedRecordError(error.expected, error.got, error.fix))
             return None
         return caption if isinstance(caption, str) else None
-
-    def _image(self, shard: JsonLines | TarShard, i: int, record: Mapping, where: str) -> dict:
-        if isinstance(shard, TarShard):
-            name, content = shard.image(i)
-            return {keys.IMG_PATH: name, keys.IMG_BYTES: content}
-        name = record.get('filename')
-        if not isinstance(name, str) or not name:
-            raise UserError(f'{_WHAT}: a filename per line', f'{where}: {name!r}', 'add it')
-        return {keys.IMG_PATH: self.image_path(name)}
 
 
 class ShardList:
@@ -219,6 +210,30 @@ def _read_manifest(path: Path) -> tuple[list[Path], list[int]]:
         print_log(f'{path}: {others} shards beside it that it does not list are left out',
                   'current')
     return shards, [entry['count'] for entry in entries]
+
+
+def shard_image(shard: JsonLines | TarShard, i: int, record: Mapping, where: str,
+                image_path: Callable[[str], str], what: str = _WHAT) -> dict[str, Any]:
+    """Where the image of a sample is, in the keys of a sample.
+
+    Args:
+        shard: Its shard.
+        i: Its index there.
+        record: Its record.
+        where: Its place, for errors.
+        image_path: Path of an image that a jsonl names.
+        what: Kind of the shard, for errors.
+
+    Raises:
+        UserError: A line of a jsonl names no image.
+    """
+    if isinstance(shard, TarShard):
+        name, content = shard.image(i)
+        return {keys.IMG_PATH: name, keys.IMG_BYTES: content}
+    name = record.get('filename')
+    if not isinstance(name, str) or not name:
+        raise UserError(f'{what}: a filename per line', f'{where}: {name!r}', 'add it')
+    return {keys.IMG_PATH: image_path(name)}
 
 
 def _open_shard(path: Path, trust: bool) -> JsonLines | TarShard:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class CaptionedShard(Sequence):
             return self._from_folder(self._records[index])
         record = self._records[index]
         where = self._records.where(index)
-        captions = _captions(record, where)
+        captions = read_captions(record, where)
         if self.kind == 'tar':
             name, place = self._records.image(index)
             return Captioned(where, name.rpartition('/')[2], captions, place)
@@ -133,7 +133,16 @@ def _kind(path: Path) -> str:
                     f'{path}: {got}', 'check the path')
 
 
-def _captions(record: dict[str, Any], where: str) -> tuple[str, ...]:
+def read_captions(record: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """The captions of a record: ``captions``, ``caption``, or that of its ``grounding``.
+
+    Args:
+        record: The record, of any of these forms; without a caption it gives ''.
+        where: Its place, for errors.
+
+    Raises:
+        UserError: They are no texts.
+    """
     value = record.get('captions', record.get('caption'))
     if isinstance(value, dict):  # a pseudo-label line that is labelled anew
         value = value.get('caption')

@@ -32,7 +32,8 @@ class PackGrounding(BaseTransform):
     * ``labels`` (N,) int64, indices into the class names or the phrases;
     * for captions ``tokens_positive``, the list of the [start, end) spans of each box's phrase.
 
-    Without any ``gt_bboxes`` the instances exist and are empty.
+    Without any ``gt_bboxes`` the instances exist and are empty. With ``proposals`` the sample has
+    ``proposals`` as well, an ``InstanceData`` with ``bboxes`` in the same frame.
 
     Args:
         meta_keys: Keys of the results dict for the metainfo, where present.
@@ -56,6 +57,8 @@ class PackGrounding(BaseTransform):
         sample = DetDataSample(metainfo={**kept, **(query.as_fields() if asked else {})})
         sample.gt_instances = _instances(boxes, labels, ~ignored, phrases)
         sample.ignored_instances = _instances(boxes, labels, ignored, phrases)
+        if results.get('proposals') is not None:
+            sample.proposals = InstanceData(bboxes=_tensor(results['proposals']))
         return dict(inputs=torch.from_numpy(image), data_samples=sample)
 
     def __repr__(self) -> str:

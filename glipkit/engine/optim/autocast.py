@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from mmengine.optim import OptimWrapper
 from torch import nn
 
+from glipkit.engine.optim.tensor_clip import ClippingOptimWrapper
 from glipkit.registry import OPTIM_WRAPPERS
 
 
 @OPTIM_WRAPPERS.register_module()
-class AutocastOptimWrapper(OptimWrapper):
+class AutocastOptimWrapper(ClippingOptimWrapper):
     """Forward pass under bfloat16 autocast on any device; weights and gradients stay float32.
 
     bfloat16 has float32's range, so there is no loss scale to keep. For float16 on a GPU use
@@ -20,7 +20,7 @@ class AutocastOptimWrapper(OptimWrapper):
     slower at bfloat16 than at float32.
 
     Args:
-        **kwargs: Arguments of :class:`mmengine.optim.OptimWrapper`.
+        **kwargs: Arguments of :class:`ClippingOptimWrapper`.
     """
 
     @contextmanager

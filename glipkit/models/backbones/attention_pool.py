@@ -51,6 +51,10 @@ class AttentionPool(nn.Module):
         folded = torch.einsum('rne,nec->rnc', query,
                               self.k_proj.weight.unflatten(0, (self.heads, -1)))
         scores = folded @ tokens.transpose(1, 2) * query.shape[-1]**-0.5  # (R, n, S + 1)
+        if torch.is_grad_enabled() and self.k_proj.bias.requires_grad:
+            # That number, for its gradient of 0: distributed training waits for every parameter.
+            bias = self.k_proj.bias.unflatten(0, (self.heads, -1))
+            scores = scores + torch.einsum('rne,ne->rn', query, bias)[..., None]
         averaged = scores.softmax(-1).to(tokens.dtype) @ tokens  # (R, n, C)
         values = torch.einsum('rnc,nec->rne', averaged,
                               self.v_proj.weight.unflatten(0, (self.heads, -1)))

@@ -1,0 +1,1 @@
+"""Objectives of pre-training: a student, what teaches it, and their losses."""

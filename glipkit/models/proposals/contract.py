@@ -1,0 +1,71 @@
+"""What a source of boxes is, and how a detector asks it."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+
+class BoxSource(Protocol):
+    """A callable that proposes boxes; it is no part of the detector's weights and never trains."""
+
+    def __call__(self, images: Tensor, samples: Sequence[DetDataSample]) -> list[InstanceData]:
+        """Boxes of each image.
+
+        Args:
+            images: (B, 3, H, W) normalised and padded, as the detector sees them.
+            samples: Their B samples; ``img_shape`` is the size without padding.
+
+        Returns:
+            Of each image ``bboxes`` (N, 4), exclusive xyxy pixels of ``images``, any N; and, where
+            the source knows how likely each box holds a thing, ``logits`` (N,) before the sigmoid.
+
+        Raises:
+            UserError: The samples lack what this source needs.
+        """
+
+
+def propose(source: BoxSource, images: Tensor,
+            samples: Sequence[DetDataSample]) -> list[InstanceData]:
+    """Boxes of each image: those that its sample brings as ``proposals``, or else the source's.
+
+    Args:
+        source: Where boxes come from; it is asked only for samples that bring none.
+        images: (B, 3, H, W).
+        samples: B samples.
+
+    Returns:
+        Instances as of :class:`BoxSource`, float32, on the device of the images.
+    """
+    found = [sample.get('proposals') for sample in samples]
+    open_ = [i for i, given in enumerate(found) if given is None]
+    if open_:
+        with torch.no_grad():
+            asked = source(images if len(open_) == len(samples) else images[open_],
+                           [samples[i] for i in open_])
+        for i, proposed in zip(open_, asked):
+            found[i] = proposed
+    return [_on(proposed, images.device) for proposed in found]
+
+
+def image_size(sample: DetDataSample, images: Tensor) -> tuple[int, int]:
+    """(height, width) of a sample's image without padding."""
+    height, width = tuple(sample.get('img_shape', images.shape[-2:]))[:2]
+    return int(height), int(width)
+
+
+def plain_boxes(instances: InstanceData) -> Tensor:
+    """(N, 4) float32 of instances whose boxes are a tensor or mmdet's box class."""
+    boxes = instances.bboxes
+    return torch.as_tensor(getattr(boxes, 'tensor', boxes)).float().reshape(-1, 4)
+
+
+def _on(proposed: InstanceData, device: torch.device) -> InstanceData:
+    made = InstanceData(bboxes=plain_boxes(proposed).to(device))
+    if 'logits' in proposed:
+        made.logits = torch.as_tensor(proposed.logits).float().reshape(-1).to(device)
+    return made

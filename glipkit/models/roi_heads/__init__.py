@@ -1,0 +1,1 @@
+"""Second stages: features, scores and boxes of regions of interest."""
