@@ -33,6 +33,20 @@ def test_a_sample_per_box_without_crowds_and_boxes_outside(build, write_image):
     assert len(data[0]['data_samples'].gt_instances.bboxes) == 0
 
 
+def test_phrases_of_grounding_lines(tmp_path, write_image, write_lines):
+    write_image('a.png', 64, 48)
+    write_lines('grd.jsonl', [dict(filename='a.png', width=64, height=48, grounding=dict(
+        caption='a red dog and two cats', regions=[
+            dict(bbox=[1, 2, 11, 12], phrase='red dog', tokens_positive=[[2, 9]]),
+            dict(bbox=[[20, 2, 31, 32], [40, 2, 50, 30]], phrase='cats')]))])
+    data = BoxCaptions('grd.jsonl', data_root=str(tmp_path), data_prefix=dict(img='images'))
+    assert [(s['name'], s['crop_box']) for s in map(data.get_data_info, range(len(data)))] == [
+        ('red dog', [1, 2, 11, 12])]
+    write_lines('bad.jsonl', [dict(filename='a.png', detection={})])
+    with pytest.raises(UserError, match='bad.jsonl:1'):
+        BoxCaptions('bad.jsonl', data_root=str(tmp_path), data_prefix=dict(img='images'))
+
+
 def test_captions_are_drawn_from_templates_in_training(build):
     data = build(templates=['a {}', 'some {}'])
     np.random.seed(0)

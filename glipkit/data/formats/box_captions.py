@@ -1,7 +1,8 @@
-"""The boxes of a COCO json as pictures with captions: what a small CLIP learns words from."""
+"""Boxes as pictures with captions: what a small CLIP learns words from."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,22 +10,27 @@ from mmengine.logging import print_log
 
 from glipkit.data import sample_keys as keys
 from glipkit.data.formats.coco_json import box_in_image, read_coco_json
-from glipkit.data.formats.reading import summary
+from glipkit.data.formats.grounding_line import parse_grounding
+from glipkit.data.formats.reading import as_size, summary
 from glipkit.data.grounding_dataset import GroundingDataset
+from glipkit.data.line_index import JsonLines
 from glipkit.errors import UserError
 from glipkit.registry import DATASETS
+
+_WHAT = 'a jsonl of grounding lines'
 
 
 @DATASETS.register_module()
 class BoxCaptions(GroundingDataset):
     """One sample per box: its image, the place to cut out, and a caption made of the class name.
 
-    `CropToBox` cuts the box out. Crowd boxes are left out, and so are those of which nothing is in
-    the image. The caption is drawn at access with numpy's global generator, in test mode the
-    first template is taken.
+    `CropToBox` cuts the box out. Of a COCO json the name is the class name; crowd boxes are left
+    out, and so are those of which nothing is in the image. Of ODVG grounding lines (``.jsonl``) it
+    is the phrase of the box; phrases of several boxes are left out. The caption is drawn at access
+    with numpy's global generator, in test mode the first template is taken.
 
     Args:
-        ann_file: COCO json.
+        ann_file: COCO json, or jsonl of grounding lines.
         templates: Captions, with a pair of braces for the name.
         leave_out: Words of the names that captions do not have, such as 'large': a picture of one
             thing has no scale.
@@ -45,20 +51,43 @@ class BoxCaptions(GroundingDataset):
 
     def load_data_list(self) -> list[dict]:
         """One sample for each box of the file."""
-        coco = read_coco_json(self.ann_file)
-        names = {i: spoken(name, self.leave_out) for i, name in coco.classes.items()}
-        samples = []
-        for record in coco.annotations:
-            image = coco.images[record['image_id']]
-            box = box_in_image(record, image)
-            if box is not None and not record.get('iscrowd'):
-                samples.append({
-                    keys.IMG_ID: len(samples), keys.INSTANCES: [], keys.CROP_BOX: box,
-                    keys.IMG_PATH: self.image_path(image['file_name']),
-                    'name': names[record['category_id']]})
-        print_log(summary(self.ann_file, {'boxes': len(samples),
-                                          'names': len(set(names.values()))}, {}), 'current')
+        dropped: Counter = Counter()
+        named = self._of_lines(dropped) if self.ann_file.endswith('.jsonl') else self._of_coco()
+        samples = [{keys.IMG_ID: number, keys.INSTANCES: [], keys.CROP_BOX: box,
+                    keys.IMG_PATH: self.image_path(file_name),
+                    'name': spoken(name, self.leave_out)}
+                   for number, (file_name, box, name) in enumerate(named)]
+        counts = {'boxes': len(samples), 'names': len({sample['name'] for sample in samples})}
+        print_log(summary(self.ann_file, counts, dropped), 'current')
         return samples
+
+    def _of_coco(self) -> Iterator[tuple[str, list[float], str]]:
+        """Image file, box and class name of every box."""
+        coco = read_coco_json(self.ann_file)
+        for record in coco.examples():
+            image = coco.images[record['image_id']]
+            yield (image['file_name'], box_in_image(record, image),
+                   coco.classes[record['category_id']])
+
+    def _of_lines(self, dropped: Counter) -> Iterator[tuple[str, list[float], str]]:
+        """Image file, box and phrase of every phrase of one box; others name several things."""
+        for number, line in enumerate(JsonLines(self.ann_file, _WHAT), 1):
+            where = f'{self.ann_file}:{number}'
+            if not isinstance(line.get('filename'), str) or not isinstance(line.get('grounding'),
+                                                                           dict):
+                raise UserError(f"{_WHAT}: 'filename' and 'grounding' per line", where,
+                                'add what is missing')
+            size = tuple(as_size(line.get(side), where, side) for side in (keys.WIDTH, keys.HEIGHT))
+            found = parse_grounding(line['grounding'], _WHAT, size, where, dropped)
+            boxes: dict[int, list[list[float]]] = {}
+            for instance in found[keys.INSTANCES]:
+                boxes.setdefault(instance['bbox_label'], []).append(instance['bbox'])
+            for label, places in boxes.items():
+                begin, end = found[keys.PHRASES][label][0]
+                if len(places) == 1:
+                    yield line['filename'], places[0], found[keys.TEXT][begin:end]
+                else:
+                    dropped['phrases of several boxes'] += 1
 
     def draw_sample(self, idx: int) -> dict:
         """The sample with its caption."""
