@@ -48,6 +48,7 @@ class ModelEntry:
         published: Metric -> number.
         weights: File that comes with glipkit; None where there is none.
         sources: Files on the hub from which its weights can be downloaded, in the order to try.
+        elsewhere: Where weights are that neither come with glipkit nor are on the hub.
         recipes: Other configs that train it or a variation of it. They have no weights.
         default: Whether calls and commands take this model when none is named.
     """
@@ -60,6 +61,7 @@ class ModelEntry:
     published: Mapping[str, float]
     weights: Path | None = None
     sources: tuple[HubFile, ...] = ()
+    elsewhere: str = ''
     recipes: tuple[Path, ...] = ()
     default: bool = False
 

@@ -133,13 +133,16 @@ def _phrases(text: str | None) -> str | list[tuple[int, int]] | None:
 def _weights(config: str, checkpoint: str | None) -> str | Path:
     """The checkpoint to use: random weights find nothing, and nobody asks for that by hand."""
     from glipkit.apis.build import find_config, shipped_weights
+    from glipkit.apis.index import entry_of
     from glipkit.checkpoints.hub import resolve
     from glipkit.errors import UserError
     path = find_config(config)
     found = resolve(checkpoint) if checkpoint else shipped_weights(path)
     if found is None:
+        entry = entry_of(path)
+        where = f', such as {entry.elsewhere}' if entry and entry.elsewhere else ''
         raise UserError(f'weights for {config}', 'none: glipkit comes without them',
-                        'pass --checkpoint FILE')
+                        f'pass --checkpoint FILE{where}')
     return found
 
 

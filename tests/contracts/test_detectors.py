@@ -13,7 +13,7 @@ from torch import nn
 from glipkit.apis.build import build_model, find_config, known_models, read_config
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
-from glipkit.testing.tiny_glip import TINY_CONFIG
+from glipkit.testing import tiny_clip_rcnn, tiny_glip
 from glipkit.text.query import Query
 from tests.toys import two_stage
 
@@ -25,20 +25,21 @@ TOY = dict(type='TwoStage', text_encoder=dict(type='SentenceEncoder'), data_prep
 def build(name: str) -> GroundingDetector:
     if name == 'toy':
         return build_model(Config(dict(model=TOY)))
-    cfg = (Config.fromstring(TINY_CONFIG, '.py') if name == 'tiny'
+    tiny = {'tiny': tiny_glip.TINY_CONFIG, 'tiny-regions': tiny_clip_rcnn.TINY_CONFIG}
+    cfg = (Config.fromstring(tiny[name], '.py') if name in tiny
            else read_config(find_config(name)))
     cfg.model.test_cfg.score_threshold = 0.  # random weights find nothing that is sure
     return build_model(cfg)
 
 
-@pytest.fixture(scope='module', params=['toy', 'tiny', 'glip-mini'])
+@pytest.fixture(scope='module', params=['toy', 'tiny', 'tiny-regions', 'glip-mini'])
 def model(request) -> GroundingDetector:
     """Detectors that are small enough to run."""
     torch.manual_seed(0)
     return build(request.param).eval()
 
 
-@pytest.fixture(scope='module', params=['toy', 'tiny', *known_models()])
+@pytest.fixture(scope='module', params=['toy', 'tiny', 'tiny-regions', *known_models()])
 def described(request) -> GroundingDetector:
     """All detectors, with whatever the memory of their weights holds."""
     with pytest.MonkeyPatch.context() as patch:
@@ -155,7 +156,8 @@ def test_losses_reach_what_trains(model, boxes, labels):
                    for part in parts for p in part.parameters()
                    if p.grad is not None and p.grad.abs().sum() > 0}
         if boxes:
-            assert {'backbone', 'text_encoder', *model.probe_groups} <= trained
+            wanted = {'backbone', 'text_encoder', *model.probe_groups} - set(model.fixed_groups)
+            assert wanted <= trained and not set(model.fixed_groups) & trained
     finally:
         model.zero_grad()
         model.eval()

@@ -26,7 +26,7 @@ def test_an_entry_is_complete(entry):
     assert set(entry.licence) == {'code', 'weights'} and all(entry.licence.values())
     assert entry.layout in known_layouts()
     assert all(isinstance(number, float) for number in entry.published.values())
-    assert entry.weights is not None or entry.sources
+    assert entry.weights is not None or entry.sources or entry.elsewhere
     for source in entry.sources:
         assert _HUB.fullmatch(str(source))
 

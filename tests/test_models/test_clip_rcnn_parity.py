@@ -38,7 +38,7 @@ def detector() -> ClipRCNN:
 def ask(model: ClipRCNN, matrix: Tensor) -> tuple[str, ...]:
     """Class names whose embeddings are the rows of a matrix."""
     names = tuple(f'class {i}' for i in range(len(matrix)))
-    model.label_embeddings.set_bank(names, matrix.float())
+    model.set_bank(names, matrix.float())
     return names
 
 

@@ -6,13 +6,23 @@ it. R regions, C channels, S cells per side of a region's map.
 from __future__ import annotations
 
 from collections.abc import Sequence
+<<<<<<< HEAD
+=======
+from typing import Any
+>>>>>>> part-detector
 
 import torch
 import torch.nn.functional as F
 from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
+<<<<<<< HEAD
 from mmdet.structures.mask import mask_target
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
+=======
+from mmdet.structures.mask import BitmapMasks
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+>>>>>>> part-detector
 
 from glipkit.registry import MODELS
 
@@ -53,8 +63,36 @@ class ClipMaskHead(nn.Module):
         """
         if not len(logits):
             return logits.sum() * 0
+<<<<<<< HEAD
         targets = mask_target(boxes, matched, masks, ConfigDict(mask_size=logits.shape[-1]))
         return F.binary_cross_entropy_with_logits(logits.float(), targets.to(logits.device).float())
+=======
+        targets = torch.cat([mask_targets(*one, logits.shape[-1])
+                             for one in zip(masks, matched, boxes)])
+        return F.binary_cross_entropy_with_logits(logits.float(), targets.to(logits.device))
+
+
+def mask_targets(masks: Any, matched: Tensor, boxes: Tensor, side: int) -> Tensor:
+    """What annotated masks look like inside boxes.
+
+    Args:
+        masks: Masks of an image, in one of mmdet's classes.
+        matched: (P,) int64, the mask of each box.
+        boxes: (P, 4) xyxy pixels.
+        side: Cells M per side of the result.
+
+    Returns:
+        (P, M, M) of 0 and 1, float32.
+    """
+    if not len(boxes):
+        return boxes.new_zeros(0, side, side)
+    if isinstance(masks, BitmapMasks):
+        pixels = torch.from_numpy(masks.masks).to(boxes)[:, None]
+        rois = torch.cat([matched[:, None].to(boxes), boxes], dim=1)
+        return (roi_align(pixels, rois, side, aligned=True)[:, 0] >= 0.5).float()
+    cut = masks.crop_and_resize(boxes.cpu().numpy(), (side, side), matched.cpu().numpy())
+    return torch.from_numpy(cut.to_ndarray()).to(boxes)
+>>>>>>> part-detector
 
 
 def paste_masks(logits: Tensor, boxes: Tensor, size: tuple[int, int],
