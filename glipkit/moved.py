@@ -17,6 +17,7 @@ MOVED = {
     'apis.labelling': 'labelling',
     'apis.labelling.parts': 'labelling.shard_ranges',
     'apis.odinw': 'odinw.benchmark',
+    'apis.paths': 'common.paths',
     'apis.report': 'reports.pictures',
     'apis.scoreboard_files': 'odinw.scoreboard_files',
     'apis.tuning': 'tuning.run',

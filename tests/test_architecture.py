@@ -17,7 +17,7 @@ PACKAGE = ROOT / 'glipkit'
 FLOORS = {
     'errors': 0, 'version': 0, 'moved': 1, 'files': 1, 'registry': 1, 'common': 2, 'compat': 3,
     'runs': 4,
-    'text': 5, 'models': 6, 'checkpoints': 7, 'data': 8, 'evaluation': 9, 'engine': 10,
+    'checkpoints': 5, 'text': 6, 'models': 7, 'data': 8, 'evaluation': 9, 'engine': 10,
     'apis': 11, '__init__': 12, 'worlds': 12, 'reports': 13, 'tuning': 14, 'labelling': 14,
     'odinw': 15, 'benchmarks': 16, 'claims': 17, 'cli': 18, 'testing': 19
 }

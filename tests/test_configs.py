@@ -12,9 +12,9 @@ from mmengine.registry import DefaultScope
 import glipkit  # noqa: F401
 from glipkit.apis.build import build_model, known_models
 from glipkit.apis.index import entry_of
-from glipkit.apis.paths import config_root
 from glipkit.apis.training import load_config
 from glipkit.checkpoints.glip import Structure
+from glipkit.common.paths import config_root
 from glipkit.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, TRANSFORMS
 
 CONFIGS = sorted(p for p in config_root().rglob('*.py') if not {'_base_', 'transfer'} & {*p.parts})

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from torch import nn
 
 from glipkit.apis.index import model_index, model_name, shipped_weights
-from glipkit.apis.paths import config_root
 from glipkit.checkpoints import load_checkpoint
+from glipkit.common.paths import config_root
 from glipkit.errors import UserError
 from glipkit.files import no_room
 from glipkit.registry import MODELS, building_in

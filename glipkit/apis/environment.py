@@ -9,7 +9,7 @@ import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 
-from glipkit.apis.paths import PACKAGE, config_root
+from glipkit.common.paths import PACKAGE, config_root
 from glipkit.compat import installed_versions, operator_source
 from glipkit.compat.versions import REQUIREMENTS
 from glipkit.errors import UserError

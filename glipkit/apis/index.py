@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from glipkit.apis.paths import INDEX, PACKAGE, config_root
+from glipkit.common.paths import INDEX, PACKAGE, config_root
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from glipkit.apis.build import SUFFIXES, config_errors, find_config, read_config
 from glipkit.apis.config_parts import type_name
 from glipkit.apis.options import check_options
-from glipkit.apis.paths import config_root
+from glipkit.common.paths import config_root
 from glipkit.errors import UserError
 from glipkit.files import check_folder, make_folder, remove_unfinished
 

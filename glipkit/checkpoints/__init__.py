@@ -10,6 +10,7 @@ from glipkit.checkpoints.loading import (
     LoadReport,
     load_backbone,
     load_checkpoint,
+    load_proposals,
     load_text_encoder,
     read_training_checkpoint,
     save_checkpoint,
@@ -17,6 +18,6 @@ from glipkit.checkpoints.loading import (
 
 __all__ = [
     'Checkpoint', 'Family', 'LoadReport', 'RawFile', 'Tower', 'check_target', 'known_layouts',
-    'load_backbone', 'load_checkpoint', 'load_text_encoder', 'read', 'read_file',
+    'load_backbone', 'load_checkpoint', 'load_proposals', 'load_text_encoder', 'read', 'read_file',
     'read_training_checkpoint', 'register', 'save_checkpoint', 'to_layout', 'write'
 ]

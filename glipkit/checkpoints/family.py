@@ -19,7 +19,10 @@ from torch import Tensor
 OWN = 'glipkit'
 """Name of our own layout: the keys of the model's state dict."""
 
-BACKBONE, TEXT_ENCODER = 'backbone', 'text encoder'
+BACKBONE, TEXT_ENCODER, PROPOSALS = 'backbone', 'text encoder', 'proposal network'
+
+ADDED_TEXT = 'text'
+"""Entry of a checkpoint's source: the digest of the file that its text encoder was taken from."""
 
 
 @dataclass
@@ -58,6 +61,20 @@ def never(key: str) -> bool:
     return False
 
 
+class Fitted(NamedTuple):
+    """What of a checkpoint a model takes, the keys of the model that such a file never holds, and a
+    line for the person who loads it, empty when nothing is to be said."""
+
+    checkpoint: Checkpoint
+    untouched: tuple[str, ...] = ()
+    note: str = ''
+
+
+def as_it_is(checkpoint: Checkpoint, own: Mapping[str, Tensor], path: str | Path) -> Fitted:
+    """The checkpoint, for models that take the whole of it."""
+    return Fitted(checkpoint)
+
+
 class PartState(NamedTuple):
     """The tensors of one part of a model under our keys, the keys of the file that nobody knows,
     and those that the part has no use for."""
@@ -69,10 +86,10 @@ class PartState(NamedTuple):
 
 @dataclass(frozen=True)
 class Tower:
-    """How the published files of one kind of backbone or text encoder are read.
+    """How the published files of one kind of backbone, text encoder or proposal network are read.
 
     Args:
-        part: :data:`BACKBONE` or :data:`TEXT_ENCODER`.
+        part: :data:`BACKBONE`, :data:`TEXT_ENCODER` or :data:`PROPOSALS`.
         suits: Function that tells whether a module with these keys is such a tower.
         read: Function from a file's state dict to our keys.
         absent: Function that tells whether such files never hold a tensor of the module.
@@ -93,7 +110,8 @@ class Family:
 
     Args:
         name: Its name in messages.
-        containers: Other layout -> the entry of a pickle that holds its state dict.
+        containers: Other layout -> the entry of a pickle that holds its state dict; ``''`` where
+            the pickle is the state dict.
         detect: Function from keys to their layout and the prefix before all of them; None for keys
             of another family.
         to_own: Function from tensors of another layout (prefix removed), its name, the prefix and
@@ -105,9 +123,12 @@ class Family:
         check: Function from a checkpoint, its path and the target layout to a description of the
             model; raises UserError where a tensor is missing or the layout cannot hold the model.
         derived: Function that tells whether a tensor follows from the others, so that files need
-            not hold it.
+            not hold it, and a model that has no such tensor does without.
         complete: Function that adds the derived tensors to a state dict of our layout.
-        towers: Backbones and text encoders that have files of their own.
+        towers: Backbones, text encoders and proposal networks that have files of their own.
+        fit: Function from a checkpoint, the tensors of a model of this family and the path of the
+            file, for messages, to what of it the model takes; raises UserError where the file lacks
+            a part that the model cannot do without.
     """
 
     name: str
@@ -121,6 +142,7 @@ class Family:
     derived: Callable[[str], bool]
     complete: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     towers: tuple[Tower, ...] = ()
+    fit: Callable[[Checkpoint, Mapping[str, Tensor], str | Path], Fitted] = as_it_is
 
 
 class Recognised(NamedTuple):

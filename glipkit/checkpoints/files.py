@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from glipkit.checkpoints.archives import is_archive, read_archive
 from glipkit.checkpoints.plain import plain
 from glipkit.checkpoints.shards import SUFFIX, read_shards
 from glipkit.checkpoints.wrappers import without_wrappers
@@ -87,7 +88,7 @@ class RawFile:
 
 
 def read_file(path: str | Path) -> RawFile:
-    """Reads a ``.safetensors`` or a pickled checkpoint, on the CPU.
+    """Reads a ``.safetensors``, a pickled checkpoint or a TorchScript archive, on the CPU.
 
     Args:
         path: The file, or the index (``.index.json``) of one in shards. Its first bytes decide how
@@ -184,7 +185,10 @@ def _read_safetensors(path: Path) -> RawFile:
 
 
 def _unpickle(path: Path, map_location: Any = 'cpu') -> Any:
+    """What a pickle holds; the state dict of a TorchScript archive, on the CPU."""
     try:
+        if isinstance(path, (str, os.PathLike)) and is_archive(path):
+            return read_archive(path)
         with _allowing(_harmless()):
             return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:

@@ -138,8 +138,8 @@ def write(checkpoint: Checkpoint, path: Path, layout: str = OWN) -> Written:
     if path.suffix == '.safetensors':
         write_safetensors(state, path, {'format': 'pt'})
     else:
-        family = family_of(checkpoint.state)
-        write_pickle({family.containers[layout]: state}, path)
+        entry = family_of(checkpoint.state).containers[layout]
+        write_pickle({entry: state} if entry else state, path)
     return Written(len(state), changed, left)
 
 

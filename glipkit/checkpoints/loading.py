@@ -1,6 +1,7 @@
 """Putting a checkpoint of any layout into a model, whole or not at all."""
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from torch import Tensor, nn
 from glipkit.checkpoints.differences import describe, refuse, shapes_of
 from glipkit.checkpoints.family import (
     BACKBONE,
+    PROPOSALS,
     TEXT_ENCODER,
     Checkpoint,
     PartState,
+    as_it_is,
     family_of,
     never,
     recognise,
@@ -23,7 +26,7 @@ from glipkit.checkpoints.family import (
 from glipkit.checkpoints.files import RawFile, check_target, read_file, read_training_state
 from glipkit.checkpoints.hub import resolve
 from glipkit.checkpoints.layouts import from_raw, read_own, unknown_layout, write
-from glipkit.checkpoints.soundness import check_sound
+from glipkit.checkpoints.soundness import check_sound, check_statistics
 from glipkit.checkpoints.wrappers import bare, keys_of, state_of, unwrap
 from glipkit.common.digests import file_sha256
 from glipkit.errors import UserError
@@ -72,13 +75,19 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> LoadReport:
     Raises:
         UserError: When the file cannot be read safely, or one tensor is missing, unexpected, of
             another shape, not finite or of another kind. The model is then as it was.
+
+    Warns:
+        UserWarning: Parts of the model keep their values, as such files never hold them.
     """
     path = resolve(path)
     model = unwrap(model)
     own = state_of(model)
     checkpoint = _checkpoint_for(own, read_file(path), path)
     family = family_of(own)
-    problems = describe(shapes_of(own), shapes_of(checkpoint.state),
+    fit = as_it_is if family is None else family.fit
+    checkpoint, untouched, remark = fit(checkpoint, own, path)
+    wanted = {key: shape for key, shape in shapes_of(own).items() if key not in untouched}
+    problems = describe(wanted, shapes_of(checkpoint.state),
                         derived=never if family is None else family.derived)
     if problems:
         ours = _name(own) or type(model).__name__
@@ -86,11 +95,14 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> LoadReport:
         raise refuse(f'a checkpoint of {ours}', f'{path} of {theirs}', problems,
                      'pass the config that the checkpoint belongs to, or another checkpoint')
     check_sound(checkpoint.state, own, path)
+    check_statistics(checkpoint.state, own, path)
+    if remark:
+        warnings.warn(remark, stacklevel=2)
     names = keys_of(model)
     model.load_state_dict({key: checkpoint.state[name] for key, name in names.items()
                            if name in checkpoint.state}, strict=False)
     return LoadReport(path, checkpoint.layout, file_sha256(path), len(checkpoint.state),
-                      tuple(checkpoint.aside), (), checkpoint.ignored)
+                      tuple(checkpoint.aside), untouched, checkpoint.ignored)
 
 
 def _checkpoint_for(own: Mapping[str, Tensor], raw: RawFile, path: Path) -> Checkpoint:
@@ -188,12 +200,27 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> LoadReport:
     return _load_part(backbone, path, 'backbone.', BACKBONE)
 
 
+def load_proposals(network: nn.Module, path: str | Path) -> LoadReport:
+    """Loads the weights of a proposal network, from the file of the detector that it is a part of.
+
+    Args:
+        network: ``backbone``, ``neck`` and ``rpn_head`` of mmdet.
+        path: A file of detectron2, of mmdet, or of a detector that was trained with this network's
+            boxes and holds it too; file or hub name.
+
+    Raises:
+        UserError: As :func:`load_checkpoint`.
+    """
+    return _load_part(network, path, '', PROPOSALS)
+
+
 def _load_part(module: nn.Module, name: str | Path, stem: str, part: str) -> LoadReport:
     path = resolve(name)
     raw = read_file(path)
     own = module.state_dict(keep_vars=True)
     tower, found = tower_of(part, own), recognise(raw.state)
-    if found is not None:
+    # A proposal network stands beside the model that a family reads.
+    if found is not None and part != PROPOSALS:
         layout = found.layout
         read = _under(stem, from_raw(raw, path).state)
     else:
@@ -204,14 +231,17 @@ def _load_part(module: nn.Module, name: str | Path, stem: str, part: str) -> Loa
                  and tower is not None and tower.absent(key)]
     for key in untouched:
         del wanted[key]
-    problems = describe(wanted, shapes_of(read.state), read.unknown,
-                        derived=never if tower is None else tower.derived)
+    derived = never if tower is None else tower.derived
+    state = {key: tensor for key, tensor in read.state.items()
+             if key in own or not derived(key)}
+    problems = describe(wanted, shapes_of(state), read.unknown, derived=derived)
     if problems:
         raise refuse(f'weights of this {part}', path, problems,
                      f'pass a file of the same {part}, or change its sizes in the config')
-    check_sound(read.state, own, path)
-    module.load_state_dict(read.state, strict=False)
-    return LoadReport(path, layout, file_sha256(path), len(read.state), tuple(read.aside),
+    check_sound(state, own, path)
+    check_statistics(state, own, path)
+    module.load_state_dict(state, strict=False)
+    return LoadReport(path, layout, file_sha256(path), len(state), tuple(read.aside),
                       tuple(untouched), raw.ignored)
 
 
@@ -221,6 +251,35 @@ def _under(stem: str, state: Mapping[str, Tensor]) -> PartState:
     if not inside:
         return PartState(dict(state), [], [])
     return PartState(inside, [], [key for key in state if not key.startswith(stem)])
+
+
+def fit_state(model: nn.Module, checkpoint: Mapping[str, Any], path: str | Path
+              ) -> tuple[dict[str, Any], str]:
+    """What of a checkpoint a training of a model may begin with.
+
+    Args:
+        model: The detector, not wrapped.
+        checkpoint: From :func:`read_training_checkpoint`.
+        path: The file, for messages.
+
+    Returns:
+        The checkpoint, its ``state_dict`` completed by the model's own values for parts that such
+        files never hold; and a line that says so, empty where nothing is to be said.
+
+    Raises:
+        UserError: The file lacks a part that the model cannot do without.
+    """
+    own = model.state_dict(keep_vars=True)
+    family = family_of(own)
+    if family is None or checkpoint['state_dict'].keys() == own.keys():
+        return dict(checkpoint), ''
+    fitted = family.fit(Checkpoint(dict(checkpoint['state_dict'])), own, path)
+    state = dict(fitted.checkpoint.state)
+    state |= {key: own[key].detach().clone() for key in own
+              if key in fitted.untouched or key not in state and family.derived(key)}
+    # Averaged copies belong to the training that is left; what was published is 'state_dict'.
+    kept = {key: value for key, value in checkpoint.items() if key != 'ema_state_dict'}
+    return {**kept, 'state_dict': state}, fitted.note
 
 
 def check_state(model: nn.Module, checkpoint: Mapping[str, Any], path: str | Path,

@@ -11,6 +11,9 @@ from glipkit.checkpoints.differences import fold
 from glipkit.errors import UserError
 
 
+_STATISTICS = ('.running_mean', '.running_var')
+
+
 def check_sound(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor],
                 path: str | Path,
                 fix: str = 'take an earlier checkpoint of that training, or another file') -> None:
@@ -38,6 +41,30 @@ def check_sound(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor],
         found = '; '.join(f'{problem} in {fold(keys)}' for problem, keys in unsound.items())
         raise UserError('weights of finite numbers, of the types that the model has',
                         f'{path} with {found}', fix)
+
+
+def check_statistics(state: Mapping[str, Tensor], own: Mapping[str, Tensor],
+                     path: str | Path) -> None:
+    """Refuses to leave a batch norm with the statistics of a new model.
+
+    A mean of 0 and a variance of 1 ruin every result and break nothing; what counts is whether the
+    file holds them, as those of a trained norm may be such too.
+
+    Args:
+        state: Tensors for a model, by its keys.
+        own: The model's own.
+        path: The file, for messages.
+
+    Raises:
+        UserError: With the name of the first norm.
+    """
+    missing = [key for key in own if key.endswith(_STATISTICS) and key not in state]
+    if missing:
+        norms = list(dict.fromkeys(key.rpartition('.')[0] for key in missing))
+        more = f' and {len(norms) - 1} more norms' if norms[1:] else ''
+        raise UserError('running mean and variance of every batch norm',
+                        f'{path} without those of {norms[0]}{more}',
+                        'take a file that holds them: the values of a new model ruin the result')
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:

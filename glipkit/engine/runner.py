@@ -16,7 +16,8 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from glipkit.checkpoints.files import only_data
-from glipkit.checkpoints.loading import check_state, read_training_checkpoint
+from glipkit.checkpoints.loading import check_state, fit_state, read_training_checkpoint
+from glipkit.checkpoints.soundness import check_statistics
 from glipkit.common.precision import require_bfloat16
 from glipkit.engine.hooks.best import check_monitored, with_rules
 from glipkit.engine.hooks.finite import FiniteHook
@@ -129,12 +130,17 @@ class GroundingRunner(Runner):
                         revise_keys: list | None = None) -> dict:
         """Load a training checkpoint into the model; missing or unexpected keys are refused."""
         checkpoint = read_training_checkpoint(filename, map_location)
+        model = getattr(self.model, 'module', self.model)
         if self._resumes:
             check_resumable(checkpoint, filename, self.work_dir)
-        model = getattr(self.model, 'module', self.model)
+        else:
+            checkpoint, remark = fit_state(model, checkpoint, filename)
+            if remark:
+                self.logger.info(remark)
         check_state(model, checkpoint, filename, whole=False)  # hooks may add what is missing
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         check_state(model, checkpoint, filename, strict)
+        check_statistics(checkpoint['state_dict'], model.state_dict(), filename)
         model.load_state_dict(checkpoint['state_dict'], strict=strict)
         self.logger.info(f'loaded {filename}')
         return checkpoint

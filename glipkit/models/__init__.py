@@ -17,16 +17,12 @@ from glipkit.models.losses.region_classes import (  # noqa: E402
 )
 from glipkit.models.losses.token_focal import TokenFocalLoss  # noqa: E402
 from glipkit.models.necks.fpn import DropBlockFPN  # noqa: E402
-<<<<<<< HEAD
 from glipkit.models.pretrainers.clip import ClipPretrainer  # noqa: E402
 from glipkit.models.pretrainers.region_clip import RegionClipPretrainer  # noqa: E402
+from glipkit.models.proposals.frozen_rpn import FrozenRPN  # noqa: E402
 from glipkit.models.proposals.given import GivenBoxes  # noqa: E402
 from glipkit.models.proposals.grid import GridBoxes  # noqa: E402
 from glipkit.models.proposals.random_boxes import RandomBoxes  # noqa: E402
-=======
-from glipkit.models.proposals.given import GivenBoxes  # noqa: E402
-from glipkit.models.proposals.grid import GridBoxes  # noqa: E402
->>>>>>> part-detector
 from glipkit.models.proposals.truth import TruthBoxes  # noqa: E402
 from glipkit.models.roi_heads.clip_mask_head import ClipMaskHead  # noqa: E402
 from glipkit.models.roi_heads.clip_roi_head import ClipRoIHead  # noqa: E402
@@ -34,16 +30,9 @@ from glipkit.text.encoders.bert import BertEncoder, BertLayer  # noqa: E402
 from glipkit.text.encoders.clip_text import ClipTextEncoder  # noqa: E402
 
 __all__ = [
-<<<<<<< HEAD
     'BertEncoder', 'BertLayer', 'BiAttention', 'ClipMaskHead', 'ClipPretrainer', 'ClipRCNN',
     'ClipResNet', 'ClipRoIHead', 'ClipTextEncoder', 'DropBlockFPN', 'DyConv',
-    'FocalScaledClassLoss', 'GLIP', 'GLIPHead', 'GivenBoxes', 'GridBoxes', 'RandomBoxes',
-    'RegionClipPretrainer', 'SwinTransformer', 'TimmBackbone', 'TokenFocalLoss', 'TruthBoxes',
-    'WeightedClassLoss'
-=======
-    'BertEncoder', 'BertLayer', 'BiAttention', 'ClipMaskHead', 'ClipRCNN', 'ClipResNet',
-    'ClipRoIHead', 'ClipTextEncoder', 'DropBlockFPN', 'DyConv', 'FocalScaledClassLoss', 'GLIP',
-    'GLIPHead', 'GivenBoxes', 'GridBoxes', 'SwinTransformer', 'TimmBackbone', 'TokenFocalLoss',
+    'FocalScaledClassLoss', 'FrozenRPN', 'GLIP', 'GLIPHead', 'GivenBoxes', 'GridBoxes',
+    'RandomBoxes', 'RegionClipPretrainer', 'SwinTransformer', 'TimmBackbone', 'TokenFocalLoss',
     'TruthBoxes', 'WeightedClassLoss'
->>>>>>> part-detector
 ]

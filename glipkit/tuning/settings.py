@@ -11,8 +11,8 @@ from mmengine.config import Config
 
 from glipkit.apis.index import default_model
 from glipkit.apis.options import check_options
-from glipkit.apis.paths import config_root
 from glipkit.common.digests import file_sha256
+from glipkit.common.paths import config_root
 from glipkit.engine.transfer import STRATEGIES, build_strategy
 from glipkit.errors import UserError
 

@@ -8,9 +8,9 @@ import pytest
 
 from glipkit.apis.build import build_model, read_config
 from glipkit.apis.index import default_model, entry_of, model_index, model_name, shipped_weights
-from glipkit.apis.paths import PACKAGE, config_root
 from glipkit.checkpoints import known_layouts
 from glipkit.checkpoints.hub import _HUB
+from glipkit.common.paths import PACKAGE, config_root
 
 INDEX = model_index()
 README = Path(__file__).parents[2] / 'README.md'

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from glipkit.apis.paths import config_root
+from glipkit.common.paths import config_root
 from glipkit.testing.tiny_glip import TINY_CONFIG
 from glipkit.worlds import shapes
 

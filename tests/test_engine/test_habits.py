@@ -12,9 +12,9 @@ from mmdet.apis import DetInferencer
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 
 import glipkit
-from glipkit.apis.paths import config_root
 from glipkit.apis.training import RUNNER_KEYS, load_config, train
 from glipkit.checkpoints import save_checkpoint
+from glipkit.common.paths import config_root
 from glipkit.engine.hooks.best import check_monitored, with_rules
 from glipkit.errors import UserError
 

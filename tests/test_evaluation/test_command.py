@@ -9,10 +9,10 @@ import torch
 from mmengine.registry import DefaultScope
 
 from glipkit.apis.build import build_model, load
-from glipkit.apis.paths import config_root
 from glipkit.apis.training import load_config
 from glipkit.checkpoints import save_checkpoint
 from glipkit.cli.main import main
+from glipkit.common.paths import config_root
 from glipkit.errors import UserError
 from glipkit.registry import DATASETS, METRICS
 from glipkit.testing.tiny_glip import TINY_CONFIG

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from glipkit.checkpoints.counting import count
 from glipkit.checkpoints.differences import describe, fold, refuse, shapes_of
 from glipkit.checkpoints.family import OWN, Checkpoint, Family, Translated
 from glipkit.checkpoints.glip import mmdet_port, official
 from glipkit.checkpoints.glip.bert import BERT
-from glipkit.checkpoints.glip.structure import Structure, count
+from glipkit.checkpoints.glip.structure import Structure
 from glipkit.checkpoints.glip.swin import SWIN, is_index_buffer, with_index_buffers
 from glipkit.checkpoints.key_table import KeyTable
 from glipkit.errors import UserError

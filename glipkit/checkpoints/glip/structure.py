@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from glipkit.checkpoints.counting import count
 from glipkit.checkpoints.differences import Shape
 from glipkit.errors import UserError
 
@@ -14,13 +15,6 @@ INDEX_BUFFER = 'attn.w_msa.relative_position_index'
 """Tail of Swin's lookup buffers: they follow from the window, and not every file holds them."""
 
 _BERT_NORMS = ('attention.output.LayerNorm', 'output.LayerNorm')
-
-
-def count(keys: Iterable[str], stem: str) -> int:
-    """One more than the largest index that follows ``stem`` in any key; 0 if none does."""
-    pattern = re.compile(re.escape(stem) + r'(\d+)\b')
-    found = [int(match[1]) for match in map(pattern.match, keys) if match]
-    return max(found) + 1 if found else 0
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
+from glipkit.checkpoints.counting import count
 from glipkit.checkpoints.family import BACKBONE, PartState, Tower
-from glipkit.checkpoints.glip.structure import INDEX_BUFFER, count
+from glipkit.checkpoints.glip.structure import INDEX_BUFFER
 from glipkit.checkpoints.glip.tensors import PATCH_MERGE, relative_position_index
 from glipkit.checkpoints.key_table import KeyTable, Row
 

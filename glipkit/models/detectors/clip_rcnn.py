@@ -20,18 +20,12 @@ from glipkit.models.proposals.contract import BoxSource, image_size, propose
 from glipkit.models.roi_heads.clip_mask_head import paste_masks
 from glipkit.models.roi_heads.postprocess import RegionSettings, detections, to_original
 from glipkit.registry import MODELS
-<<<<<<< HEAD
-=======
 from glipkit.text.bank import TextBank
->>>>>>> part-detector
 from glipkit.text.phrases import extract_phrases
 from glipkit.text.prompts import class_prompt, phrase_prompt
 from glipkit.text.query import Query
 from glipkit.text.structures import Prompt
-<<<<<<< HEAD
-=======
 from glipkit.text.templates import clean_name, find_templates
->>>>>>> part-detector
 
 
 @MODELS.register_module()
@@ -43,14 +37,6 @@ class ClipRCNN(GroundingDetector):
     :mod:`glipkit.models.proposals.contract`) wins over the source of boxes.
 
     Args:
-<<<<<<< HEAD
-        backbone: Config of the tower, see :class:`~glipkit.models.backbones.clip_resnet.ClipResNet`.
-        text_encoder: Config of a sentence encoder of the tower's embedding width.
-        roi_head: Config of :class:`~glipkit.models.roi_heads.clip_roi_head.ClipRoIHead`.
-        box_source: Config of the source of boxes; a source has no weights here.
-        templates: Name or sentences of the templates that a label's words are put in.
-        temperature: Divisor of the cosines; it does not train.
-=======
         backbone: Config of the tower, such as `glipkit.ClipResNet`.
         text_encoder: Config of a sentence encoder of the tower's embedding width.
         roi_head: Config of `glipkit.ClipRoIHead`.
@@ -59,7 +45,6 @@ class ClipRCNN(GroundingDetector):
         temperature: Divisor of the cosines; it does not train.
         text_bank: Arguments of :meth:`TextBank.read`, ``path`` and perhaps ``names``: a file whose
             embeddings classes take that have a name in it, instead of the text encoder's.
->>>>>>> part-detector
         test_cfg: Fields of :class:`RegionSettings`.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: Initialisation config of mmengine.
@@ -72,16 +57,10 @@ class ClipRCNN(GroundingDetector):
 
     def __init__(self, backbone: dict, text_encoder: dict, roi_head: dict,
                  box_source: dict | None = None,
-<<<<<<< HEAD
-                 templates: str | Sequence[str] = 'imagenet_and_name', temperature: float = 0.01,
-                 test_cfg: dict | None = None, data_preprocessor: dict | None = None,
-                 init_cfg: dict | None = None) -> None:
-=======
                  templates: str | Sequence[str] = 'imagenet_and_name',
                  temperature: float = 0.01, text_bank: dict | None = None,
                  test_cfg: dict | None = None,
                  data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
->>>>>>> part-detector
         tower, words = MODELS.build(backbone), MODELS.build(text_encoder)
         super().__init__(words.max_positions, data_preprocessor, init_cfg)
         if tower.embed_dim != words.hidden_size:
@@ -91,15 +70,11 @@ class ClipRCNN(GroundingDetector):
         self.roi_head = MODELS.build(roi_head)
         self.box_source: BoxSource = MODELS.build(box_source or dict(type='glipkit.GridBoxes'))
         self.temperature = temperature
-<<<<<<< HEAD
-        self.label_embeddings = LabelEmbeddings(templates)
-=======
         self.templates = find_templates(templates)
         self.label_embeddings = LabelEmbeddings()
         if text_bank is not None:
             bank = TextBank.read(**text_bank)
             self.set_bank(bank.names, bank.embeddings)
->>>>>>> part-detector
         self.test_settings = RegionSettings(**(test_cfg or {}))
         self.check_tokenizer()
         self.text_encoder.requires_grad_(False)
@@ -242,9 +217,6 @@ class ClipRCNN(GroundingDetector):
             templates: Name or sentences of templates that each text is put in, whose features are
                 averaged; None takes the texts as they are.
         """
-<<<<<<< HEAD
-        return self.label_embeddings(self.text_encoder, texts, templates or 'name')
-=======
         return self.label_embeddings(self.text_encoder, texts, templates)
 
     def set_bank(self, names: Sequence[str], matrix: Tensor | None) -> None:
@@ -261,7 +233,6 @@ class ClipRCNN(GroundingDetector):
             raise UserError(f'embeddings of {self.text_encoder.hidden_size} channels, as the model '
                             'has', f'{matrix.shape[-1]}', 'make them with this text encoder')
         self.label_embeddings.set_bank([_words(name) for name in names], matrix)
->>>>>>> part-detector
 
     def classify_regions(self, images: Tensor, boxes: Sequence[Tensor],
                          query: Query) -> list[Tensor]:
@@ -280,13 +251,9 @@ class ClipRCNN(GroundingDetector):
     def build_prompts(self, query: Query) -> list[Prompt]:
         """A prompt for each label, which holds its words alone; for captions those of a phrase."""
         if not query.is_caption:
-<<<<<<< HEAD
-            return [class_prompt([name], caption_prompt=query.caption_prompt, start=i)
-=======
             written = query.caption_prompt or {}
             return [class_prompt([name], caption_prompt=written, start=i) if name in written
                     else Prompt(words := _words(name), (((0, len(words)), ), ), (name, ), i)
->>>>>>> part-detector
                     for i, name in enumerate(query.classes)]
         phrases = query.phrases
         if phrases is None:
@@ -300,11 +267,7 @@ class ClipRCNN(GroundingDetector):
     def _matrix(self, query: Query) -> Tensor:
         """Class embeddings (K, D) of a query; a hand-written prompt is read as it stands."""
         words = [prompt.caption for prompt in self.prompts(query)]
-<<<<<<< HEAD
-        rows = self.label_embeddings(self.text_encoder, words, query.templates or None)
-=======
         rows = self.label_embeddings(self.text_encoder, words, query.templates or self.templates)
->>>>>>> part-detector
         written = set(query.caption_prompt or ())
         chosen = [i for i, name in enumerate(query.classes or ()) if name in written]
         if chosen:
@@ -322,8 +285,6 @@ class ClipRCNN(GroundingDetector):
                             'freeze it: this method learns regions for fixed words')
 
 
-<<<<<<< HEAD
-=======
 def _words(name: str) -> str:
     """What a template says of a class: ``flip-flop_(sandal)`` is written with a blank."""
     words = clean_name(name, identifier=True)
@@ -333,7 +294,6 @@ def _words(name: str) -> str:
     return words
 
 
->>>>>>> part-detector
 def _labelled(truth: InstanceData) -> InstanceData:
     """Annotations with labels: without, each box is what its own phrase says."""
     if 'labels' not in truth:

@@ -6,23 +6,14 @@ it. R regions, C channels, S cells per side of a region's map.
 from __future__ import annotations
 
 from collections.abc import Sequence
-<<<<<<< HEAD
-=======
 from typing import Any
->>>>>>> part-detector
 
 import torch
 import torch.nn.functional as F
 from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
-<<<<<<< HEAD
-from mmdet.structures.mask import mask_target
-from mmengine.config import ConfigDict
-from torch import Tensor, nn
-=======
 from mmdet.structures.mask import BitmapMasks
 from torch import Tensor, nn
 from torchvision.ops import roi_align
->>>>>>> part-detector
 
 from glipkit.registry import MODELS
 
@@ -63,10 +54,6 @@ class ClipMaskHead(nn.Module):
         """
         if not len(logits):
             return logits.sum() * 0
-<<<<<<< HEAD
-        targets = mask_target(boxes, matched, masks, ConfigDict(mask_size=logits.shape[-1]))
-        return F.binary_cross_entropy_with_logits(logits.float(), targets.to(logits.device).float())
-=======
         targets = torch.cat([mask_targets(*one, logits.shape[-1])
                              for one in zip(masks, matched, boxes)])
         return F.binary_cross_entropy_with_logits(logits.float(), targets.to(logits.device))
@@ -92,7 +79,6 @@ def mask_targets(masks: Any, matched: Tensor, boxes: Tensor, side: int) -> Tenso
         return (roi_align(pixels, rois, side, aligned=True)[:, 0] >= 0.5).float()
     cut = masks.crop_and_resize(boxes.cpu().numpy(), (side, side), matched.cpu().numpy())
     return torch.from_numpy(cut.to_ndarray()).to(boxes)
->>>>>>> part-detector
 
 
 def paste_masks(logits: Tensor, boxes: Tensor, size: tuple[int, int],
