@@ -112,3 +112,25 @@ def test_repeat_factor_sampling_repeats_pictures_of_rare_classes(coco_file):
     repeated = ClassBalancedDataset(data, oversample_thr=.5)
     seen = Counter(repeated.get_data_info(i)['img_id'] for i in range(len(repeated)))
     assert seen == {1: 1, 2: 2, 3: 2}
+
+
+def test_masks_reach_the_sample_in_the_frame_of_its_boxes(tmp_path, write_image, write_json):
+    write_image('a.png', 64, 48)
+    outline = [[10., 4., 30., 4., 30., 24., 10., 24.]]
+    annotation = dict(id=1, image_id=1, category_id=1, bbox=[10, 4, 20, 20], area=400, iscrowd=0,
+                      segmentation=outline)
+    content = dict(images=[dict(id=1, file_name='a.png', width=64, height=48)],
+                   categories=[dict(id=1, name='cat')], annotations=[annotation])
+    pipeline = [dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+                dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True,
+                     poly2mask=False),
+                dict(type='glipkit.ShortSideResize', scale=(200, 96)),
+                dict(type='mmdet.RandomFlip', prob=1.), dict(type='glipkit.PackGrounding')]
+    common = dict(data_root=str(tmp_path), data_prefix=dict(img='images'), with_masks=True)
+    write_json('ann.json', content)
+    found = CocoDetection('ann.json', pipeline=pipeline, **common)[0]['data_samples'].gt_instances
+    assert found.bboxes.tolist() == [[68, 8, 108, 48]]
+    assert found.masks.get_bboxes('hbox').tensor.tolist() == [[68, 8, 108, 48]]
+    write_json('ann.json', {**content, 'annotations': [{**annotation, 'segmentation': []}]})
+    with pytest.raises(UserError, match='with_masks'):
+        CocoDetection('ann.json', **common)

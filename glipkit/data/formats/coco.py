@@ -32,13 +32,16 @@ class CocoDetection(GroundingDataset):
     negatives that training can use.
         max_boxes: Boxes of an image that training keeps at most, the first of the file; None keeps
             all. Test sets keep all.
+        with_masks: Whether instances carry the outline of their thing, which
+            ``mmdet.LoadAnnotations(with_mask=True)`` reads.
     """
 
     def __init__(self, *args: Any, metainfo: Mapping[str, Any] | None = None,
-                 max_boxes: int | None = None, **kwargs: Any) -> None:
+                 max_boxes: int | None = None, with_masks: bool = False,
+                 **kwargs: Any) -> None:
         if max_boxes is not None and max_boxes < 1:
             raise UserError('max_boxes of at least 1, or None', repr(max_boxes), 'correct it')
-        self.max_boxes = max_boxes
+        self.max_boxes, self.with_masks = max_boxes, with_masks
         names = (metainfo or {}).get('classes')
         if isinstance(names, str):
             metainfo = {**metainfo, 'classes': split_classes(names)}
@@ -123,8 +126,19 @@ class CocoDetection(GroundingDataset):
         elif box is None:
             dropped['degenerate boxes'] += 1
         else:
-            return dict(bbox=box, bbox_label=label, ignore_flag=int(crowd))
+            return dict(bbox=box, bbox_label=label, ignore_flag=int(crowd), **self._mask(record))
         return None
+
+    def _mask(self, record: dict) -> dict:
+        """The outline of a thing, polygons or run lengths; empty where none is wanted."""
+        outline = record.get('segmentation')
+        if not self.with_masks:
+            return {}
+        if not isinstance(outline, (list, dict)) or not outline:
+            raise UserError('annotations with a segmentation, as with_masks asks for',
+                            f'{self.ann_file}: annotation {record.get("id")}: {outline!r}'[:120],
+                            'take a file with masks, or a model without a mask head')
+        return dict(mask=outline)
 
     def _sample(self, image_id: int, image: dict, instances: list[dict]) -> dict:
         sample = {
