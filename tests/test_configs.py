@@ -17,12 +17,14 @@ from glipkit.checkpoints.glip import Structure
 from glipkit.common.paths import config_root
 from glipkit.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, TRANSFORMS
 
-CONFIGS = sorted(p for p in config_root().rglob('*.py') if not {'_base_', 'transfer'} & {*p.parts})
+#: Folders of what is no recipe: parts, and proposal networks that a detector is given.
+PARTS = {'_base_', 'rpn'}
+CONFIGS = sorted(p for p in config_root().rglob('*.py') if not {*PARTS, 'transfer'} & {*p.parts})
 PARAMETERS = {'glip-t-a': 151_960_000, 'glip-t-b': 232_000_000, 'glip-l': 430_800_000,
               'glip-mini': 6_778_000}
 #: What the header of a recipe says after its summary, in this order.
 HEADER = ('Command', 'Hardware', 'Time', 'Memory', 'Result')
-RECIPES = sorted(p for p in config_root().rglob('*.py') if '_base_' not in p.parts)
+RECIPES = sorted(p for p in config_root().rglob('*.py') if not PARTS & {*p.parts})
 
 
 @pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
@@ -132,5 +134,5 @@ def test_a_header_has_the_published_numbers_of_the_index(path):
 
 
 def test_every_base_says_what_it_is():
-    bases = [p for p in config_root().rglob('*.py') if '_base_' in p.parts]
+    bases = [p for p in config_root().rglob('*.py') if PARTS & {*p.parts}]
     assert bases and all(docstring(path) for path in bases)

@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 
 from glipkit.apis.build import build_model, find_config, read_config
-from glipkit.checkpoints import check_target, known_layouts, load_checkpoint, read, write
-from glipkit.checkpoints.family import OWN, Checkpoint, family_of
+from glipkit.checkpoints import check_target, known_layouts, read, write
+from glipkit.checkpoints.family import ADDED_TEXT, OWN, Checkpoint, family_of
 from glipkit.checkpoints.hub import resolve
+from glipkit.checkpoints.loading import put
 from glipkit.common.digests import file_sha256
 from glipkit.errors import UserError
 
@@ -65,19 +66,22 @@ class ConvertReport:
 
 def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipkit',
                        force: bool = False, dtype: str | None = None,
-                       config: str | Path | None = None) -> ConvertReport:
+                       config: str | Path | None = None,
+                       text: str | Path | None = None) -> ConvertReport:
     """Rewrites a checkpoint.
 
     Args:
         source: File or hub name, in any layout of a known family or in the form that mmengine's
             training writes.
         target: File that ends in ``.safetensors`` or ``.pth``.
-        to: ``'glipkit'``, or another layout of the family, such as ``'official'`` or ``'mmdet'``.
+        to: ``'glipkit'``, or another layout of the family, such as ``'official'`` or ``'openai'``.
         force: Whether to replace an existing file.
         dtype: Name from `DTYPES` of the type in which floating-point weights are stored; loading
             casts them back. None keeps their type.
         config: Config of a model that the weights must fit; None only checks that they fit each
             other.
+        text: File or hub name of a checkpoint whose text encoder joins a detector that was
+            published without one.
 
     Raises:
         UserError: When a file cannot be read or written, or one tensor of the model is missing,
@@ -90,9 +94,11 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
         raise UserError(f'one of {", ".join(DTYPES)} as number format', repr(dtype), 'pass one')
     target = check_target(target, force)
     source = resolve(source)
-    if config is not None:
-        load_checkpoint(build_model(read_config(find_config(config))), source)
     checkpoint = read(source)
+    if text is not None:
+        checkpoint = _with_text(checkpoint, source, resolve(text))
+    if config is not None:
+        put(build_model(read_config(find_config(config))), checkpoint, source)
     model = _identify(checkpoint, source, to)
     if dtype is not None:
         checkpoint = replace(checkpoint, state={
@@ -104,6 +110,22 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
                          len(checkpoint.state), checkpoint.changed + written.changed,
                          len(checkpoint.aside) - len(written.left), written.left,
                          checkpoint.ignored, written.tensors, (digest, file_sha256(target)))
+
+
+_TEXT = 'text_encoder.'
+
+
+def _with_text(checkpoint: Checkpoint, source: Path, path: Path) -> Checkpoint:
+    """A checkpoint with the text encoder of another file; the file's digest is noted."""
+    if any(key.startswith(_TEXT) for key in checkpoint.state):
+        raise UserError('a checkpoint without text encoder, to take one from --text (text=...)',
+                        f'{source} with one', 'leave --text out')
+    text = {key: tensor for key, tensor in read(path).state.items() if key.startswith(_TEXT)}
+    if not text:
+        raise UserError('a text encoder in the file of --text (text=...)', f'{path} without one',
+                        'pass the weights of the model that the detector was made from')
+    return replace(checkpoint, state={**checkpoint.state, **text},
+                   source={**checkpoint.source, ADDED_TEXT: file_sha256(path)})
 
 
 def _identify(checkpoint: Checkpoint, source: Path, to: str) -> str:

@@ -163,9 +163,9 @@ def register(family: Family) -> Family:
 
 
 def families() -> tuple[Family, ...]:
-    """All families, those of the folders beside this file first, in alphabetical order."""
+    """All families in alphabetical order, whichever was imported first."""
     _import_folders()
-    return tuple(_families.values())
+    return tuple(_families[name] for name in sorted(_families))
 
 
 @cache

@@ -80,9 +80,14 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> LoadReport:
         UserWarning: Parts of the model keep their values, as such files never hold them.
     """
     path = resolve(path)
+    checkpoint = _checkpoint_for(state_of(model), read_file(path), path)
+    return put(model, checkpoint, path)
+
+
+def put(model: nn.Module, checkpoint: Checkpoint, path: Path) -> LoadReport:
+    """:func:`load_checkpoint` for what has been read already; ``path`` is its file."""
     model = unwrap(model)
     own = state_of(model)
-    checkpoint = _checkpoint_for(own, read_file(path), path)
     family = family_of(own)
     fit = as_it_is if family is None else family.fit
     checkpoint, untouched, remark = fit(checkpoint, own, path)
@@ -97,7 +102,7 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> LoadReport:
     check_sound(checkpoint.state, own, path)
     check_statistics(checkpoint.state, own, path)
     if remark:
-        warnings.warn(remark, stacklevel=2)
+        warnings.warn(remark, stacklevel=3)
     names = keys_of(model)
     model.load_state_dict({key: checkpoint.state[name] for key, name in names.items()
                            if name in checkpoint.state}, strict=False)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from glipkit.checkpoints.differences import fold
 from glipkit.errors import UserError
 
-
 _STATISTICS = ('.running_mean', '.running_var')
 
 

@@ -5,8 +5,9 @@ import argparse
 
 from glipkit.cli._command import add_command
 
-DESCRIPTION = '''Rewrites a GLIP checkpoint. What SRC is, is recognised from its keys: the official
-layout, mmdet's, glipkit's, or a training checkpoint of glipkit (its weights alone are kept, the
+DESCRIPTION = '''Rewrites a checkpoint of GLIP, CLIP or RegionCLIP. What SRC is, is recognised from
+its keys: the official layout, mmdet's, OpenAI's (also as a TorchScript archive, which is read and
+not run), timm's, glipkit's, or a training checkpoint of glipkit (its weights alone are kept, the
 averaged ones where there are any). Every tensor is accounted for, or nothing is written. An
 official file that goes to glipkit's layout and back is the same bit for bit.'''
 
@@ -16,6 +17,7 @@ EXAMPLES = '''examples:
   glipkit convert work_dirs/mini/iter_1300.pth half.safetensors --dtype float16 --config glip-mini
   glipkit convert glip-t-c.safetensors for_mmdet.pth --to mmdet
   glipkit convert hf:owner/repository/model.pth glip-t.safetensors --force
+  glipkit convert regionclip_finetuned-coco_rn50.pth detector.safetensors --text RN50.pt
 '''
 
 
@@ -25,11 +27,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('source', metavar='SRC', help='a file, or owner/repository:file on the hub')
     parser.add_argument('target', metavar='DST',
                         help='the new file; .safetensors or .pth says which kind')
-    parser.add_argument('--to', choices=['official', 'mmdet', 'glipkit'], default='glipkit',
+    parser.add_argument('--to', choices=['official', 'mmdet', 'openai', 'timm', 'glipkit'],
+                        default='glipkit',
                         help='layout of DST (default: glipkit)')
     parser.add_argument('--dtype', choices=['float32', 'float16', 'bfloat16'],
                         help='number format of the weights; default: that of SRC')
     parser.add_argument('--config', help='config name or path of a model that SRC must fit')
+    parser.add_argument('--text', metavar='FILE', help='checkpoint whose text encoder joins a '
+                        'detector without one, e.g. the CLIP weights it was made from')
     parser.add_argument('--force', action='store_true', help='replace DST if it exists')
     parser.set_defaults(run=run)
 
@@ -38,5 +43,5 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from glipkit.apis.convert import convert_checkpoint
     print(convert_checkpoint(args.source, args.target, args.to, args.force, args.dtype,
-                             args.config))
+                             args.config, args.text))
     return 0

@@ -31,6 +31,7 @@ COMMANDS = {
     'convert': 'rewrite a checkpoint for another program',
     'bench': 'time glipkit against its peers',
     'pseudo-label': 'ground the phrases of captions in their images',
+    'concepts': 'make a pool of words from captions, to pre-train on',
     'browse': 'look at captions with their boxes',
     'check-data': 'look for what would spoil a training',
     'env': 'print versions and settings for a bug report',

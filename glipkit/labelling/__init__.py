@@ -1,6 +1,7 @@
-"""Self-training, first half: a teacher grounds the phrases of captions in their images."""
+"""What captions teach without boxes: a teacher grounds their phrases; their nouns become concepts."""
+from glipkit.labelling.concepts import ConceptSettings, make_pool
 from glipkit.labelling.engines import Teacher
 from glipkit.labelling.run import pseudo_label
 from glipkit.labelling.settings import LabelSettings
 
-__all__ = ['LabelSettings', 'Teacher', 'pseudo_label']
+__all__ = ['ConceptSettings', 'LabelSettings', 'Teacher', 'make_pool', 'pseudo_label']

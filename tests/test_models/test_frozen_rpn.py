@@ -106,19 +106,22 @@ def test_the_proposals_are_the_official_ones(official, nms):
         assert equal[:20].all()
 
 
-@pytest.mark.parametrize('config', [
-    pytest.param(C4, marks=pytest.mark.slow), pytest.param(PYRAMID, marks=pytest.mark.slow),
-    pytest.param(LSJ, marks=pytest.mark.slow)])
-def test_the_offline_branch_of_each_config_is_complete(config):
+@pytest.mark.parametrize(('config', 'name', 'prefix'), [
+    (C4, 'coco_rn50', 'offline_'), (C4, 'coco_rn50x4', 'offline_'), (C4, 'rpn_coco', ''),
+    (PYRAMID, 'pretrain_rn50', 'offline_'), (PYRAMID, 'rpn_lvis', ''),
+    (LSJ, 'lvis_rn50', 'offline_'), (LSJ, 'lvis_rn50x4', 'offline_')])
+def test_the_network_of_each_file_is_complete(config, name, prefix):
     """Every key and shape of the network is in the official list, and the other way round."""
-    name = {C4: 'coco_rn50', PYRAMID: 'pretrain_rn50', LSJ: 'lvis_rn50'}[config]
     theirs = {key: tuple(shape) for key, shape in official_keys(name).items()
-              if key.startswith('offline_')}
+              if key.startswith((f'{prefix}backbone.', f'{prefix}proposal_generator.'))}
     state = {key: tensor for key, tensor in network_of(FOLDER / f'{config}.py').state_dict().items()
              if not key.endswith('num_batches_tracked')}
-    renamed, unknown, _ = table_of(theirs, 'offline_').translate(state, to_ours=False)
+    rows = table_of(theirs, prefix)
+    renamed, unknown, _ = rows.translate(state, to_ours=False)
     assert not unknown
     assert {key: tuple(tensor.shape) for key, tensor in renamed.items()} == theirs
+    again, unknown, _ = rows.translate(renamed, to_ours=True)
+    assert not unknown and all(again[key] is tensor for key, tensor in state.items())
 
 
 def test_a_view_is_that_of_the_network(tiny):
