@@ -2,20 +2,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from numbers import Integral, Real
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
+from numpy.typing import ArrayLike
+from PIL import Image
 from torch import nn
 
+from glipkit.apis.arguments import check_batch_size, check_channel_order, check_threshold
 from glipkit.apis.asking import Phrases, make_query
 from glipkit.apis.batches import Prepared, build_pipelines, collect, run_by_size
 from glipkit.apis.build import check_device, load
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import Images, ImageSource, list_images, to_bgr, unreadable
 from glipkit.apis.index import default_model
+from glipkit.apis.regions import box_features, class_scores
 from glipkit.apis.tasks import TaskViews
 from glipkit.common import reporter
 from glipkit.common.reporter import Bar
@@ -75,9 +80,9 @@ class Predictor:
                  score_threshold: float = 0.3,
                  task: str | Path | None = None,
                  channel_order: str = 'bgr') -> None:
-        self.channel_order = _check_channel_order(channel_order)
-        self.batch_size = _check_batch_size(batch_size)
-        self.score_threshold = _check_threshold(score_threshold)
+        self.channel_order = check_channel_order(channel_order)
+        self.batch_size = check_batch_size(batch_size)
+        self.score_threshold = check_threshold(score_threshold)
         if not isinstance(model, nn.Module):
             model = load(model, checkpoint, device)
         elif checkpoint is not None:
@@ -197,6 +202,76 @@ class Predictor:
         Raises:
             UserError: As in a call.
         """
+        query, task, model = self._asked(classes, caption, phrases, caption_prompt, task)
+        names = tuple(name for prompt in model.prompts(query) for name in prompt.names)
+        order = check_channel_order(channel_order or self.channel_order)
+        threshold = check_threshold(
+            self.score_threshold if score_threshold is None else score_threshold)
+        sources = list_images(images)
+        question = _Question(query, names, order, threshold, model,
+                             self._tasks.category_ids(task, names))
+        return self._stream(sources, question, skip)
+
+    def classify(self, image: str | Path | np.ndarray | Image.Image, boxes: ArrayLike,
+                 classes: Iterable[str] | None = None, *, templates: Sequence[str] = (),
+                 task: str | Path | None = None,
+                 channel_order: str | None = None) -> np.ndarray:
+        """How well each class describes each box of one image.
+
+        For models that read regions, such as CLIP's; a detector that finds boxes itself refuses.
+
+        Args:
+            image: A path, a PIL image or a numpy array.
+            boxes: (N, 4) xyxy pixels of the image as it is given, right and bottom edge exclusive;
+                N may be 0. Parts beyond the edges of the image are cut off.
+            classes: K names in an order; None takes those of `set_classes` or of the task.
+            templates: Sentences with ``{}`` for the name; empty for those of the model.
+            task: As in a call.
+            channel_order: As in a call.
+
+        Returns:
+            (N, K) float32, the softmax over the classes: every row sums to 1, as you say that each
+            box holds one of them. Add a class such as 'background' where that may be wrong.
+
+        Raises:
+            UserError: For an image, a box or a class name that cannot be used, or a model that
+                cannot score given boxes.
+        """
+        query, _, model = self._asked(classes, None, None, None, task)
+        if templates:
+            query = replace(query, templates=tuple(templates))
+        model.prompts(query)
+        item = self._one(image, query, channel_order)
+        return class_scores(model, item, boxes, query)
+
+    def region_features(self, image: str | Path | np.ndarray | Image.Image,
+                        boxes: ArrayLike | None = None, *,
+                        channel_order: str | None = None) -> np.ndarray:
+        """Features (N, D) float32 of boxes of one image, not of length 1.
+
+        Args:
+            image: As in `classify`.
+            boxes: As in `classify`; None takes those of the model's own source.
+            channel_order: As in a call.
+
+        Raises:
+            UserError: As in `classify`.
+        """
+        item = self._one(image, Query.for_classes(()), channel_order)
+        return box_features(self.model, item, boxes)[1]
+
+    def _one(self, image: Any, query: Query, channel_order: str | None) -> Prepared:
+        """The only image of an argument, prepared."""
+        sources = list_images(image)
+        if len(sources) != 1:
+            raise UserError('one image', f'{len(sources)}', 'call it for each of them')
+        return self.prepare(sources[0], query, (),
+                            check_channel_order(channel_order or self.channel_order))
+
+    def _asked(self, classes: Iterable[str] | None, caption: str | None,
+               phrases: Phrases | str | None, caption_prompt: CaptionPrompt | None,
+               task: str | Path | None) -> tuple[Query, str | None, GroundingDetector]:
+        """The question of a call, the task that it is asked with, and who answers."""
         # A task that the call names brings its own classes; '' names the base model.
         asked = None if task else self._query
         task = self._task if task is None else str(task) or None
@@ -208,16 +283,7 @@ class Predictor:
             query = make_query(classes, caption, phrases, caption_prompt)
         if task is not None:
             query = self._tasks.query(task, query)
-        model = self._tasks.view(task)
-        names = tuple(name for prompt in model.prompts(query) for name in prompt.names)
-        order = self.channel_order if channel_order is None else \
-            _check_channel_order(channel_order)
-        threshold = self.score_threshold if score_threshold is None else \
-            _check_threshold(score_threshold)
-        sources = list_images(images)
-        question = _Question(query, names, order, threshold, model,
-                             self._tasks.category_ids(task, names))
-        return self._stream(sources, question, skip)
+        return query, task, self._tasks.view(task)
 
     def _stream(self, sources: Sequence[ImageSource], question: _Question,
                 skip: Callable[[ImageSource, UserError], None] | None) -> Iterator[Detections]:
@@ -281,21 +347,3 @@ class Predictor:
         threshold = self.score_threshold if score_threshold is None else score_threshold
         samples = run_by_size(model or self.model, [item.packed for item in prepared])
         return [collect(sample, item, threshold) for item, sample in zip(prepared, samples)]
-
-
-def _check_batch_size(value: int) -> int:
-    if not isinstance(value, Integral) or value < 1:
-        raise UserError('a batch size of at least 1', repr(value), 'pass e.g. 4')
-    return int(value)
-
-
-def _check_channel_order(value: str) -> str:
-    if value not in ('bgr', 'rgb'):
-        raise UserError("'bgr' or 'rgb' as channel_order", repr(value), 'pass one')
-    return value
-
-
-def _check_threshold(value: float) -> float:
-    if isinstance(value, Real) and 0 <= value <= 1:
-        return float(value)
-    raise UserError('a score threshold between 0 and 1', repr(value), 'pass e.g. 0.3')

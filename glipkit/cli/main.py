@@ -25,6 +25,7 @@ COMMANDS = {
     'tune': 'learn a task from a COCO json',
     'odinw': 'score or tune a model on object detection in the wild',
     'predict': 'find things in images by their names',
+    'features': 'write what a model knows of regions, for other programs',
     'prepare': 'write annotations from the files of a published data set',
     'world': 'make pictures with boxes and captions to try things on',
     'demo': 'make a world, pre-train a small model on it, evaluate it, and report',

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         check_query(make_query(classes, args.caption, phrases))
     sources = list_images(args.images)
     out = _check_out(args)
-    checkpoint = _weights(args.config, args.checkpoint)
+    checkpoint = weights_of(args.config, args.checkpoint)
     predictor = Predictor(args.config, checkpoint, args.device, args.batch_size, args.threshold,
                           args.task)
     bad: list[UserError] = []
@@ -130,7 +130,7 @@ def _phrases(text: str | None) -> str | list[tuple[int, int]] | None:
             from error
 
 
-def _weights(config: str, checkpoint: str | None) -> str | Path:
+def weights_of(config: str, checkpoint: str | None) -> str | Path:
     """The checkpoint to use: random weights find nothing, and nobody asks for that by hand."""
     from glipkit.apis.build import find_config, shipped_weights
     from glipkit.apis.index import entry_of

@@ -148,11 +148,11 @@ class GroundingDetector(BaseDetector):
     def low_rank_layers(self) -> Iterator[tuple[str, str, nn.Linear]]:
         """(layer group, full name, layer) of every linear layer that a low-rank change reaches.
 
-        Each module names its own layers, see :func:`~.backbones.towers.low_rank_layers`.
+        Groups that never train have none. Each module names its own layers, see :func:`~.backbones.towers.low_rank_layers`.
         """
         names = {id(module): name for name, module in self.named_modules()}
         for group, parts in self.layer_groups().items():
-            for part in parts:
+            for part in parts if group not in self.fixed_groups else ():
                 for module in part.modules():
                     for layer in low_rank_layers(module):
                         yield group, names[id(layer)], layer
@@ -177,6 +177,10 @@ class GroundingDetector(BaseDetector):
 
     def region_features(self, images: Tensor, boxes: Sequence[Tensor]) -> list[Tensor]:
         """Embeddings (N, D) of the caller's boxes, not of length 1; else as `classify_regions`."""
+        raise self._no_regions()
+
+    def propose_boxes(self, images: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:
+        """Boxes (N, 4) of each image from the model's own source, in pixels of ``images``."""
         raise self._no_regions()
 
     def _no_regions(self) -> UserError:

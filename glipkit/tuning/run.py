@@ -63,6 +63,7 @@ def tune(settings: TuneSettings) -> TuneResult:
             own = read_coco_json(settings.data.ann_file)
             _hand_written(settings, own.real_classes.values())
         base = load(settings.model, settings.checkpoint, own_device(settings.device))
+        build_strategy(settings.recipe.strategy).check(base)
         base_digest = fingerprint(base)
         with _own_folder(settings, base_digest):
             return _tune(settings, base, base_digest)

@@ -96,8 +96,10 @@ def train(base: GroundingDetector, settings: TuneSettings, prompts: Sequence[Pro
     # Its weights are loaded; mmengine would initialise some of them again.
     model.is_init = True
     sampled = _sampled_question(base)
+    # A sentence encoder reads every class by itself, and so any number of them.
+    together = len(prompts) == 1 or not (base.text_encoder.token_features or strategy.closed)
     question = _train_question(prompts, caption_prompt,
-                               strategy.closed or not settings.sample_classes,
+                               together and (strategy.closed or not settings.sample_classes),
                                strategy.closed, sampled)
     classes = [name for prompt in prompts for name in prompt.names]
     loader, iterations = train_loader(base.cfg, settings, data, classes, question, sampled)
@@ -197,7 +199,9 @@ def _train_question(prompts: Sequence[Prompt], caption_prompt: CaptionPrompt | N
 
     As in the official fine-tuning it asks for all classes in their order, if one prompt holds them.
     """
-    if closed or (len(prompts) == 1 and whole):
+    if whole:
+        return dict(type='AskClasses', caption_prompt=caption_prompt)
+    if closed:
         return dict(type='AskClasses', prompts=[list(p.names) for p in prompts],
                     caption_prompt=caption_prompt)
     if caption_prompt:

@@ -87,7 +87,7 @@ def test_features_and_probabilities_of_given_boxes(monkeypatch):
 
 
 RUNS = {
-    'gt': {}, 'rpn': dict(fusion='raw'), 'rpn_unfused': {},
+    'gt': {}, 'rpn': dict(fusion='raw'), 'rpn_unfused': {},  # NO_BOX_DELTA in all
     'rpn_vis': dict(fusion='raw', report='class', nms_iou=0.3),
     'rpn_soft': dict(fusion='raw', soft_nms=True),
     'rpn_soft_vis': dict(fusion='raw', soft_nms=True, report='class'),
@@ -101,7 +101,7 @@ def test_zero_shot_detections(run, monkeypatch):
     model = detector()
     names = ask(model, arrays['embeddings'])
     asked = samples(meta, arrays, names, 'boxes', 8 if run == 'gt' else None, run != 'gt')
-    settings(model, monkeypatch, **RUNS[run])
+    settings(model, monkeypatch, regress_boxes=False, **RUNS[run])
     with torch.no_grad():
         for i, sample in enumerate(model.predict(normalised(pictures(meta)), asked)):
             assert_same_detections(sample.pred_instances, arrays, run, i)
@@ -177,7 +177,7 @@ def test_transfer_inference_with_all_classes(run, monkeypatch):
     meta, arrays = case('transfer_coco_rn50')
     model = detector()
     names = ask(model, arrays['embeddings'])
-    settings(model, monkeypatch, regress_boxes=True, soft_nms=run == 'test_soft')
+    settings(model, monkeypatch, soft_nms=run == 'test_soft')
     with torch.no_grad():
         found = model.predict(normalised(pictures(meta)), samples(meta, arrays, names,
                                                                   'proposals'))

@@ -27,9 +27,11 @@ class FullStrategy(Strategy):
     name: ClassVar[str] = 'full'
 
     def trained(self, model: GroundingDetector) -> list[TrainedGroup]:
-        """All groups; the text encoder at its own rate."""
+        """All groups that may train; the text encoder at its own rate."""
         groups = model.layer_groups()
         groups['backbone'] = groups['backbone'][self.frozen_stages:]
+        for name in model.fixed_groups:
+            del groups[name]
         return [
             TrainedGroup(name, parts, self.text_lr if name == 'text_encoder' else self.lr,
                          self.weight_decay) for name, parts in groups.items() if parts

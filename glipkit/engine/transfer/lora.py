@@ -61,6 +61,12 @@ class LoraStrategy(Strategy):
 
     name: ClassVar[str] = 'lora'
 
+    def check(self, model: GroundingDetector) -> None:
+        """Refuses a model without a layer that low-rank changes reach."""
+        if next(model.low_rank_layers(), None) is None:
+            raise UserError('a model with linear layers for low-rank changes',
+                            f'a {type(model).__name__} without', 'pass --strategy head or full')
+
     def add(self, model: GroundingDetector, prompts: Sequence[Prompt]) -> None:
         """Puts a :class:`LowRank` on the weight of each of these linear layers."""
         for _, _, linear in list(model.low_rank_layers()):

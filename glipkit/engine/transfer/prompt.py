@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from glipkit.engine.transfer.learned_prompt import LearnedPrompt
-from glipkit.engine.transfer.strategy import Overrides, Strategy, TrainedGroup
+from glipkit.engine.transfer.strategy import Overrides, Strategy, TrainedGroup, refuse_fixed_text
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
 from glipkit.text.structures import Prompt
@@ -33,6 +33,10 @@ class PromptStrategy(Strategy):
 
     name: ClassVar[str] = 'prompt'
     closed: ClassVar[bool] = True
+
+    def check(self, model: GroundingDetector) -> None:
+        """Refuses a model that never trains its text encoder."""
+        refuse_fixed_text(model, self.name)
 
     def add(self, model: GroundingDetector, prompts: Sequence[Prompt]) -> None:
         """Puts a :class:`LearnedPrompt` in the text encoder's place."""

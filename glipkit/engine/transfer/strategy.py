@@ -68,6 +68,13 @@ class Strategy(ABC):
     #: Whether the tuned model answers only the prompts that it was tuned with.
     closed: ClassVar[bool] = False
 
+    def check(self, model: GroundingDetector) -> None:  # noqa: B027
+        """Refuses a model that this strategy cannot tune; `tune` asks before it begins.
+
+        Raises:
+            UserError: Such a model.
+        """
+
     def add(self, model: GroundingDetector, prompts: Sequence[Prompt]) -> None:  # noqa: B027
         """Adds what the strategy needs; nothing where it trains what is there.
 
@@ -133,6 +140,18 @@ class GroupStrategy(Strategy):
         found = model.layer_groups()
         return [TrainedGroup(name, found[name], self.lr, self.weight_decay)
                 for name in self.groups(model)]
+
+
+def refuse_fixed_text(model: GroundingDetector, name: str) -> None:
+    """Refuses a model whose words stay as they are, for a strategy that learns words.
+
+    Raises:
+        UserError: The model never trains its text encoder.
+    """
+    if 'text_encoder' in model.fixed_groups:
+        raise UserError(f'a model that learns words, for the strategy {name}',
+                        f'a {type(model).__name__}, whose text encoder is fixed',
+                        'pass --strategy head, full, lora or manual')
 
 
 def apply(model: GroundingDetector, strategy: Strategy) -> list[TrainedGroup]:

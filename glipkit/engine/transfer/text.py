@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from glipkit.engine.transfer.strategy import GroupStrategy
+from glipkit.engine.transfer.strategy import GroupStrategy, refuse_fixed_text
 from glipkit.models.contract import GroundingDetector
 
 
@@ -15,6 +15,10 @@ class TextStrategy(GroupStrategy):
     lr: float = 1e-5
 
     name: ClassVar[str] = 'text'
+
+    def check(self, model: GroundingDetector) -> None:
+        """Refuses a model that never trains its text encoder."""
+        refuse_fixed_text(model, self.name)
 
     def groups(self, model: GroundingDetector) -> Sequence[str]:
         """The text encoder alone."""

@@ -100,8 +100,7 @@ class ClipRCNN(GroundingDetector):
         Logits are cosines over the temperature with the background last; ``deltas`` (N, 4) are the
         output of the box layer. Each sample needs ``text`` only.
         """
-        proposed = propose(self.box_source, batch_inputs, batch_data_samples)
-        boxes = [one.bboxes for one in proposed]
+        boxes = self.propose_boxes(batch_inputs, batch_data_samples)
         features = self.region_features(batch_inputs, boxes)
         return dict(boxes=boxes, features=features,
                     deltas=[self.roi_head.bbox_pred(one) for one in features],
@@ -240,6 +239,10 @@ class ClipRCNN(GroundingDetector):
         matrix = self._matrix(query)
         return [cosine_logits(one, matrix, self.temperature, background=False).softmax(1)
                 for one in self.region_features(images, boxes)]
+
+    def propose_boxes(self, images: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:
+        """See :meth:`GroundingDetector.propose_boxes`."""
+        return [one.bboxes for one in propose(self.box_source, images, samples)]
 
     # -- the words ------------------------------------------------------------------------------
 

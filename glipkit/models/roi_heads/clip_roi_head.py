@@ -54,7 +54,9 @@ class ClipRoIHead(nn.Module):
                  positive_fraction: float = 0.25, positive_iou: float = 0.5) -> None:
         super().__init__()
         self.bbox_pred = nn.Linear(embed_dim, 4)
-        nn.init.normal_(self.bbox_pred.weight, std=0.001)
+        # The official weights begin at N(0, 0.001). From zero, a head that was not trained moves no
+        # box, so that prediction need not know whether it was.
+        nn.init.zeros_(self.bbox_pred.weight)
         nn.init.zeros_(self.bbox_pred.bias)
         self.mask_head = None if mask_head is None else MODELS.build(mask_head)
         self.loss_cls = MODELS.build(loss_cls or dict(type='glipkit.WeightedClassLoss'))

@@ -25,7 +25,8 @@ class RegionSettings:
         score_threshold: Scores at or below it are dropped.
         nms_iou: Overlap above which the weaker box of a class is removed.
         max_per_image: Number of detections kept.
-        regress_boxes: Whether the box head moves the boxes; without training it cannot.
+        regress_boxes: Whether the box head moves the boxes. One that was not trained moves none;
+            the official zero-shot option ``NO_BOX_DELTA`` leaves it out.
         fusion: How the score of a box enters, see :func:`~glipkit.models.alignment.score_fusion
             .fuse_scores`: ``'none'``; ``'raw'`` as in the published results; ``'sigmoid'``, with
             scores from 0 to 1, for use.
@@ -39,7 +40,7 @@ class RegionSettings:
     score_threshold: float = 0.001
     nms_iou: float = 0.5
     max_per_image: int = 100
-    regress_boxes: bool = False
+    regress_boxes: bool = True
     fusion: Fusion = 'none'
     report: Literal['fused', 'class'] = 'fused'
     soft_nms: bool = False

@@ -1,0 +1,111 @@
+"""Boxes of the caller, in the pixels of an image as it was given, and what a model says of them."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from glipkit.apis.batches import Prepared
+from glipkit.errors import UserError
+from glipkit.models.contract import GroundingDetector
+from glipkit.text.query import Query
+
+
+def check_boxes(boxes: ArrayLike | Tensor, size: tuple[int, int], where: str) -> np.ndarray:
+    """Boxes of an image as a model takes them.
+
+    Args:
+        boxes: (N, 4) xyxy absolute pixels, right and bottom edge exclusive; N may be 0.
+        size: (height, width) of the image.
+        where: Name of the image, for messages.
+
+    Returns:
+        (N, 4) float32; what lies beyond an edge of the image is cut off.
+
+    Raises:
+        UserError: Another shape, a number that is not finite, edges in the wrong order, or a box
+            without a part inside the image.
+    """
+    found = _numbers(boxes, where)
+    height, width = size
+    inside = found.clip(0, [width, height, width, height])
+    wrong = [
+        (~np.isfinite(found).all(1), 'boxes of finite numbers', 'remove it'),
+        ((found[:, 2:] <= found[:, :2]).any(1), 'boxes as x1 < x2 and y1 < y2',
+         'write corners, not width and height'),
+        ((inside[:, 2:] <= inside[:, :2]).any(1),
+         f'boxes inside the image of {width} x {height} pixels',
+         'pass pixels of the image as it was given'),
+    ]
+    for mask, expected, fix in wrong:
+        if mask.any():
+            i = int(mask.argmax())
+            got = ', '.join(f'{value:g}' for value in found[i])
+            raise UserError(expected, f'box {i} of {where}: [{got}]', fix)
+    return inside.astype(np.float32)
+
+
+def _numbers(boxes: ArrayLike | Tensor, where: str) -> np.ndarray:
+    if isinstance(boxes, Tensor):
+        boxes = boxes.detach().cpu().numpy()
+    try:
+        found = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError('boxes as an array (N, 4)', f'{where}: {error}',
+                        'pass [[x1, y1, x2, y2], ...]') from error
+    if found.size == 0 and found.ndim <= 2:
+        return np.zeros((0, 4))
+    if found.ndim != 2 or found.shape[1] != 4:
+        raise UserError('boxes as an array (N, 4)', f'{where}: shape {found.shape}',
+                        'pass [[x1, y1, x2, y2], ...]')
+    return found
+
+
+def class_scores(model: GroundingDetector, item: Prepared, boxes: ArrayLike | Tensor,
+                 query: Query) -> np.ndarray:
+    """How well each class describes each box, (N, K) float32; see `Predictor.classify`."""
+    inputs, _, scale = _ready(model, item)
+    here = _into(scale, boxes, item, inputs)
+    with torch.no_grad():
+        scores, = model.classify_regions(inputs, [here], query)
+    return scores.float().cpu().numpy()
+
+
+def box_features(model: GroundingDetector, item: Prepared,
+                 boxes: ArrayLike | Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (N, 4) in pixels of the image as it was given, and their features (N, D), float32.
+
+    Args:
+        model: Detector that reads regions.
+        item: The image.
+        boxes: Boxes of the caller; None takes those of the model's own source.
+    """
+    inputs, sample, scale = _ready(model, item)
+    with torch.no_grad():
+        if boxes is None:
+            here, = model.propose_boxes(inputs, [sample])
+        else:
+            here = _into(scale, boxes, item, inputs)
+        features, = model.region_features(inputs, [here])
+    back = here / here.new_tensor(scale).repeat(2)
+    return back.float().cpu().numpy(), features.float().cpu().numpy()
+
+
+def _ready(model: GroundingDetector, item: Prepared) -> tuple[Tensor, Any, Sequence[float]]:
+    """Normalised image (1, 3, H, W), its sample and its scale (width, height)."""
+    packed = item.packed
+    batch = model.data_preprocessor(dict(inputs=[packed['inputs']],
+                                         data_samples=[packed['data_samples']]), False)
+    sample = batch['data_samples'][0]
+    return batch['inputs'], sample, sample.get('scale_factor', (1., 1.))
+
+
+def _into(scale: Sequence[float], boxes: ArrayLike | Tensor, item: Prepared,
+          inputs: Tensor) -> Tensor:
+    """Boxes of the caller in the frame of the input image."""
+    checked = check_boxes(boxes, item.packed['data_samples'].ori_shape[:2], str(item.source))
+    return torch.from_numpy(checked).to(inputs) * inputs.new_tensor(scale).repeat(2)

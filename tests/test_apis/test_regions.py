@@ -1,0 +1,127 @@
+"""Boxes of the caller: scores, features, and what is refused."""
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from glipkit.apis.build import load
+from glipkit.apis.predictor import Predictor
+from glipkit.apis.regions import check_boxes
+from glipkit.errors import UserError
+from glipkit.testing import tiny_clip_rcnn
+from glipkit.testing.tiny_glip import picture
+
+NAMES = ['red dog', 'Cat_(small)', 'traffic light']
+BOXES = [[0, 0, 30, 40], [10.5, 5, 90, 60]]
+
+
+@pytest.fixture(scope='module')
+def regions(tmp_path_factory) -> Predictor:
+    config = tiny_clip_rcnn.write_config(tmp_path_factory.mktemp('configs'))
+    torch.manual_seed(0)
+    return Predictor(config, 'random', score_threshold=0.)
+
+
+def test_scores_of_boxes(regions):
+    scores = regions.classify(picture(), BOXES, NAMES)
+    assert scores.shape == (2, 3) and scores.dtype == np.float32
+    np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
+    # Order of boxes and of classes is the caller's.
+    other = regions.classify(picture(), BOXES[::-1], NAMES[::-1])
+    np.testing.assert_allclose(other, scores[::-1, ::-1], atol=1e-5)
+    alone = regions.classify(picture(), BOXES[:1], NAMES)
+    np.testing.assert_allclose(alone, scores[:1], atol=1e-5)
+
+
+def test_scores_are_cosines_of_the_features(regions):
+    features = torch.from_numpy(regions.region_features(picture(), BOXES))
+    text = regions.model.text_features(['red dog', 'Cat small', 'traffic light'])
+    logits = torch.nn.functional.cosine_similarity(features[:, None], text[None], dim=2) / 0.01
+    np.testing.assert_allclose(regions.classify(picture(), BOXES, NAMES), logits.softmax(1),
+                               atol=1e-4)
+
+
+def test_boxes_are_in_the_frame_of_the_image_as_it_was_given(regions, tmp_path):
+    """The pipeline resizes 60 x 90 to 64 x 96: the whole image stays the whole image."""
+    Image.fromarray(picture()[..., ::-1]).save(tmp_path / 'a.png')
+    ours = regions.region_features(tmp_path / 'a.png', [[0, 0, 90, 60]])
+    item = regions.prepare(*_source(tmp_path / 'a.png'))
+    batch = regions.model.data_preprocessor(dict(
+        inputs=[item.packed['inputs']], data_samples=[item.packed['data_samples']]), False)
+    with torch.no_grad():
+        wanted, = regions.model.region_features(batch['inputs'],
+                                                [torch.tensor([[0., 0, 96, 64]])])
+    np.testing.assert_allclose(ours, wanted, atol=1e-5)
+
+
+def _source(path):
+    from glipkit.apis.images import list_images
+    from glipkit.text.query import Query
+    return list_images(path)[0], Query.for_classes(()), ()
+
+
+def test_no_box_and_the_models_own(regions):
+    assert regions.classify(picture(), [], NAMES).shape == (0, 3)
+    assert regions.region_features(picture(), np.zeros((0, 4))).shape == (0, 64)
+    assert len(regions.region_features(picture())) > 5
+
+
+def test_classes_that_were_set_and_templates(regions):
+    other = Predictor(regions.model, score_threshold=0.)
+    other.set_classes(NAMES)
+    scores = regions.classify(picture(), BOXES, NAMES)
+    np.testing.assert_array_equal(other.classify(picture(), BOXES), scores)
+    written = regions.classify(picture(), BOXES, NAMES, templates=['a photo of a {}.'])
+    assert not np.allclose(written, scores)
+    with pytest.raises(UserError, match='either classes'):
+        regions.classify(picture(), BOXES)
+
+
+@pytest.mark.parametrize('boxes, match', [
+    ([[0, 0, math.nan, 5]], 'finite'), ([[5, 5, 5, 9]], 'x1 < x2'), ([[9, 5, 5, 9]], 'x1 < x2'),
+    ([[100, 5, 120, 9]], 'inside the image of 90 x 60'), ([[-9, -9, 0, 0]], 'inside the image'),
+    ([1, 2, 3, 4], r'\(N, 4\)'), ([[1, 2, 3]], r'\(N, 4\)'), ('words', r'\(N, 4\)'),
+    ([[1, 2, 3, 4], [1, 2]], r'\(N, 4\)')])
+def test_boxes_that_cannot_be_used(regions, boxes, match):
+    for ask in (lambda: regions.classify(picture(), boxes, NAMES),
+                lambda: regions.region_features(picture(), boxes)):
+        with pytest.raises(UserError, match=match) as caught:
+            ask()
+        assert '\n' not in str(caught.value)
+
+
+def test_a_box_beyond_an_edge_is_cut_off():
+    cut = check_boxes(torch.tensor([[-5., 2, 100, 70]]), (60, 90), 'a.jpg')
+    assert cut.tolist() == [[0, 2, 90, 60]] and cut.dtype == np.float32
+
+
+def test_a_detector_that_finds_boxes_itself_refuses(predictor):
+    for ask in (lambda: predictor.classify(picture(), BOXES, NAMES),
+                lambda: predictor.region_features(picture(), BOXES)):
+        with pytest.raises(UserError, match='a model that reads regions'):
+            ask()
+
+
+def test_one_image_at_a_time(regions):
+    with pytest.raises(UserError, match='one image'):
+        regions.classify([picture(), picture()], BOXES, NAMES)
+
+
+def test_the_predictor_finds_and_names(regions):
+    found, = regions(picture(), classes=NAMES)
+    assert len(found) and set(found.names) <= set(NAMES) and found.size == (60, 90)
+    phrases, = regions(picture(), caption='a man walks two dogs')
+    assert set(phrases.names) <= {'a man', 'two dogs'}
+
+
+@pytest.mark.slow
+def test_a_named_model_works_at_once():
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        model = load('regionclip-rn50', 'random')
+    assert model.backbone.embed_dim == 1024
