@@ -48,6 +48,9 @@ IMG_BYTES = 'img_bytes'
 """Optional: the encoded image where it is not a file of its own, as bytes or as an object whose
 ``read()`` gives them; ``img_path`` then only names it."""
 
+CROP_BOX = 'crop_box'
+"""Optional: [x1, y1, x2, y2] of the one thing that the sample is about; `CropToBox` cuts it out."""
+
 CAPTIONS = 'captions'
 """Image-text pairs only. Tuple of all captions of the image; ``text`` is the one that was drawn."""
 
