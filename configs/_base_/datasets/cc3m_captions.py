@@ -6,8 +6,12 @@ img_file='images.tsv'.
 """
 train_pipeline = [
     dict(type='glipkit.LoadImage'),
-    dict(type='glipkit.ShortSideResize', scale=(1333, 800), interpolation='bicubic'),
-    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(
+        type='glipkit.WithProposals',
+        transforms=[
+            dict(type='glipkit.ShortSideResize', scale=(1333, 800), interpolation='bicubic'),
+            dict(type='mmdet.RandomFlip', prob=0.5)
+        ]),
     dict(type='glipkit.PackGrounding')
 ]
 train_dataloader = dict(
