@@ -4,8 +4,8 @@ the pictures twice as large.
 Command:
     glipkit world things --out data/things
     glipkit train configs/region_clip/clip-mini_things.py
-    python -c "from glipkit.worlds.things import NAMES; print(*NAMES, sep='\\n')" > data/things/names.txt
-    glipkit concepts data/things/names.txt --given --templates name --model regionclip-mini \\
+    glipkit concepts data/things/names.txt --given --templates name \\
+        --model configs/region_clip/clip-mini_things.py \\
         --checkpoint work_dirs/clip-mini_things/iter_700.pth --out data/things/pool.safetensors
     glipkit train configs/region_clip/regionclip-mini_things_pretrain.py
 Hardware: one CPU thread, no GPU

@@ -4,7 +4,7 @@ A name says nothing of the size, so that the same name is asked of things that f
 detector's map and of things that are smaller than one. All names occur in all pictures; half of
 them are base, the other half novel, every colour and every shape in both: a detector that trains on
 the boxes of base names (``metainfo=dict(classes=BASE)``) sees novel things without a box.
-:mod:`.world` has the layout of the files.
+:mod:`.world` has the layout of the files; ``names.txt`` is beside them, a concept pool to embed.
 
 Example:
     >>> from glipkit.worlds import things
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from glipkit.files import write_text
 from glipkit.worlds.captions import Thing
 from glipkit.worlds.shape_vocabulary import COLOURS, SHAPES, SIZES
 from glipkit.worlds.shapes import OBJECTS, draw_scene
@@ -64,7 +65,9 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
     world = World('things', dict(seen=NAMES, unseen=(), caption_only=()),
                   {name: name.split()[-1] for name in NAMES}, draw, OBJECTS, dict(version=VERSION))
     sizes = dict(train_det=num_train_det, train_grd=num_train_grd, val=num_val)
-    return build_world(world, out_dir, seed, sizes, image_size, workers)
+    manifest = build_world(world, out_dir, seed, sizes, image_size, workers)
+    write_text(Path(out_dir) / 'names.txt', ''.join(f'{name}\n' for name in NAMES))
+    return manifest
 
 
 def draw(names: Sequence[str], image_size: int,
