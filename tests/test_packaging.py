@@ -37,7 +37,9 @@ def files(folder):
 
 def test_everything_in_the_package_is_shipped(wheel):
     expected = files('glipkit')
-    assert 'glipkit/text/tokenizers/vocabularies/bert-base-uncased.txt' in expected
+    vocabularies = 'glipkit/text/tokenizers/vocabularies'
+    assert {f'{vocabularies}/bert-base-uncased.txt',
+            f'{vocabularies}/bpe_simple_vocab_16e6.txt.gz'} <= expected
     assert expected <= wheel
 
 

@@ -21,6 +21,8 @@ OWN_VALUES = {'command', 'benchmark', 'run', 'parser', 'out', 'peer_env',
 BENCHMARKS = {
     'predict': ('benchmarks.predict', 'time detection against another implementation'),
     'train-step': ('benchmarks.train_step', 'time a training step against another implementation'),
+    'regions': ('benchmarks.regions',
+                'time the scores of given boxes against the same modules run the plain way'),
     'evaluation': ('benchmarks.evaluation',
                    'time LVIS AP, and what memory it takes, against mmdet'),
     'loader': ('benchmarks.loader', 'time the training loader against mmdet'),
@@ -53,6 +55,7 @@ SUITE = {
     'train-step-glip-t-c-mmdet': 'train-step --config glip-t-c --peer mmdet --rounds 3 --warmup 0',
     'train-step-glip-t-c-hf':
         'train-step --config glip-t-c --peer hf-mm-grounding-dino --rounds 3',
+    'regions-regionclip-rn50-lvis1203': 'regions --rounds 3 --warmup 1',
     'evaluation-lvis': 'evaluation --images 1000 --limit 120',
     'loader': 'loader',
     'pseudo-labels': 'pseudo-labels',

@@ -9,7 +9,7 @@ _NAMES = (
     'AskClasses', 'BoxCaptions', 'CaptionShards', 'CocoDetection', 'CropToBox', 'DrawSampler',
     'FlickrGrounding', 'ImageCaptions', 'LoadImage', 'LvisDetection', 'MdetrGrounding',
     'MixedDataset', 'OdvgGrounding', 'PackGrounding', 'READERS', 'SampleClassPrompt',
-    'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'detect_format')
+    'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'WithProposals', 'detect_format')
 
 __all__ = sorted(_NAMES)
 __getattr__ = lazy_names(__name__, dict.fromkeys(_NAMES, 'glipkit.data.registrations'))

@@ -22,11 +22,12 @@ from glipkit.data.transforms import (  # noqa: E402
     SampleClassPrompt,
     ShortSideResize,
     SwapLeftRight,
+    WithProposals,
 )
 
 __all__ = [
     'AskClasses', 'BoxCaptions', 'CaptionShards', 'CocoDetection', 'CropToBox', 'DrawSampler',
     'FlickrGrounding', 'ImageCaptions', 'LoadImage', 'LvisDetection', 'MdetrGrounding',
     'MixedDataset', 'OdvgGrounding', 'PackGrounding', 'READERS', 'SampleClassPrompt',
-    'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'detect_format'
+    'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'WithProposals', 'detect_format'
 ]

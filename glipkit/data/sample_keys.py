@@ -59,8 +59,8 @@ TAGS = 'tags'
 
 PROPOSALS = 'proposals'
 """Optional. Boxes from elsewhere that may hold things: in a record a list of [x1, y1, x2, y2] in
-the original image; for transforms (N, 4) ``HorizontalBoxes``, which ``mmdet.ProposalBroadcaster``
-moves with the image; in a packed sample ``InstanceData`` with ``bboxes``."""
+the original image; for transforms (N, 4) ``HorizontalBoxes``, which `WithProposals` moves
+with the image; in a packed sample ``InstanceData`` with ``bboxes``."""
 
 INSTANCES = 'instances'
 """list of N dicts ``bbox`` [x1, y1, x2, y2], ``bbox_label`` int, ``ignore_flag`` 0 or 1."""

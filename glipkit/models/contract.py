@@ -148,7 +148,8 @@ class GroundingDetector(BaseDetector):
     def low_rank_layers(self) -> Iterator[tuple[str, str, nn.Linear]]:
         """(layer group, full name, layer) of every linear layer that a low-rank change reaches.
 
-        Groups that never train have none. Each module names its own layers, see :func:`~.backbones.towers.low_rank_layers`.
+        Groups that never train have none. Each module names its own layers, see
+        :func:`~.backbones.towers.low_rank_layers`.
         """
         names = {id(module): name for name, module in self.named_modules()}
         for group, parts in self.layer_groups().items():

@@ -83,7 +83,8 @@ class TextBank:
         """
         if self.width != width:
             raise UserError(f'embeddings of {width} channels, as the model has',
-                            f'{self.width} channels', 'make the bank with the encoder of this model')
+                            f'{self.width} channels',
+                            'make the bank with the encoder of this model')
 
     def select(self, names: Sequence[str]) -> TextBank:
         """The rows of some names, in their order.

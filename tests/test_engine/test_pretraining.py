@@ -132,3 +132,62 @@ def test_a_pool_of_another_width_is_one_line(pairs, tmp_path, capsys):
     assert main(['train', str(config), '--work-dir', str(tmp_path / 'run')]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert 'space of the student, of 24 numbers each; got a pool of 7' in error
+
+
+@pytest.fixture(scope='module')
+def towers(pairs, tmp_path_factory) -> Path:
+    """A checkpoint of the training of both towers, with norms that have learned."""
+    folder = tmp_path_factory.mktemp('towers')
+    config = write_training(folder, *pairs[:2])
+    assert main(['train', str(config), '--work-dir', str(folder / 'run'), '--cfg-options',
+                 'train_cfg.max_iters=2']) == 0
+    return folder / 'run' / 'iter_2.pth'
+
+
+def begun(config, work_dir, *options) -> dict:
+    """Weights after one step that changes nothing."""
+    assert main(['train', str(config), '--work-dir', str(work_dir), '--cfg-options',
+                 'train_cfg.max_iters=1', 'default_hooks.checkpoint.interval=1',
+                 'optim_wrapper.optimizer.lr=0', *options]) == 0
+    return final(work_dir, 'iter_1.pth')
+
+
+def part(state, name):
+    """Weights below a name; without the counters of norms that learn."""
+    return {key.removeprefix(name): tensor for key, tensor in state.items()
+            if key.startswith(name) and not key.endswith('num_batches_tracked')}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.slow
+def test_regions_begin_with_towers_that_were_trained_before(regions, towers, tmp_path):
+    """The student, the teacher and the text encoder, by ``load_from``."""
+    before = final(towers.parent, towers.name)
+    after = begun(regions, tmp_path / 'run', f'load_from={towers}')
+    for name, source in (('backbone.', 'backbone.'), ('teacher_backbone.', 'backbone.'),
+                         ('text_encoder.', 'text_encoder.')):
+        assert same(part(after, name), part(before, source)), name
+
+
+@pytest.mark.slow
+def test_parts_begin_with_files_of_their_own(regions, towers, tmp_path, capsys):
+    before, other = final(towers.parent, towers.name), begun(regions, tmp_path / 'other')
+    text = regions.read_text()
+
+    def reading(**files):
+        named = {name: str(path) for name, path in files.items()}
+        regions.write_text(f'{text}\ncustom_hooks = [dict(type="IterSeedHook"), '
+                           f'dict(type="PartWeightsHook", files={named})]')
+        return regions
+
+    after = begun(reading(backbone=towers, text_encoder=towers,
+                          teacher_backbone=tmp_path / 'other' / 'iter_1.pth'), tmp_path / 'run')
+    assert same(part(after, 'backbone.'), part(before, 'backbone.'))
+    assert same(part(after, 'text_encoder.'), part(before, 'text_encoder.'))
+    assert same(part(after, 'teacher_backbone.'), part(other, 'backbone.'))
+    capsys.readouterr()
+    assert main(['train', str(reading(neck=towers)), '--work-dir', str(tmp_path / 'bad')]) == 2
+    assert "got 'neck'" in capsys.readouterr().err.splitlines()[-1]

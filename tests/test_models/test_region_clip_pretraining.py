@@ -231,7 +231,9 @@ def test_a_random_part_of_the_boxes(tiny, monkeypatch):
     assert len({tuple(row) for row in first.tolist()}) == 10
 
 
-def test_images_without_boxes(tiny):
+@pytest.mark.parametrize('caption', [1, 0])
+def test_images_without_boxes(tiny, caption):
+    tiny.loss_weights['caption'] = caption
     images, samples = batch()
     for sample in samples:
         sample.proposals = InstanceData(bboxes=torch.zeros(0, 4))

@@ -10,7 +10,7 @@ model = dict(
         type='mmdet.DetDataPreprocessor',
         # CLIP's RGB statistics times 255; the map of stride 16 needs no padding.
         mean=[122.7709383, 116.7460125, 104.09373615],
-        std=[68.5005327, 66.6322122, 70.32316305],
+        std=[68.5005327, 66.6321579, 70.32316305],
         bgr_to_rgb=True,
         pad_size_divisor=1),
     backbone=dict(type='glipkit.ClipResNet', variant='rn50'),

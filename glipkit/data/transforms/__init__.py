@@ -10,8 +10,9 @@ from glipkit.data.transforms.loading import LoadImage  # noqa: E402
 from glipkit.data.transforms.packing import PackGrounding  # noqa: E402
 from glipkit.data.transforms.resize import ShortSideResize  # noqa: E402
 from glipkit.data.transforms.swap_left_right import SwapLeftRight  # noqa: E402
+from glipkit.data.transforms.with_proposals import WithProposals  # noqa: E402
 
 __all__ = [
     'AskClasses', 'CropToBox', 'LoadImage', 'PackGrounding', 'SampleClassPrompt',
-    'ShortSideResize', 'SwapLeftRight'
+    'ShortSideResize', 'SwapLeftRight', 'WithProposals'
 ]

@@ -13,9 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glipkit.common.reporter import bar
+from glipkit.common.reporter import Bar, bar
 from glipkit.errors import UserError
-from glipkit.text.bank import TextBank
 from glipkit.text.cache import autocast_state, fingerprint
 from glipkit.text.encoders.contract import TextEncoder
 from glipkit.text.templates import clean_name, fill, find_templates
@@ -23,7 +22,7 @@ from glipkit.text.templates import clean_name, fill, find_templates
 TEXTS_AT_ONCE = 512
 LONG_WORK = 4096
 """Texts from which on a bar shows how far the work is."""
-_FEW = 4
+_FEW = 8
 
 Templates = str | Sequence[str] | None
 
@@ -67,16 +66,24 @@ class LabelEmbeddings:
             self._matrix: tuple[Hashable, Tensor] | None = None
             self._weights: Hashable = None
 
-    def set_bank(self, bank: TextBank | None) -> None:
-        """Takes the rows of these names from a bank, whatever the templates, from now on.
+    def set_bank(self, names: Sequence[str], matrix: Tensor | None) -> None:
+        """Takes the rows of these names from a matrix, whatever the templates, from now on.
+
+        Texts without templates are never taken from it.
 
         Args:
-            bank: Embeddings, or None for no bank. Texts without templates are never taken from it.
+            names: N names as a caller will give them; none for no bank.
+            matrix: Embeddings (N, D), not normalised.
+
+        Raises:
+            UserError: Another number of rows than names.
         """
+        if len(names) != (0 if matrix is None else len(matrix)):
+            raise UserError('as many rows as names', f'{0 if matrix is None else len(matrix)} and '
+                            f'{len(names)}', 'pass the names that belong to the matrix')
         with self._lock:
             self.clear()
-            rows = {} if bank is None else dict(zip(bank.names, bank.embeddings.float()))
-            self._bank = rows
+            self._bank = dict(zip(names, () if matrix is None else matrix.detach().float()))
 
     def __call__(self, encoder: TextEncoder, names: Sequence[str],
                  templates: Templates = None) -> Tensor:
@@ -164,9 +171,8 @@ class LabelEmbeddings:
         order = sorted(range(len(names)), key=lambda i: encoder.tokenizer.count(names[i]))
         work = len(names) * len(templates)
         rows: list[Tensor | None] = [None] * len(names)
-        with bar('Reading texts', work, 'text', scale=True) if work >= LONG_WORK \
-                else bar('', None) as shown:
-            step = self.texts_at_once if len(names) >= _FEW else 1
+        step = self.texts_at_once if len(names) >= _FEW else 1
+        with Bar() if work < LONG_WORK else bar('Reading texts', work, 'text') as shown:
             for start in range(0, len(order), step):
                 places = order[start:start + step]
                 part = self._average(encoder, [names[i] for i in places], templates)

@@ -41,20 +41,19 @@ class AttentionPool(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (R, C, h, w) -> vectors (R, D).
 
-        With a single query the keys need not exist: ``q . (W x + b)`` is ``(W' q) . x`` plus the
-        same number for every cell, which the softmax drops. Likewise the values are projected
-        after they were averaged, as the weights sum to 1. So two products over all cells, of n * C
-        each, replace two of C * C.
+        With a single query the keys need not exist: ``q . (W x + b)`` is ``(W' q) . x + q . b``.
+        Likewise the values are projected after they were averaged, as the weights sum to 1. So two
+        products over all cells, of n * C each, replace two of C * C.
         """
         tokens = self.tokens(maps)
         query = self.q_proj(tokens[:, 0]).unflatten(1, (self.heads, -1))  # (R, n, E)
         folded = torch.einsum('rne,nec->rnc', query,
                               self.k_proj.weight.unflatten(0, (self.heads, -1)))
-        scores = folded @ tokens.transpose(1, 2) * query.shape[-1]**-0.5  # (R, n, S + 1)
-        if torch.is_grad_enabled() and self.k_proj.bias.requires_grad:
-            # That number, for its gradient of 0: distributed training waits for every parameter.
-            bias = self.k_proj.bias.unflatten(0, (self.heads, -1))
-            scores = scores + torch.einsum('rne,ne->rn', query, bias)[..., None]
+        # The softmax drops the bias, which is the same for all cells; but training on several
+        # devices asks that every parameter has a gradient.
+        offset = (query * self.k_proj.bias.view(self.heads, -1)).sum(-1, keepdim=True)
+        scores = folded @ tokens.transpose(1, 2) + offset  # (R, n, S + 1)
+        scores = scores * query.shape[-1]**-0.5
         averaged = scores.softmax(-1).to(tokens.dtype) @ tokens  # (R, n, C)
         values = torch.einsum('rnc,nec->rne', averaged,
                               self.v_proj.weight.unflatten(0, (self.heads, -1)))

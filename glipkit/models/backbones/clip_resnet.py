@@ -19,6 +19,7 @@ from torchvision.ops import roi_align
 from glipkit.errors import UserError
 from glipkit.models.backbones.attention_pool import AttentionPool
 from glipkit.models.backbones.frozen_norm import FrozenBatchNorm, conv_norm
+from glipkit.models.kernels.separable_roi_align import pool_regions, region_weights
 from glipkit.registry import MODELS
 
 #: Variant -> blocks per stage, width of the stem, channels of an embedding, heads of the pooling
@@ -200,9 +201,11 @@ class ClipResNet(BaseModule):
         """
         rois = torch.cat([torch.cat([one.new_full((len(one), 1), i), one], 1)
                           for i, one in enumerate(boxes)]).to(res4)
+        projected = self.project_map(res4) if self._may_project(res4) else None
         maps, features = [], []
         for part in rois.split(at_once):  # one empty part where there is no region
-            maps.append(self.region_maps(self.pool_boxes(res4, part)))
+            maps.append(self.region_maps(self.pool_boxes(res4, part)) if projected is None
+                        else self.region_maps_from_projected(res4, projected, part))
             features.append(self.pool_regions(maps[-1]))
         return torch.cat(maps), torch.cat(features)
 
@@ -210,6 +213,45 @@ class ClipResNet(BaseModule):
         """RoIAlign: map (B, C, h, w) and (R, 5), index of the image and box -> (R, C, S, S)."""
         return roi_align(res4, rois, self.roi_size, 1 / self.stride, sampling_ratio=0,
                          aligned=True)
+
+    def _may_project(self, res4: Tensor) -> bool:
+        """Whether the short way to the regions may be taken: without gradients, on a processor."""
+        trains = torch.is_grad_enabled() and (
+            res4.requires_grad or any(p.requires_grad for p in self.layer4.parameters()))
+        return (not trains and res4.device.type == 'cpu' and res4.dtype == torch.float32
+                and not torch.is_autocast_enabled('cpu')
+                and isinstance(self.layer4[0].bn1, FrozenBatchNorm))
+
+    def project_map(self, res4: Tensor) -> Tensor:
+        """The first convolution of the last stage on the whole map, without the norm's offset.
+
+        RoIAlign is linear, so the convolution may come before it, where overlapping regions share
+        its work. The offset comes after it, because RoIAlign reads zeros beyond the map.
+        """
+        block = self.layer4[0]
+        scale, _ = block.bn1.affine()
+        return F.conv2d(res4, block.conv1.weight * scale[:, None, None, None])
+
+    def region_maps_from_projected(self, res4: Tensor, projected: Tensor, rois: Tensor) -> Tensor:
+        """`region_maps` of `pool_boxes`, from the map of `project_map`.
+
+        The skip needs the regions only after its average pool: at half the size.
+
+        Args:
+            res4: Map (B, C, h, w).
+            projected: Map (B, C / 2, h, w).
+            rois: (R, 5).
+
+        Returns:
+            Maps (R, 2 * C, S / 2, S / 2).
+        """
+        block = self.layer4[0]
+        rows, columns = region_weights(rois, self.roi_size, 1 / self.stride, res4.shape[-2:])
+        inner = pool_regions(projected, rois, rows, columns) + block.bn1.affine()[1][:, None, None]
+        halves = [weights.unflatten(1, (-1, 2)).mean(2) for weights in (rows, columns)]
+        _, conv, norm = block.downsample
+        skip = conv_norm(conv, norm, pool_regions(res4, rois, *halves))
+        return self.layer4[1:](block.merge(F.relu(inner, inplace=True), skip))
 
     def layer_groups(self) -> list[nn.Module]:
         """Stem, four stages and pooling."""

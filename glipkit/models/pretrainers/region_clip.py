@@ -166,8 +166,8 @@ class RegionClipPretrainer(Pretrainer):
                 raise UserError(
                     f'concepts in the space of the {whose}, of {tower.embed_dim} numbers each',
                     f'a pool of {pool.width}',
-                    'embed the concepts with the text encoder of that model; teacher_concepts takes '
-                    'the pool of a teacher of another size')
+                    'embed the concepts with the text encoder of that model; teacher_concepts '
+                    'takes the pool of a teacher of another size')
             pools.append(F.normalize(pool.embeddings.to(device, torch.float32), dim=1))
         self.concept_pool, self.teacher_pool = pools
 

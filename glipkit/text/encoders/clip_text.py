@@ -29,6 +29,9 @@ def quick_gelu(x: Tensor) -> Tensor:
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {'quick_gelu': quick_gelu, 'gelu': F.gelu}
 
 
+KeysValues = tuple[Tensor, Tensor]
+
+
 class CausalAttention(nn.Module):
     """Multi-head self-attention to the tokens before, with one table for query, key and value."""
 
@@ -39,12 +42,28 @@ class CausalAttention(nn.Module):
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, C)."""
+    def forward(self, x: Tensor, before: KeysValues | None = None) -> tuple[Tensor, KeysValues]:
+        """Attends to the tokens so far.
+
+        Args:
+            x: Tokens (B, T, C).
+            before: Keys and values (1, h, P, C / h) of P tokens that stand before those of every
+                text.
+
+        Returns:
+            Tokens (B, T, C), and the keys and values (B, h, P + T, C / h).
+        """
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        query, key, value = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        out = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        return self.out_proj(out.transpose(1, 2).flatten(2))
+        query, *own = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if before is None:
+            out = F.scaled_dot_product_attention(query, *own, is_causal=True)
+        else:
+            own = [torch.cat([old.expand(len(x), -1, -1, -1), new], 2)
+                   for old, new in zip(before, own)]
+            seen = torch.ones(query.shape[2], own[0].shape[2], dtype=torch.bool, device=x.device)
+            out = F.scaled_dot_product_attention(
+                query, *own, attn_mask=seen.tril(before[0].shape[2]))
+        return self.out_proj(out.transpose(1, 2).flatten(2)), tuple(own)
 
     def low_rank_layers(self) -> list[nn.Linear]:
         """The output projection."""
@@ -63,11 +82,12 @@ class ClipTextLayer(nn.Module):
                                               ('c_proj', nn.Linear(4 * width, width))]))
         self.ln_2 = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, C)."""
-        x = x + self.attn(self.ln_1(x))
+    def forward(self, x: Tensor, before: KeysValues | None = None) -> tuple[Tensor, KeysValues]:
+        """See :class:`CausalAttention`."""
+        attended, kept = self.attn(self.ln_1(x), before)
+        x = x + attended
         inner = self.activation(self.mlp['c_fc'](self.ln_2(x)))
-        return x + self.mlp['c_proj'](inner)
+        return x + self.mlp['c_proj'](inner), kept
 
 
 @MODELS.register_module()
@@ -130,8 +150,9 @@ class ClipTextEncoder(BaseModule):
     def forward(self, tokens: TextTokens) -> TextFeatures:
         """Encodes texts; ids are moved to the device of the weights.
 
-        The vector is read at the largest id, which is the end of the text; nothing behind it is
-        seen, so nothing behind the last such place is computed.
+        The vector is read at the largest id, which is the end of the text. No token sees those
+        behind it. So nothing behind the last such place is computed, and tokens that all texts
+        begin with, as sentences of one template do, are computed once.
 
         Args:
             tokens: B texts of T token slots, with padding at the right.
@@ -147,17 +168,35 @@ class ClipTextEncoder(BaseModule):
                             f'{tokens.ids.shape[1]} tokens', 'shorten the text')
         tokens = tokens.to(self.token_embedding.weight.device)
         places = read_places(tokens)
-        length = int(places.max()) + 1 if len(tokens) else 0
-        hidden = self.encode(tokens.ids[:, :length])
-        found = hidden[torch.arange(len(hidden), device=hidden.device), places]
+        length = int(places.max()) + 1
+        ids = tokens.ids[:, :length]
+        shared = 0
+        if len(ids) > 1:
+            alike = (ids == ids[:1]).all(0).long().cumprod(0)
+            shared = min(int(alike.sum()), int(places.min()))
+        hidden = self.encode(ids, shared)
+        found = hidden[torch.arange(len(hidden), device=hidden.device), places - shared]
         features = self.project(found)[:, None]
         return TextFeatures(features, features.new_ones(features.shape[:2], dtype=torch.bool))
 
-    def encode(self, ids: Tensor) -> Tensor:
-        """Ids (B, T) -> states (B, T, C) after the last layer, before the last norm."""
-        hidden = self.token_embedding(ids) + self.positional_embedding[:ids.shape[1]]
+    def encode(self, ids: Tensor, shared: int = 0) -> Tensor:
+        """States after the last layer, before the last norm.
+
+        Args:
+            ids: Ids (B, T).
+            shared: How many first tokens all texts have in common, to be computed once.
+
+        Returns:
+            States (B, T - shared, C).
+        """
+        places = self.positional_embedding[:ids.shape[1]]
+        hidden = self.token_embedding(ids[:, shared:]) + places[shared:]
+        first = self.token_embedding(ids[:1, :shared]) + places[:shared]
         for layer in self.transformer['resblocks']:
-            hidden = layer(hidden)
+            kept = None
+            if shared:
+                first, kept = layer(first)
+            hidden, _ = layer(hidden, kept)
         return hidden
 
     def project(self, hidden: Tensor) -> Tensor:
