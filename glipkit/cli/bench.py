@@ -55,7 +55,7 @@ SUITE = {
     'train-step-glip-t-c-mmdet': 'train-step --config glip-t-c --peer mmdet --rounds 3 --warmup 0',
     'train-step-glip-t-c-hf':
         'train-step --config glip-t-c --peer hf-mm-grounding-dino --rounds 3',
-    'regions-regionclip-rn50-lvis1203': 'regions --rounds 3 --warmup 1',
+    'regions-regionclip-rn50-lvis1203': 'regions --rounds 3',
     'evaluation-lvis': 'evaluation --images 1000 --limit 120',
     'loader': 'loader',
     'pseudo-labels': 'pseudo-labels',
