@@ -6,10 +6,11 @@ torchvision and torch, wherever no compiled one can be loaded.
 """
 from glipkit.compat.finder import operator_source, serve_operators
 from glipkit.compat.late_imports import defer_imports
+from glipkit.compat.plot_folder import prepare_plots
 from glipkit.compat.quiet import import_mmdet
 from glipkit.compat.versions import check_versions, installed_versions
 
 __all__ = [
     'check_versions', 'defer_imports', 'import_mmdet', 'installed_versions', 'operator_source',
-    'serve_operators'
+    'prepare_plots', 'serve_operators'
 ]
