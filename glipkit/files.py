@@ -202,6 +202,14 @@ def check_folder(path: str | Path) -> None:
                 folder.rmdir()
 
 
+def can_be_made(folder: str | Path) -> bool:
+    """Whether a folder is there to be written to, or may be made; nothing is tried."""
+    folder = Path(folder)
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
 def is_unfinished(path: Path, name: str | None = None) -> bool:
     """Whether a file or folder is one that :func:`atomic` or :func:`atomic_folder` began.
 

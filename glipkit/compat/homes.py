@@ -1,7 +1,8 @@
-"""A folder for matplotlib's cache where a user has none, found before matplotlib looks for one.
+"""Users without a home, or with one that cannot be written, as containers have them.
 
-matplotlib makes a temporary folder by itself there, and prints two lines about it on the stream
-that is for errors.
+Libraries look for a folder of settings or a cache there. Some stop where the system knows no home
+at all; and matplotlib, which makes itself a temporary folder, prints two lines about it on the
+stream that is for errors.
 """
 from __future__ import annotations
 
@@ -16,8 +17,24 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+from glipkit.files import can_be_made
+
+#: The home of users who have none, as Debian writes it.
+NOWHERE = '/nonexistent'
 #: matplotlib's own setting; processes that are started later find the folder by it.
 VARIABLE = 'MPLCONFIGDIR'
+
+
+def name_home() -> None:
+    """Names a home that does not exist, where no home is known.
+
+    So libraries do what they do where they cannot write, and find nothing that others have put
+    there.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ['HOME'] = NOWHERE
 
 
 class PlotFolderFinder(MetaPathFinder):
@@ -41,7 +58,7 @@ def give_folder() -> Path | None:
 
     None also where nothing temporary can be made: matplotlib then says so itself.
     """
-    if os.environ.get(VARIABLE) or all(map(_can_be_made, _own_folders())):
+    if os.environ.get(VARIABLE) or all(map(can_be_made, _own_folders())):
         return None
     try:
         folder = Path(tempfile.mkdtemp(prefix='matplotlib-'))
@@ -53,11 +70,8 @@ def give_folder() -> Path | None:
 
 
 def _own_folders() -> list[Path]:
-    """Where matplotlib keeps settings and cache of this user; a path that is none where there is no home."""
-    try:
-        home = Path.home()
-    except RuntimeError:
-        home = Path(os.devnull)
+    """Where matplotlib keeps settings and cache of this user."""
+    home = Path.home()
     if sys.platform == 'win32':
         return [home]
     if not sys.platform.startswith(('linux', 'freebsd')):
@@ -65,13 +79,6 @@ def _own_folders() -> list[Path]:
     bases = (os.environ.get('XDG_CONFIG_HOME') or home / '.config',
              os.environ.get('XDG_CACHE_HOME') or home / '.cache')
     return [Path(base, 'matplotlib') for base in bases]
-
-
-def _can_be_made(folder: Path) -> bool:
-    """Whether a folder is there to be written to, or may be made."""
-    while not os.path.lexists(folder) and folder != folder.parent:
-        folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 def _remove(folder: Path, process: int) -> None:

@@ -1,4 +1,4 @@
-"""matplotlib has nothing to say about users without a home."""
+"""Users without a home: libraries neither stop nor have anything to say."""
 from __future__ import annotations
 
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import glipkit  # noqa: F401
-from glipkit.compat import plot_folder
+from glipkit.compat import homes
 
 pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='places of Linux and macOS')
 
@@ -28,9 +28,11 @@ assert not os.waitpid(-1, 0)[1] and os.path.isdir(matplotlib.get_configdir())
 
 
 @pytest.fixture(autouse=True)
-def no_setting(monkeypatch):
-    for name in (plot_folder.VARIABLE, 'XDG_CONFIG_HOME', 'XDG_CACHE_HOME'):
-        monkeypatch.delenv(name, raising=False)
+def environment(monkeypatch):
+    """An environment of its own, without settings of these folders."""
+    names = (homes.VARIABLE, 'XDG_CONFIG_HOME', 'XDG_CACHE_HOME')
+    monkeypatch.setattr(os, 'environ', {name: value for name, value in os.environ.items()
+                                        if name not in names})
 
 
 @pytest.mark.slow
@@ -49,11 +51,11 @@ def test_two_silent_imports_without_a_home(tmp_path):
 
 def test_users_with_a_home_or_a_setting_keep_it(monkeypatch, tmp_path):
     monkeypatch.setenv('HOME', str(tmp_path))
-    assert plot_folder.give_folder() is None
-    assert plot_folder.VARIABLE not in os.environ and not list(tmp_path.iterdir())
+    assert homes.give_folder() is None
+    assert homes.VARIABLE not in os.environ and not list(tmp_path.iterdir())
     monkeypatch.setenv('HOME', '/dev/null/home')
-    monkeypatch.setenv(plot_folder.VARIABLE, str(tmp_path))
-    assert plot_folder.give_folder() is None
+    monkeypatch.setenv(homes.VARIABLE, str(tmp_path))
+    assert homes.give_folder() is None
 
 
 @pytest.mark.parametrize('name', ['XDG_CONFIG_HOME', 'XDG_CACHE_HOME'])
@@ -62,25 +64,28 @@ def test_one_folder_that_cannot_be_made_is_enough(monkeypatch, tmp_path, name):
     monkeypatch.setenv(name, '/dev/null/folder')
     if not sys.platform.startswith(('linux', 'freebsd')):
         return
-    folder = plot_folder.give_folder()
-    assert folder.is_dir() and os.environ[plot_folder.VARIABLE] == str(folder)
-    plot_folder._remove(folder, os.getpid() + 1)
+    folder = homes.give_folder()
+    assert folder.is_dir() and os.environ[homes.VARIABLE] == str(folder)
+    homes._remove(folder, os.getpid() + 1)
     assert folder.is_dir()
-    plot_folder._remove(folder, os.getpid())
+    homes._remove(folder, os.getpid())
     assert not folder.exists()
 
 
 def test_nothing_temporary_either(monkeypatch):
     """matplotlib then tells what it needs."""
     monkeypatch.setenv('HOME', '/dev/null/home')
-    monkeypatch.setattr(plot_folder.tempfile, 'mkdtemp', _refuse)
-    assert plot_folder.give_folder() is None
+    monkeypatch.setattr(homes.tempfile, 'mkdtemp', _refuse)
+    assert homes.give_folder() is None
 
 
 def test_a_user_whom_the_system_does_not_know(monkeypatch):
-    monkeypatch.delenv('HOME', raising=False)
-    monkeypatch.setattr(plot_folder.Path, 'home', _unknown)
-    assert not any(map(plot_folder._can_be_made, plot_folder._own_folders()))
+    monkeypatch.setenv('HOME', '/here')
+    homes.name_home()
+    assert os.environ['HOME'] == '/here'
+    monkeypatch.setattr(homes.Path, 'home', _unknown)
+    homes.name_home()
+    assert os.environ['HOME'] == homes.NOWHERE and not os.path.exists(homes.NOWHERE)
 
 
 def _refuse(**_):
