@@ -18,9 +18,10 @@ from torch import nn
 from glipkit.checkpoints.files import only_data
 from glipkit.checkpoints.loading import check_state, read_training_checkpoint
 from glipkit.common.precision import require_bfloat16
-from glipkit.engine.hooks.best import check_monitored, with_rules
+from glipkit.engine.hooks.best import check_monitored, check_names, with_rules
 from glipkit.engine.hooks.finite import FiniteHook
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
+from glipkit.engine.resuming import check_progress
 from glipkit.engine.token_budgets import share_tokenizer
 from glipkit.errors import UserError
 from glipkit.files import atomic, remove_unfinished
@@ -111,7 +112,9 @@ class GroundingRunner(Runner):
 
     def build_val_loop(self, loop: Any) -> BaseLoop:
         """Build the loop of evaluations during training."""
-        return _checked(super().build_val_loop(loop), 'val_cfg.fp16')
+        built = _checked(super().build_val_loop(loop), 'val_cfg.fp16')
+        check_names(self._hooks, built.evaluator.metrics)
+        return built
 
     def build_test_loop(self, loop: Any) -> BaseLoop:
         """Build the loop of a test."""
@@ -131,6 +134,8 @@ class GroundingRunner(Runner):
         checkpoint = read_training_checkpoint(filename, map_location)
         if self._resumes:
             check_resumable(checkpoint, filename, self.work_dir)
+            optimizer = getattr(self.optim_wrapper, 'optimizer', None)
+            check_progress(checkpoint, filename, optimizer, self.param_schedulers)
         model = getattr(self.model, 'module', self.model)
         check_state(model, checkpoint, filename, whole=False)  # hooks may add what is missing
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
