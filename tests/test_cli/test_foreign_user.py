@@ -55,8 +55,8 @@ print('RESULTS', json.dumps({name: run(words, user) for name, words in commands.
 '''
 #: An id that no user has.
 USER = 12345
-#: What makes the work short.
-SHORTER = {'tune': ('--set', 'schedule.max_epochs=1')}
+#: What makes the work short, and a place that the user may write to.
+MORE = {'tune': ('--set', 'schedule.max_epochs=1'), 'test': ('--work-dir', 'work')}
 #: What these commands say of every user's work.
 SAID = r'(training: \d+ of .*\n)*|1 pairs gave nothing .*\n'
 
@@ -78,7 +78,7 @@ def ran(commands, tmp_path_factory):  # noqa: F811
     reached = others_may_read(sys.prefix, sys.base_prefix, str(REPOSITORY), str(folder))
     user = USER if reached and os.getuid() == 0 else None
     lines = {name: [*words, str(folder / f'{name}{ENDINGS.get(name, "")}'),
-                    *SHORTER.get(name, ())] for name, words in commands.items()}
+                    *MORE.get(name, ())] for name, words in commands.items()}
     lines['env'] = ['env']
     environment = {'PATH': os.environ['PATH'], 'HOME': '/dev/null/home', 'OMP_NUM_THREADS': '1',
                    'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
