@@ -7,8 +7,9 @@ from glipkit.evaluation.functional.false_positives import (
 )
 from glipkit.evaluation.functional.federated import FederatedTruth
 from glipkit.evaluation.functional.lvis_ap import LvisAP, lvis_ap, make_spool
+from glipkit.evaluation.functional.naming import Naming, naming
 from glipkit.evaluation.functional.phrase_recall import PhraseRecall, first_hit, phrase_recall
 
-__all__ = ['CocoAP', 'FalsePositives', 'FederatedTruth', 'LvisAP', 'PhraseRecall', 'coco_ap',
-           'count_above', 'false_positives', 'first_hit', 'lvis_ap', 'make_spool',
-           'phrase_recall']
+__all__ = ['CocoAP', 'FalsePositives', 'FederatedTruth', 'LvisAP', 'Naming', 'PhraseRecall',
+           'coco_ap', 'count_above', 'false_positives', 'first_hit', 'lvis_ap', 'make_spool',
+           'naming', 'phrase_recall']
