@@ -171,7 +171,9 @@ def write_report(settings: DemoSettings, data: Path, metrics: dict[str, float],
     path = out / 'report.md'
     write_markdown(
         path, f'glipkit demo: {settings.world}', setup,
-        {**scores, 'AP50, all': metrics['coco/AP50'], 'AP, all': metrics['coco/AP']},
+        {**scores, 'AP50, all': metrics['coco/AP50'], 'AP, all': metrics['coco/AP'],
+         'best label right, all': metrics['coco/best_label'],
+         'labels per object': metrics['coco/labels_per_object']},
         {'Ground truth (upper) and predictions (lower)': 'predictions.png',
          'Curves': 'curves.png'})
     write_text(out / 'metrics.json', json.dumps(metrics, indent=2) + '\n')

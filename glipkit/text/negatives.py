@@ -1,11 +1,13 @@
 """Which classes of a large vocabulary stand in the training prompt of one image."""
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
 from glipkit.errors import UserError
+from glipkit.text.prompts import clean_name
 
 BACKGROUND = '__background__'
 
@@ -13,7 +15,9 @@ BACKGROUND = '__background__'
 def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Sequence[int],
                    rng: np.random.Generator, num_negatives: int = 85, full_prob: float = 0.5,
                    max_tokens: int = 254, candidates: Collection[int] | None = None,
-                   leave_out_prob: float = 0.) -> list[int]:
+                   leave_out_prob: float = 0.,
+                   similar: Callable[[int], Collection[int]] | None = None,
+                   similar_share: float = 0.) -> list[int]:
     """Draws the classes of one training prompt: those in the image, and some that are not.
 
     Follows GLIP paper appendix C.1 and the official detection-to-grounding sampler. Where the
@@ -42,6 +46,11 @@ def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Se
             negative could take its place. A long list of classes needs many prompts, most of
             which name nothing in the image. A model that was never trained on such prompts finds
             something in these cases too; this setting trains it on them.
+        similar: Function from a label to the labels of the names most like its own, see
+            `SharedWords`; None is the official sampler.
+        similar_share: Expected share of the negatives that are drawn from names like those of the
+            image, as far as there are any. Names drawn at random mostly share no word with what is
+            shown, so that a model learns to find one word of a name, not to read all of them.
 
     Returns:
         Labels in random order. A positive label is absent where chance or the budget left it
@@ -58,6 +67,7 @@ def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Se
     allowed = range(len(names)) if candidates is None else sorted(set(map(int, candidates)))
     pool = [i for i in allowed if i not in taken and names[i] != BACKGROUND]
     most = min(num_negatives, len(pool))
+    alike = set() if similar is None else {near for label in positives for near in similar(label)}
     if leave_out_prob and most:
         positives = [label for label in positives if rng.random() >= leave_out_prob]
     kept: list[int] = []
@@ -69,7 +79,7 @@ def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Se
 
     if most:
         wanted = most if rng.random() < full_prob else int(rng.integers(1, most + 1))
-        for label in rng.permutation(pool)[:wanted].tolist():
+        for label in _negatives(pool, alike, wanted, similar_share, rng):
             if lengths[label] > left:  # skipping instead would favour short names
                 break
             kept.append(label)
@@ -78,6 +88,49 @@ def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Se
         raise UserError(f'a class of at most {max_tokens} word pieces',
                         f'none among {len(names)} classes', 'shorten names or raise max_tokens')
     return rng.permutation(kept).tolist()
+
+
+class SharedWords:
+    """For the label of a name, the labels of the others that share the most words with it.
+
+    Those count that share at most one word less than the nearest one, and at least one.
+
+    Args:
+        names: All class names.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._words = [set(clean_name(name).lower().split()) for name in names]
+        self._having: dict[str, list[int]] = defaultdict(list)
+        for label, words in enumerate(self._words):
+            for word in words:
+                self._having[word].append(label)
+        self._found: dict[int, frozenset[int]] = {}
+
+    def __call__(self, label: int) -> frozenset[int]:
+        """Labels of the most similar names; none where no other name shares a word.
+
+        >>> sorted(SharedWords(['red big cup', 'red big jug', 'red hat', 'dog'])(0))
+        [1, 2]
+        """
+        if label not in self._found:
+            shared = Counter(other for word in self._words[label] for other in self._having[word]
+                             if other != label)
+            least = max(1, max(shared.values(), default=1) - 1)
+            self._found[label] = frozenset(o for o, count in shared.items() if count >= least)
+        return self._found[label]
+
+
+def _negatives(pool: Sequence[int], alike: Collection[int], wanted: int, share: float,
+               rng: np.random.Generator) -> list[int]:
+    """``wanted`` labels of the pool in random order; about a share of them from ``alike``."""
+    drawn = rng.permutation(pool)
+    if not alike or not share:
+        return drawn[:wanted].tolist()
+    near = np.isin(drawn, list(alike))
+    count = min(int(near.sum()), rng.binomial(wanted, share))
+    chosen = np.concatenate([drawn[near][:count], drawn[~near], drawn[near][count:]])[:wanted]
+    return rng.permutation(chosen).tolist()
 
 
 def _check(positives: list[int], names: Sequence[str], lengths: Sequence[int]) -> None:

@@ -23,6 +23,9 @@ from glipkit.tuning.settings import AnnotatedImages
 
 #: Pictures in a grid, and what counts as found in them.
 PICTURES, THRESHOLD, OVERLAP = 4, 0.3, 0.5
+#: Metric -> its name in the table of scores.
+SHOWN = {'AP': 'AP', 'AP50': 'AP50', 'best_label': 'best label right',
+         'labels_per_object': 'labels per object'}
 NO_HELP = 'tuning did not help on the validation images: use the base model'
 
 
@@ -120,9 +123,11 @@ def _overview(result: TuneResult, best: Mapping[str, Any]) -> str:
 def _scores(result: TuneResult) -> str:
     rows = []
     for name, before in result.zero_shot.items():
-        for metric in ('AP', 'AP50'):
+        # A run that an older version began knows AP alone.
+        every = [before, *(seed['scores'][name] for seed in result.seeds)]
+        for metric in (one for one in SHOWN if all(one in scores for scores in every)):
             mean, std = result.mean(name, metric)
-            rows.append((name.replace('_', '-'), metric, f'{before[metric]:.3f}',
+            rows.append((name.replace('_', '-'), SHOWN[metric], f'{before[metric]:.3f}',
                          f'{mean:.3f} ± {std:.3f}', change(before[metric], mean)))
     text = markdown_table(('set', 'metric', 'zero-shot', 'tuned', 'change'), rows)
     if 'held_out' in result.zero_shot:

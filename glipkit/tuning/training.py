@@ -46,7 +46,8 @@ def evaluate(model: nn.Module, data: AnnotatedImages, title: str,
         workers: Number of processes that read images.
 
     Returns:
-        AP, AP50, AP75, APs, APm, APl from 0 to 1; -1 where there is no ground truth.
+        The metrics of GroundingCocoMetric, without their prefix; -1 where there is no ground
+        truth.
     """
     loader_cfg = eval_loader(model.cfg, data, caption_prompt, classes, workers)
     with building_in():

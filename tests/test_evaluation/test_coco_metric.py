@@ -59,7 +59,10 @@ def test_labels_and_boxes_find_their_ground_truth(ann_file, tmp_path):
                        outfile_prefix=str(tmp_path / 'out' / 'result'), classwise=True)
     assert metrics['coco/AP'] == pytest.approx(1) == metrics['coco/unseen_AP50']
     assert set(metrics) == {f'coco/{group}{name}' for group in ('', 'seen_', 'unseen_')
-                            for name in ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl')}
+                            for name in ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'best_label')
+                            } | {'coco/labels_per_object'}
+    assert metrics['coco/best_label'] == metrics['coco/unseen_best_label'] == 1
+    assert metrics['coco/labels_per_object'] == 1
     written = json.loads((tmp_path / 'out' / 'result.bbox.json').read_text())
     assert written == [
         dict(image_id=1, category_id=3, bbox=[10, 10, 40, 50], score=pytest.approx(.9)),
@@ -84,6 +87,7 @@ def test_nothing_found_is_zero(ann_file):
     for samples in ([predicted(1), predicted(2), predicted(9)], []):
         metrics = evaluate(samples, ann_file, groups=dict(unseen=['cat']), size=3)
         assert metrics['coco/AP'] == metrics['coco/unseen_AP50'] == 0
+        assert metrics['coco/best_label'] == metrics['coco/labels_per_object'] == 0
 
 
 def test_images_that_were_not_asked_about_are_left_out_and_it_is_said(ann_file, monkeypatch):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glipkit.errors import UserError
-from glipkit.text.negatives import BACKGROUND, sample_classes
+from glipkit.text.negatives import BACKGROUND, SharedWords, sample_classes
 
 NAMES = [f'class {i}' for i in range(365)]
 SHORT = [2] * 365
@@ -108,3 +108,39 @@ def test_nothing_is_left_out_where_nothing_could_be_asked_instead():
     assert without_negatives == [0]
     nothing_absent = sample_classes([0], NAMES, SHORT, rng(), candidates=[], leave_out_prob=1.)
     assert nothing_absent == [0]
+
+
+def test_names_that_share_the_most_words():
+    names = ['small red star', 'small red disc', 'small blue star', 'big red star', 'big blue disc',
+             'dog', 'dog house']
+    shared = SharedWords(names)
+    assert shared(0) == {1, 2, 3}  # two words each; the fifth shares none
+    assert shared(5) == {6} and shared(6) == {5}
+    assert SharedWords(['a', 'b'])(0) == frozenset()
+
+
+def test_a_share_of_the_negatives_is_like_what_is_shown():
+    names = [f'red {i}' for i in range(10)] + [f'dog {i}' for i in range(10, 100)]
+    rng = np.random.default_rng(0)
+
+    def drawn(share, similar):
+        found = [sample_classes([0], names, [1] * 100, rng, num_negatives=8, full_prob=1.,
+                                similar=similar, similar_share=share) for _ in range(300)]
+        assert all(len(f) == len(set(f)) == 9 and 0 in f for f in found)
+        return np.mean([sum(0 < label < 10 for label in f) / 8 for f in found])
+
+    shared = SharedWords(names)
+    assert drawn(1., shared) == 1  # nine names are like it, eight are asked for
+    assert drawn(.5, shared) == pytest.approx(.5, abs=.05)
+    assert drawn(0., shared) == pytest.approx(9 / 99, abs=.03) == pytest.approx(
+        drawn(.5, None), abs=.05)
+
+
+def test_too_few_similar_names_are_filled_up_with_others():
+    names = ['red cup', 'red jug', 'dog', 'cat', 'cow']
+    found = sample_classes([0], names, [1] * 5, np.random.default_rng(0), num_negatives=4,
+                           full_prob=1., similar=SharedWords(names), similar_share=1.)
+    assert sorted(found) == [0, 1, 2, 3, 4]
+    alone = sample_classes([2], names, [1] * 5, np.random.default_rng(0), num_negatives=2,
+                           full_prob=1., similar=SharedWords(names), similar_share=1.)
+    assert len(alone) == 3

@@ -8,7 +8,7 @@ from mmcv.transforms import BaseTransform
 
 from glipkit.errors import UserError
 from glipkit.registry import TRANSFORMS
-from glipkit.text.negatives import sample_classes
+from glipkit.text.negatives import SharedWords, sample_classes
 from glipkit.text.prompts import class_prompt, clean_name
 from glipkit.text.query import Query
 from glipkit.text.tokenizers import build_tokenizer
@@ -35,13 +35,15 @@ class SampleClassPrompt(BaseTransform):
         leave_out_prob: Probability with which each class of the image is left out, with its
             boxes; 0 is the official sampler. For models that are asked for long lists in short
             prompts.
+        similar_share: Expected share of the negatives whose names share words with a class of the
+            image; 0 is the official sampler. For names of several words that differ in one.
         separator: Text between two class names, as the model joins them.
         tokenizer: Config of the text encoder's tokenizer, where it is not the default one. A run
             hands over the encoder's own.
 
     Raises:
-        UserError: Class names that cannot stand in a prompt, or a ``leave_out_prob`` outside 0
-            to 1.
+        UserError: Class names that cannot stand in a prompt, or a share or probability
+            outside 0 to 1.
     """
 
     def __init__(self,
@@ -49,15 +51,18 @@ class SampleClassPrompt(BaseTransform):
                  full_prob: float = 0.5,
                  max_tokens: int = 254,
                  leave_out_prob: float = 0.,
+                 similar_share: float = 0.,
                  separator: str = '. ',
                  tokenizer: dict[str, Any] | None = None) -> None:
-        if not 0 <= leave_out_prob <= 1:
-            raise UserError('leave_out_prob from 0 to 1', repr(leave_out_prob), 'correct it')
+        for name, value in (('leave_out_prob', leave_out_prob), ('similar_share', similar_share)):
+            if not 0 <= value <= 1:
+                raise UserError(f'{name} from 0 to 1', repr(value), 'correct it')
         self.num_negatives, self.full_prob, self.max_tokens = num_negatives, full_prob, max_tokens
-        self.leave_out_prob = leave_out_prob
+        self.leave_out_prob, self.similar_share = leave_out_prob, similar_share
         self.separator = separator
         self.tokenizer = build_tokenizer(tokenizer)
         self._lengths: dict[tuple[str, ...], list[int]] = {}
+        self._shared: dict[tuple[str, ...], SharedWords] = {}
 
     def transform(self, results: dict) -> dict | None:
         """Draws the prompt from numpy's global generator."""
@@ -73,7 +78,8 @@ class SampleClassPrompt(BaseTransform):
         chosen = sample_classes(
             positives=set(labels.tolist()), names=names, lengths=self._count(names), rng=rng,
             num_negatives=self.num_negatives, full_prob=self.full_prob, max_tokens=self.max_tokens,
-            candidates=candidates, leave_out_prob=self.leave_out_prob)
+            candidates=candidates, leave_out_prob=self.leave_out_prob, similar=self._similar(names),
+            similar_share=self.similar_share)
         results.update(query.with_classes(names[label] for label in chosen).as_fields())
         if 'gt_bboxes_labels' in results:
             new_label = np.full(len(names), -1, dtype=np.int64)
@@ -81,6 +87,13 @@ class SampleClassPrompt(BaseTransform):
             keep_boxes(results, new_label[labels] >= 0)
             results['gt_bboxes_labels'] = new_label[results['gt_bboxes_labels']]
         return results
+
+    def _similar(self, names: tuple[str, ...]) -> SharedWords | None:
+        if not self.similar_share:
+            return None
+        if names not in self._shared:
+            self._shared[names] = SharedWords(names)
+        return self._shared[names]
 
     @property
     def prompt_budget(self) -> int:

@@ -13,6 +13,7 @@ from glipkit.common.boxes import to_xywh
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
 from glipkit.data.formats.reading import as_area
 from glipkit.evaluation.functional.coco_ap import SCORE_NAMES, CocoAP, coco_ap
+from glipkit.evaluation.functional.naming import naming
 from glipkit.evaluation.metrics.classes import (
     AskedIds,
     asked_classes,
@@ -37,7 +38,9 @@ class GroundingCocoMetric(BaseMetric):
     asks for do not count.
 
     Metrics: coco/AP, AP50, AP75, APs, APm, APl, and for a group coco/unseen_AP50 etc., from 0 to
-    1; -1 where there is no ground truth.
+    1; -1 where there is no ground truth. Beside them what a person sees, see
+    :mod:`~glipkit.evaluation.functional.naming`: coco/best_label, coco/unseen_best_label and
+    coco/labels_per_object.
 
     Args:
         ann_file: COCO json with the ground truth.
@@ -47,6 +50,7 @@ class GroundingCocoMetric(BaseMetric):
             as COCO results; None writes none.
         classwise: Whether to log AP and AP50 of each class.
         max_dets: Number of detections per image and class that count.
+        shown_above: Lowest score of the detections that a person is shown, for labels_per_object.
         prefix: Prefix of the names of metrics.
         **kwargs: Arguments collect_device and collect_dir of ``BaseMetric``.
 
@@ -67,6 +71,7 @@ class GroundingCocoMetric(BaseMetric):
                  outfile_prefix: str | None = None,
                  classwise: bool = False,
                  max_dets: int = 100,
+                 shown_above: float = 0.3,
                  prefix: str | None = None,
                  **kwargs: Any) -> None:
         super().__init__(prefix=prefix, **kwargs)
@@ -74,7 +79,7 @@ class GroundingCocoMetric(BaseMetric):
         _check_areas(self.ground_truth)
         self.groups = read_groups(groups, self.ground_truth.id_of_name, self.ground_truth.path)
         self.outfile_prefix, self.classwise = outfile_prefix, classwise
-        self.max_dets = max_dets
+        self.max_dets, self.shown_above = max_dets, shown_above
         self._asked = AskedIds(self.ground_truth.id_of_name, self.ground_truth.path)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -111,15 +116,20 @@ class GroundingCocoMetric(BaseMetric):
             write_text(f'{self.outfile_prefix}.bbox.json', json.dumps(detections))
         scores = coco_ap(images, classes, coco.annotations, detections, self.groups,
                          self.max_dets)
+        seen = naming(images, classes, coco.annotations, detections, self.groups,
+                      self.shown_above)
         fewest = min((len(set(r['asked'].tolist())) for r in by_image.values()),
                      default=len(classes))
-        self._log_protocol(how_asked(self.groups, classes, fewest) + scores.protocol,
-                           len(images), len(classes), len(detections))
+        self._log_protocol(
+            f'{how_asked(self.groups, classes, fewest)}{scores.protocol}; {seen.protocol}',
+            len(images), len(classes), len(detections))
         if self.classwise:
             print_log(_class_table(scores, coco), 'current')
-        metrics = dict(scores.overall)
+        metrics = dict(scores.overall, best_label=seen.best_label,
+                       labels_per_object=seen.labels_per_object)
         for group, group_scores in scores.groups.items():
             metrics.update({f'{group}_{name}': group_scores[name] for name in SCORE_NAMES})
+            metrics[f'{group}_best_label'] = seen.groups[group]
         return metrics
 
     def _log_protocol(self, protocol: str, num_images: int, num_classes: int,
