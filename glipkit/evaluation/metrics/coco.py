@@ -61,7 +61,7 @@ class GroundingCocoMetric(BaseMetric):
 
     default_prefix = 'coco'
     #: Names of its scores, behind the prefix.
-    score_pattern = r'(.+_)?AP(50|75|[sml])?'
+    score_pattern = r'(.+_)?(AP(50|75|[sml])?|best_label)|labels_per_object'
     #: After an evaluation, in the first process: the meaning of the numbers, in one line.
     protocol: str | None = None
 
