@@ -23,7 +23,7 @@ from glipkit.worlds.shapes import draw_scene
 REPOSITORY = Path(__file__).parents[2]
 #: Category id -> name, in no order, with all that can stand in a name; the last has no example.
 CATEGORIES = {1000: 'the "red" one', 7: 'cats/dogs', 90: "l'été", 3: 'no example'}
-SCORES = {'AP', 'AP50', 'AP75', 'APs', 'APm', 'APl'}
+SCORES = {'AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'best_label', 'labels_per_object'}
 QUICK = ['--set', 'schedule.max_epochs=2', 'schedule.batch_size=2']
 KILLER = '''
 import os, signal, sys
