@@ -202,6 +202,19 @@ def check_folder(path: str | Path) -> None:
                 folder.rmdir()
 
 
+def check_file(path: str | Path) -> None:
+    """Refuses a file that cannot be written, before hours of work; leaves no trace.
+
+    Raises:
+        UserError: It is a folder or a link to nothing, or nothing can be written beside it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError('a file name', f'the folder {path}', 'add a name to it')
+    _refuse_dangling(path)
+    check_folder(path.parent)
+
+
 def is_unfinished(path: Path, name: str | None = None) -> bool:
     """Whether a file or folder is one that :func:`atomic` or :func:`atomic_folder` began.
 

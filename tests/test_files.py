@@ -18,6 +18,7 @@ from glipkit.errors import UserError
 from glipkit.files import (
     atomic,
     atomic_folder,
+    check_file,
     check_folder,
     copy_file,
     is_unfinished,
@@ -171,3 +172,13 @@ def test_a_folder_is_checked_without_a_trace(tmp_path):
         with pytest.raises(UserError):
             check_folder(path)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_file_that_cannot_be_written_is_known_before(tmp_path):
+    check_file(tmp_path / 'new' / 'a.txt')
+    check_file('a.txt')
+    (tmp_path / 'link').symlink_to(tmp_path / 'gone')
+    for path in (tmp_path, tmp_path / 'link', '/proc/a.txt'):
+        with pytest.raises(UserError):
+            check_file(path)
+    assert [path.name for path in tmp_path.iterdir()] == ['link']

@@ -146,7 +146,8 @@ def set_max_iters(cfg: Config, iters: int) -> None:
     ratio = iters / cfg.train_cfg.max_iters
     stretch = lambda value: max(1, round(value * ratio))  # noqa: E731
     cfg.train_cfg.max_iters = iters
-    cfg.train_cfg.val_interval = stretch(cfg.train_cfg.val_interval)
+    if 'val_interval' in cfg.train_cfg:  # else nothing is validated
+        cfg.train_cfg.val_interval = stretch(cfg.train_cfg.val_interval)
     for scheduler in cfg.param_scheduler:
         for key in ('begin', 'end'):
             if scheduler.get(key):

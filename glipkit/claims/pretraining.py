@@ -42,22 +42,26 @@ def pretrain(config: str, world: Path, iters: int, weights: Path,
     cfg.log_level = 'ERROR'
     cfg.custom_hooks = [*cfg.custom_hooks, dict(type='ProgressBarHook')]
     train(cfg, resume=(work_dir / 'last_checkpoint').is_file())
-    detector = build_model(load_config(config))
-    load_checkpoint(detector, work_dir / f'iter_{iters}.pth')
-    save_checkpoint(detector, weights, force=True, dtype=torch.float16)
+    model = build_model(cfg)
+    load_checkpoint(model, work_dir / f'iter_{iters}.pth')
+    save_checkpoint(model, weights, force=True, dtype=torch.float16)
     for path in work_dir.glob('iter_*.pth'):  # hundreds of megabytes, needed no more
         path.unlink()
 
 
-def score(config: str, world: Path, weights: Path) -> dict[str, float]:
+def score(config: str, world: Path, weights: Path,
+          change: Callable[[Config], None] | None = None) -> dict[str, float]:
     """Metrics of weights on the whole test set of their config.
 
     Args:
         config: Config of the model.
         world: Folder of the data.
         weights: Weights from `pretrain`, in whose folder the log is kept.
+        change: Changes the config where an option has no name for it.
     """
     cfg = load_config(config, work_dir=str(weights.with_suffix('')))
     move_data(cfg, cfg.data_root, f'{world}/')
+    if change is not None:
+        change(cfg)
     cfg.log_level = 'ERROR'
     return {name: float(value) for name, value in evaluate(cfg, str(weights)).items()}

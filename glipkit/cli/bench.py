@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +32,8 @@ BENCHMARKS = {
     'self-training': ('claims.self_training',
                       'what captions without boxes teach: teacher, student, and gold alone, in '
                       'hours'),
+    'region-clip': ('claims.region_clip',
+                    'what region pre-training and transfer bring, on drawn things and photographs'),
 }
 
 # What `glipkit bench all` runs: name of the result -> command line.
@@ -76,6 +79,11 @@ ALL_EXAMPLES = '''examples:
   glipkit bench all --out bench --resume
 '''
 
+CLAIM_EXAMPLES = '''examples:
+  glipkit bench claims region-clip --out bench
+  glipkit bench claims transfer --max-passes 10 --out bench
+'''
+
 PAGE_EXAMPLES = '''examples:
   glipkit bench page --out docs/benchmarks --page docs/benchmarks.md
 '''
@@ -85,9 +93,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
     parser = add_command(subparsers, 'bench', EXAMPLES, DESCRIPTION)
     kinds = parser.add_subparsers(dest='benchmark', metavar='BENCHMARK', required=True)
-    for name, (_, summary) in BENCHMARKS.items():
-        kinds.add_parser(name, help=summary, complete=partial(_add_arguments, name),
-                         formatter_class=argparse.RawDescriptionHelpFormatter)
+    _add_benchmarks(kinds, BENCHMARKS)
+    claims = _add(kinds, 'claims', 'what the papers say, in miniature: the same as bench NAME',
+                  CLAIM_EXAMPLES)
+    # What a claim is called is kept as the name of the benchmark that runs.
+    _add_benchmarks(claims.add_subparsers(dest='benchmark', metavar='NAME', required=True),
+                    [name for name, (module, _) in BENCHMARKS.items()
+                     if module.startswith('claims.')])
     everything = _add(kinds, 'all', 'run all of them and keep the results', ALL_EXAMPLES)
     everything.add_argument('--out', type=Path, required=True, metavar='DIR',
                             help='folder of the results')
@@ -102,6 +114,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                       help='folder of the results')
     page.add_argument('--page', type=Path, required=True, metavar='FILE', help='markdown file')
     page.set_defaults(run=run_page)
+
+
+def _add_benchmarks(kinds: argparse._SubParsersAction, names: Iterable[str]) -> None:
+    for name in names:
+        kinds.add_parser(name, help=BENCHMARKS[name][1], complete=partial(_add_arguments, name),
+                         formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def _add(kinds: argparse._SubParsersAction, name: str, summary: str,

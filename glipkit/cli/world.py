@@ -12,6 +12,7 @@ from glipkit.errors import UserError
 # What each world is, so that `glipkit world --help` need not import any of them.
 WORLDS = {
     'shapes': 'coloured, textured shapes on cluttered backgrounds, drawn here',
+    'things': 'plain shapes of two sizes, named by colour and shape',
     'stamps': 'photographs of real things, cut out, on photo-like backgrounds',
 }
 
@@ -20,6 +21,7 @@ into seen, unseen and caption only. A seed gives the same pictures on every mach
 
 EXAMPLES = '''examples:
   glipkit world shapes --out data/shapes
+  glipkit world things --out data/things
   glipkit world stamps --out data/stamps
   glipkit world NAME --help
 '''
@@ -29,6 +31,9 @@ WORLD_EXAMPLES = {
   glipkit world shapes --out data/shapes
   glipkit world shapes --out data/shapes_big --train-det 20000 --train-grd 20000 --val 1000
   glipkit world shapes --out data/shapes_other --seed 7 --image-size 256
+''',
+    'things': '''examples:
+  glipkit world things --out data/things
 ''',
     'stamps': '''examples:
   glipkit world stamps --out data/stamps
@@ -42,7 +47,7 @@ the package is downloaded with apt-get.
 
 #: Options of every world, as the build functions call them.
 COMMON = ('seed', 'num_train_det', 'num_train_grd', 'num_val', 'image_size', 'workers')
-OWN = {'shapes': (), 'stamps': ('stamps_dir', 'deb', 'grouping')}
+OWN = {'shapes': (), 'things': (), 'stamps': ('stamps_dir', 'deb', 'grouping')}
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

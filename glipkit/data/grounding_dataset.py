@@ -16,6 +16,9 @@ from glipkit.data import sample_keys as keys
 from glipkit.data.transforms.loading import LoadImage, load_image
 from glipkit.errors import UserError
 
+#: Keys that ``filter_cfg`` may have.
+FILTERS = ('filter_empty_gt', 'min_size', 'in_test')
+
 
 class UnreadableImageError(UserError):
     """An image file that is missing, damaged or no image."""
@@ -61,9 +64,9 @@ class GroundingDataset(BaseDataset):
         """Reads the annotation file, once."""
         if self._fully_initialized:
             return
-        unknown = set(self.filter_cfg or {}) - {'filter_empty_gt', 'min_size'}
+        unknown = set(self.filter_cfg or {}) - set(FILTERS)
         if unknown:
-            raise UserError('filter_cfg with filter_empty_gt and min_size', f'{sorted(unknown)}',
+            raise UserError(f'filter_cfg with {", ".join(FILTERS)}', f'{sorted(unknown)}',
                             'remove the unknown keys')
         folder = self.data_prefix['img']
         if folder and '://' not in folder and not os.path.isdir(folder):
@@ -72,9 +75,13 @@ class GroundingDataset(BaseDataset):
         super().full_init()
 
     def filter_data(self) -> list[dict]:
-        """All samples, or in training those that `keeps` lets through."""
+        """All samples, or in training those that `keeps` lets through.
+
+        ``filter_cfg=dict(in_test=True)`` filters test sets as well: benchmarks that drop images
+        without a box of their classes do so.
+        """
         data_list = self.data_list
-        if not self.test_mode:
+        if not self.test_mode or (self.filter_cfg or {}).get('in_test', False):
             data_list = [sample for sample in data_list if self.keeps(sample)]
         if len(data_list) < len(self.data_list):
             print_log(f'{self.ann_file}: {len(self.data_list) - len(data_list)} images left out '

@@ -3,6 +3,7 @@ from glipkit.compat import import_mmdet
 
 import_mmdet()
 
+from glipkit.data.formats.box_captions import BoxCaptions  # noqa: E402
 from glipkit.data.formats.caption_shards import CaptionShards  # noqa: E402
 from glipkit.data.formats.coco import CocoDetection  # noqa: E402
 from glipkit.data.formats.detect import READERS, detect_format  # noqa: E402
@@ -15,16 +16,18 @@ from glipkit.data.mixing import MixedDataset  # noqa: E402
 from glipkit.data.samplers import DrawSampler  # noqa: E402
 from glipkit.data.transforms import (  # noqa: E402
     AskClasses,
+    CropToBox,
     LoadImage,
     PackGrounding,
     SampleClassPrompt,
     ShortSideResize,
     SwapLeftRight,
+    WithProposals,
 )
 
 __all__ = [
-    'AskClasses', 'CaptionShards', 'CocoDetection', 'DrawSampler', 'FlickrGrounding',
-    'ImageCaptions', 'LoadImage', 'LvisDetection', 'MdetrGrounding', 'MixedDataset',
-    'OdvgGrounding', 'PackGrounding', 'READERS', 'SampleClassPrompt', 'ShortSideResize',
-    'SwapLeftRight', 'TsvDetection', 'detect_format'
+    'AskClasses', 'BoxCaptions', 'CaptionShards', 'CocoDetection', 'CropToBox', 'DrawSampler',
+    'FlickrGrounding', 'ImageCaptions', 'LoadImage', 'LvisDetection', 'MdetrGrounding',
+    'MixedDataset', 'OdvgGrounding', 'PackGrounding', 'READERS', 'SampleClassPrompt',
+    'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'WithProposals', 'detect_format'
 ]

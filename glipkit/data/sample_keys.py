@@ -48,6 +48,9 @@ IMG_BYTES = 'img_bytes'
 """Optional: the encoded image where it is not a file of its own, as bytes or as an object whose
 ``read()`` gives them; ``img_path`` then only names it."""
 
+CROP_BOX = 'crop_box'
+"""Optional: [x1, y1, x2, y2] of the one thing that the sample is about; `CropToBox` cuts it out."""
+
 CAPTIONS = 'captions'
 """Image-text pairs only. Tuple of all captions of the image; ``text`` is the one that was drawn."""
 
@@ -56,8 +59,8 @@ TAGS = 'tags'
 
 PROPOSALS = 'proposals'
 """Optional. Boxes from elsewhere that may hold things: in a record a list of [x1, y1, x2, y2] in
-the original image; for transforms (N, 4) ``HorizontalBoxes``, which ``mmdet.ProposalBroadcaster``
-moves with the image; in a packed sample ``InstanceData`` with ``bboxes``."""
+the original image; for transforms (N, 4) ``HorizontalBoxes``, which `WithProposals` moves
+with the image; in a packed sample ``InstanceData`` with ``bboxes``."""
 
 INSTANCES = 'instances'
 """list of N dicts ``bbox`` [x1, y1, x2, y2], ``bbox_label`` int, ``ignore_flag`` 0 or 1."""

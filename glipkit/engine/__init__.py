@@ -1,6 +1,7 @@
 """Training: runner, optimiser construction, mixed precision, hooks."""
 from glipkit.engine.hooks.finite import FiniteHook
 from glipkit.engine.hooks.iter_seed import IterSeedHook
+from glipkit.engine.hooks.part_weights import PartWeightsHook
 from glipkit.engine.hooks.plateau import PlateauHook
 from glipkit.engine.hooks.progress import ProgressBarHook
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
@@ -11,5 +12,6 @@ from glipkit.engine.transfer.constructor import TransferOptimConstructor
 
 __all__ = [
     'AutocastOptimWrapper', 'ClippingOptimWrapper', 'FiniteHook', 'GroundingOptimConstructor',
-    'GroundingRunner', 'IterSeedHook', 'PlateauHook', 'ProgressBarHook', 'TransferOptimConstructor'
+    'GroundingRunner', 'IterSeedHook', 'PartWeightsHook', 'PlateauHook', 'ProgressBarHook',
+    'TransferOptimConstructor'
 ]

@@ -4,6 +4,8 @@ from glipkit.evaluation.metrics import (
                                         GroundingCocoMetric,
                                         LvisMetric,
                                         PhraseRecallMetric,
+                                        RegionAccuracyMetric,
 )
 
-__all__ = ['FalsePositiveMetric', 'GroundingCocoMetric', 'LvisMetric', 'PhraseRecallMetric']
+__all__ = ['FalsePositiveMetric', 'GroundingCocoMetric', 'LvisMetric', 'PhraseRecallMetric',
+           'RegionAccuracyMetric']

@@ -1,4 +1,4 @@
-"""What captions teach without boxes: a teacher grounds their phrases; their nouns become concepts."""
+"""What captions give without boxes: phrases that a teacher grounds, and a pool of concepts."""
 from glipkit.labelling.concepts import ConceptSettings, make_pool
 from glipkit.labelling.engines import Teacher
 from glipkit.labelling.run import pseudo_label

@@ -10,8 +10,9 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ from glipkit.apis.tasks import fingerprint
 from glipkit.common.reporter import bar, note
 from glipkit.data.formats.caption_texts import caption_files, caption_texts
 from glipkit.errors import UserError
-from glipkit.files import make_folder, write_text
+from glipkit.files import check_file, make_folder, write_text
 from glipkit.models.alignment.label_embeddings import LabelEmbeddings
 from glipkit.runs.folder import claimed
 from glipkit.text.bank import TextBank, read_names
@@ -57,7 +58,8 @@ def make_pool(sources: Sequence[str | Path], out: str | Path, encoder: nn.Module
               given: bool = False) -> TextBank:
     """Counts the nouns of captions, embeds the frequent ones and writes them as a `TextBank`.
 
-    What is done lies in a folder beside ``out`` until the file is complete.
+    What is done lies in a folder beside ``out`` until the file is complete; another threshold or
+    other templates take from it what they can.
 
     Args:
         sources: Files of captions or folders of them, see `caption_texts`; with ``given`` text
@@ -76,8 +78,35 @@ def make_pool(sources: Sequence[str | Path], out: str | Path, encoder: nn.Module
             or nothing can be written.
     """
     settings, out = settings or ConceptSettings(), Path(out)
-    if out.suffix != '.safetensors' or out.is_dir():
+    files = _checked(sources, out, encoder, names, given)
+    identity = dict(given=given, backend=settings.backend, sources=[
+        (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
+    folder = out.parent / f'.{out.name}.{_digest(identity)}{_WORK}'
+    with claimed(folder, identity):
+        counts = _given(files) if given else _counted(files, settings, folder)
+        chosen = _frequent(counts, 1 if given else settings.min_count)
+        note(f'{len(chosen)} concepts')
+        encoded_by = fingerprint(encoder)
+        rows = _embed([concept for concept, _ in chosen], encoder, settings, folder, encoded_by)
+        concepts, numbers = zip(*chosen)
+        bank = TextBank(concepts, rows, numbers if any(numbers) else None,
+                        find_templates(settings.templates), encoded_by)
+        bank.write(out)
+        if names is not None:
+            lines = [f'{c},{n}' if bank.counts else c for c, n in chosen]
+            write_text(names, '\n'.join(lines) + '\n')
+    for left in out.parent.glob(f'.{out.name}.*{_WORK}'):
+        shutil.rmtree(left, ignore_errors=True)
+    return bank
+
+
+def _checked(sources: Sequence[str | Path], out: Path, encoder: nn.Module,
+             names: str | Path | None, given: bool) -> list[Path]:
+    """The files to read, once it is known that all can be done and written."""
+    if out.suffix != '.safetensors':
         raise UserError('a pool that ends in .safetensors', str(out), 'name it so')
+    for path in (out, *([] if names is None else [names])):
+        check_file(path)
     if encoder.token_features:
         raise UserError('a model whose text encoder gives one row of features per text',
                         f'{type(encoder).__name__}, which gives one per token',
@@ -87,27 +116,11 @@ def make_pool(sources: Sequence[str | Path], out: str | Path, encoder: nn.Module
     if missing:
         raise UserError('files of concepts', f'no file {missing[0]}', 'check the path')
     make_folder(out.parent)
-    digest = fingerprint(encoder)
-    identity = dict(settings=asdict(settings), given=given, encoder=digest,
-                    sources=[(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
-                             for path in files])
-    name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
-    folder = out.parent / f'.{out.name}.{name}{_WORK}'
-    with claimed(folder, identity):
-        counts = _given(files) if given else _counted(files, settings, folder)
-        chosen = _frequent(counts, 1 if given else settings.min_count)
-        note(f'{len(chosen)} concepts')
-        rows = _embed([concept for concept, _ in chosen], encoder, settings, folder)
-        concepts, numbers = zip(*chosen)
-        bank = TextBank(concepts, rows, numbers if any(numbers) else None,
-                        find_templates(settings.templates), digest)
-        bank.write(out)
-        if names is not None:
-            lines = [f'{c},{n}' if bank.counts else c for c, n in chosen]
-            write_text(names, '\n'.join(lines) + '\n')
-    for left in out.parent.glob(f'.{out.name}.*{_WORK}'):
-        shutil.rmtree(left, ignore_errors=True)
-    return bank
+    return files
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
 def count_nouns(path: Path, backend: str) -> tuple[Counter, int]:
@@ -135,6 +148,8 @@ def _counted(files: Sequence[Path], settings: ConceptSettings, folder: Path) -> 
         number, counts = json.loads(kept.read_text(encoding='utf-8'))
         captions += number
         total.update(counts)
+    if not total:
+        shutil.rmtree(folder)
     where = str(files[0]) if len(files) == 1 else f'{len(files)} files'
     if not captions:
         raise UserError('captions', f'none in {where}', 'check the sources')
@@ -166,13 +181,14 @@ def _frequent(counts: Counter, least: int) -> list[tuple[str, int]]:
 
 
 def _embed(names: Sequence[str], encoder: nn.Module, settings: ConceptSettings,
-           folder: Path) -> torch.Tensor:
+           folder: Path, encoded_by: str) -> torch.Tensor:
     """(N, D) float32 embeddings; a part at a time, each kept in the folder."""
     embed, parts = LabelEmbeddings(max_rows=0), []
     with bar('embedding', len(names), 'concept') as shown, torch.no_grad():
         for start in range(0, len(names), PART):
             chosen = names[start:start + PART]
-            kept = folder / f'part-{start:07d}.safetensors'
+            name = _digest([chosen, settings.templates, encoded_by])
+            kept = folder / f'part-{name}.safetensors'
             if not kept.is_file():
                 rows = embed(encoder, chosen, settings.templates)
                 TextBank(tuple(chosen), rows.float().cpu()).write(kept)

@@ -51,7 +51,7 @@ def write_config(folder: Path, model: str = CLIP, name: str = 'tiny_pretraining.
 
 def write_training(folder: Path, captions: Path, images: Path, pool: Path | None = None) -> Path:
     """Writes the training of a tiny model: of regions with a pool, of both towers without one."""
-    from glipkit.apis.paths import config_root
+    from glipkit.common.paths import config_root
     model = CLIP if pool is None else REGIONS.replace('{pool}', str(pool))
     path = folder / 'tiny_pretraining.py'
     path.write_text(TRAINING.replace('{model}', model).replace('{root}', str(config_root()))

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from glipkit.apis.build import load
+from glipkit.checkpoints import save_checkpoint
 from glipkit.cli.main import COMMANDS
+from glipkit.testing import tiny_clip_rcnn
 from glipkit.worlds import shapes
 from tests.test_cli.test_odinw import write_release
 from tests.test_engine.conftest import write_training
@@ -71,7 +74,8 @@ FAULTS = {'full': 0, 'filling': 700, 'almost empty': 9000, 'full everywhere': 0,
 #: `env` writes nothing; its output is in test_main.py.
 WRITING = [name for name in COMMANDS if name != 'env']
 #: Of commands that write a file.
-ENDINGS = {'convert': '.safetensors', 'browse': '.html', 'check-data': '.json'}
+ENDINGS = {'convert': '.safetensors', 'concepts': '.safetensors', 'browse': '.html',
+           'check-data': '.json'}
 #: Their logs stand before the error.
 LOGGING = ('train', 'test', 'demo')
 
@@ -87,6 +91,9 @@ def commands(files, tmp_path_factory):
     model = ('--model', files.config, '--checkpoint', files.checkpoint)
     shard = folder / 'web.jsonl'
     shard.write_text(json.dumps({'filename': '000001.jpg', 'caption': 'a red circle'}) + '\n')
+    regions = tiny_clip_rcnn.write_config(folder)
+    save_checkpoint(load(regions, 'random'), folder / 'regions.safetensors')
+    texts = ('--checkpoint', folder / 'regions.safetensors')
     words = {
         'train': ('train', config, '--work-dir'),
         'test': ('test', config, files.checkpoint, '--work-dir', folder / 'work', '--out'),
@@ -103,6 +110,8 @@ def commands(files, tmp_path_factory):
         'convert': ('convert', files.checkpoint),
         'bench': ('bench', 'evaluation', '--images', '2', '--limit', '20', '--out'),
         'pseudo-label': ('pseudo-label', shard, '--images', world / 'images/train_grd', '--out'),
+        'concepts': ('concepts', shard, '--model', regions, *texts, '--min-count', '1', '--out'),
+        'features': ('features', photos, '--config', regions, *texts, '--out'),
         'browse': ('browse', world / 'annotations/grd_train.jsonl', '--images',
                    world / 'images/train_grd', '--out'),
         'check-data': ('check-data', coco, '--images', photos, '--json'),

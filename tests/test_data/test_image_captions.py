@@ -6,8 +6,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
+from mmdet.structures.bbox import HorizontalBoxes
 
-from glipkit.data import DrawSampler, ImageCaptions, MixedDataset
+from glipkit.data import DrawSampler, ImageCaptions, MixedDataset, WithProposals
 from glipkit.errors import UserError
 from tests.test_data.test_caption_shards import line, png, write_tar
 
@@ -164,13 +166,32 @@ def test_tables_that_do_not_belong_together(tmp_path, build):
         build('one.tsv', img_file='one.tsv')
 
 
+MOVES = [dict(type='glipkit.ShortSideResize', scale=(999, 96)),
+         dict(type='mmdet.RandomFlip', prob=1.)]
+
+
 def test_proposals_move_with_the_image(tmp_path, build):
-    write_tar(tmp_path / 'a.tar', [dict(caption='a', proposals=[[0, 0, 20, 30]])])
-    data = build('a.tar', pipeline=[
-        *LOAD, dict(type='mmdet.ProposalBroadcaster', transforms=[
-            dict(type='glipkit.ShortSideResize', scale=(999, 96)),
-            dict(type='mmdet.RandomFlip', prob=1.)]), dict(type='glipkit.PackGrounding')])
+    write_tar(tmp_path / 'a.tar', [dict(caption='a', proposals=[[0, 0, 20, 30]]),
+                                   dict(caption='b')])
+    data = build('a.tar', pipeline=[*LOAD, dict(type='glipkit.WithProposals', transforms=MOVES),
+                                    dict(type='glipkit.PackGrounding')])
     packed = data[0]
     assert packed['inputs'].shape == (3, 96, 128)
     assert packed['data_samples'].proposals.bboxes.tolist() == [[88, 0, 128, 60]]
     assert len(packed['data_samples'].gt_instances) == 0
+    assert data[1]['inputs'].shape == (3, 96, 128) and 'proposals' not in data[1]['data_samples']
+
+
+def test_proposals_move_beside_annotated_boxes():
+    boxes = [HorizontalBoxes(torch.tensor([box])) for box in ([0., 0, 10, 20], [0., 0, 20, 30])]
+    sample = dict(img=np.zeros((48, 64, 3), np.uint8), img_shape=(48, 64), gt_bboxes=boxes[0],
+                  gt_bboxes_labels=np.zeros(1, np.int64), proposals=boxes[1])
+    moved = WithProposals(MOVES)(dict(sample))
+    assert moved['gt_bboxes'].tensor.tolist() == [[108, 0, 128, 40]]
+    assert moved['proposals'].tensor.tolist() == [[88, 0, 128, 60]]
+    crop = [dict(type='mmdet.RandomCrop', crop_size=(4, 4), allow_negative_crop=True)]
+    np.random.seed(0)
+    sample['proposals'] = HorizontalBoxes(torch.tensor([[60., 44, 64, 48]]))
+    del sample['gt_bboxes_labels']
+    with pytest.raises(UserError, match='keep every box in WithProposals; got 2 boxes before'):
+        WithProposals(crop)(sample)

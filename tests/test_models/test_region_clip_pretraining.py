@@ -6,7 +6,9 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
+from glipkit.checkpoints import save_checkpoint
 from glipkit.errors import UserError
+from glipkit.models.pretrainers.clip import ClipPretrainer
 from glipkit.models.pretrainers.region_clip import RegionClipPretrainer
 from glipkit.text.bank import TextBank
 from tests import region_clip_golden as golden
@@ -229,7 +231,9 @@ def test_a_random_part_of_the_boxes(tiny, monkeypatch):
     assert len({tuple(row) for row in first.tolist()}) == 10
 
 
-def test_images_without_boxes(tiny):
+@pytest.mark.parametrize('caption', [1, 0])
+def test_images_without_boxes(tiny, caption):
+    tiny.loss_weights['caption'] = caption
     images, samples = batch()
     for sample in samples:
         sample.proposals = InstanceData(bboxes=torch.zeros(0, 4))
@@ -268,3 +272,32 @@ def test_prediction_gives_region_features(tiny):
     alone = tiny.backbone.region_features(maps[1:], [second.pred_instances.bboxes])[1]
     torch.testing.assert_close(second.pred_instances.features, alone)
     assert tiny(images).shape == (2, 24)
+
+
+def test_a_teacher_that_sees_the_images_larger(tiny):
+    images, samples = batch()
+    boxes = [sample.proposals.bboxes for sample in samples]
+    tiny.teacher_scale = 2.
+    larger = torch.nn.functional.interpolate(images, scale_factor=2, mode='bilinear')
+    found = tiny.pseudo_labels(images, boxes)
+    tiny.teacher_scale = 1.
+    expected = tiny.pseudo_labels(larger, [2 * one for one in boxes])
+    torch.testing.assert_close(found.logits, expected.logits)
+    assert not torch.allclose(found.logits, tiny.pseudo_labels(images, boxes).logits)
+
+
+def test_towers_come_from_one_file(bank, tmp_path):
+    """Those of a CLIP that was trained with norms of its own, which count their batches."""
+    clip = ClipPretrainer(dict(TOWER, frozen_norm=False, frozen_stages=0), TEXT).train()
+    clip.backbone.embed_image(torch.randn(2, 3, 64, 64))  # statistics that are not the default
+    path = tmp_path / 'clip.safetensors'
+    save_checkpoint(clip, path)
+    model = build(towers=str(path))
+    model.set_concepts(bank)
+    model.init_weights()
+    for part in (model.backbone, model.teacher_backbone):
+        assert torch.equal(part.bn1.running_mean, clip.backbone.bn1.running_mean)
+        assert torch.equal(part.attnpool.c_proj.weight, clip.backbone.attnpool.c_proj.weight)
+    assert torch.equal(model.text_encoder.text_projection, clip.text_encoder.text_projection)
+    with pytest.raises(UserError, match='missing.safetensors'):
+        build(towers=str(tmp_path / 'missing.safetensors')).init_weights()

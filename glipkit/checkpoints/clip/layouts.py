@@ -51,7 +51,7 @@ def to_own(state: dict[str, Tensor], layout: str, prefix: str, path: str | Path)
     """
     source = {'layout': layout, 'prefix': prefix}
     if layout == 'openai' and (teacher := tables.teacher_prefix(state)) is not None:
-        source['teacher'] = teacher
+        source['teacher_prefix'] = teacher
     aside = {key: state.pop(key) for key in list(state) if tables.SIDE_KEYS.fullmatch(key)}
     ours, unknown, _ = _table(layout, source).translate(state, to_ours=True)
     checkpoint = Checkpoint(ours, layout, source, aside)
@@ -62,7 +62,7 @@ def to_own(state: dict[str, Tensor], layout: str, prefix: str, path: str | Path)
 def _table(layout: str, source: Mapping) -> tables.KeyTable:
     if layout == 'timm':
         return tables.timm()
-    return tables.openai(source.get('teacher', 'teacher_visual.'))
+    return tables.openai(source.get('teacher_prefix', 'teacher_visual.'))
 
 
 def from_own(checkpoint: Checkpoint, layout: str) -> Translated:

@@ -6,6 +6,7 @@ from glipkit.common.lazy import lazy_names
 
 _FORMATS = 'glipkit.data.formats'
 _PLACES = {
+    'BoxCaptions': f'{_FORMATS}.box_captions',
     'CaptionShards': f'{_FORMATS}.caption_shards',
     'CocoDetection': f'{_FORMATS}.coco',
     'FlickrGrounding': f'{_FORMATS}.mdetr',

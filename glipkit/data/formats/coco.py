@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 from mmengine.logging import print_log
 
@@ -10,6 +11,7 @@ from glipkit.data import sample_keys as keys
 from glipkit.data.formats.coco_json import CocoJson, box_in_image, check_names, read_coco_json
 from glipkit.data.formats.reading import summary
 from glipkit.data.grounding_dataset import GroundingDataset
+from glipkit.data.splits.open_vocabulary import split_classes
 from glipkit.errors import UserError
 from glipkit.registry import DATASETS
 
@@ -20,13 +22,30 @@ class CocoDetection(GroundingDataset):
 
     The text of every sample is the tuple of all class names in ascending order of their ids, and
     labels are 0-based indices into it; a class without a box that is the super-category of another
-    one is left out. ``metainfo=dict(classes=[...])`` takes a subset, in the given order. Crowd
+    one is left out. ``metainfo=dict(classes=[...])`` takes a subset, in the given order, and
+    ``classes='ov-coco/base'`` that of a benchmark (`data.splits.open_vocabulary`): boxes of other
+    classes are dropped, so that a detector trains on the base classes and is tested on all. Crowd
     boxes are dropped in training and flagged ``ignore_flag=1`` in test mode. Boxes are clipped to
     the image, and dropped where a side of at most one pixel is left.
 
     Args: those of `GroundingDataset`. ``filter_cfg`` is off by default: images without boxes are
     negatives that training can use.
+        max_boxes: Boxes of an image that training keeps at most, the first of the file; None keeps
+            all. Test sets keep all.
+        with_masks: Whether instances carry the outline of their thing, which
+            ``mmdet.LoadAnnotations(with_mask=True)`` reads.
     """
+
+    def __init__(self, *args: Any, metainfo: Mapping[str, Any] | None = None,
+                 max_boxes: int | None = None, with_masks: bool = False,
+                 **kwargs: Any) -> None:
+        if max_boxes is not None and max_boxes < 1:
+            raise UserError('max_boxes of at least 1, or None', repr(max_boxes), 'correct it')
+        self.max_boxes, self.with_masks = max_boxes, with_masks
+        names = (metainfo or {}).get('classes')
+        if isinstance(names, str):
+            metainfo = {**metainfo, 'classes': split_classes(names)}
+        super().__init__(*args, metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Reads the file; see the class for what is kept."""
@@ -47,7 +66,7 @@ class CocoDetection(GroundingDataset):
                 instances[record['image_id']].append(instance)
         data_list = []
         for image_id, image in coco.images.items():
-            sample = self._sample(image_id, image, instances[image_id])
+            sample = self._sample(image_id, image, self._limit(instances[image_id], dropped))
             if self._complete(sample, image, label_of, dropped):
                 data_list.append(sample)
         counts = {'images': len(data_list), 'boxes': sum(map(len, instances.values())),
@@ -76,6 +95,14 @@ class CocoDetection(GroundingDataset):
         """
         return True
 
+    def _limit(self, instances: list[dict], dropped: Counter) -> list[dict]:
+        """The boxes of an image that are kept, at most ``max_boxes`` in training."""
+        most = None if self.test_mode else self.max_boxes
+        if most is not None and len(instances) > most:
+            dropped[f'boxes beyond {most} of an image'] += len(instances) - most
+            del instances[most:]
+        return instances
+
     def _choose_classes(self, coco: CocoJson) -> tuple[str, ...]:
         names = tuple(coco.classes.values())
         wanted = self._metainfo.get('classes')
@@ -99,8 +126,19 @@ class CocoDetection(GroundingDataset):
         elif box is None:
             dropped['degenerate boxes'] += 1
         else:
-            return dict(bbox=box, bbox_label=label, ignore_flag=int(crowd))
+            return dict(bbox=box, bbox_label=label, ignore_flag=int(crowd), **self._mask(record))
         return None
+
+    def _mask(self, record: dict) -> dict:
+        """The outline of a thing, polygons or run lengths; empty where none is wanted."""
+        outline = record.get('segmentation')
+        if not self.with_masks:
+            return {}
+        if not isinstance(outline, (list, dict)) or not outline:
+            raise UserError('annotations with a segmentation, as with_masks asks for',
+                            f'{self.ann_file}: annotation {record.get("id")}: {outline!r}'[:120],
+                            'take a file with masks, or a model without a mask head')
+        return dict(mask=outline)
 
     def _sample(self, image_id: int, image: dict, instances: list[dict]) -> dict:
         sample = {

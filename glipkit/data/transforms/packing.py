@@ -9,6 +9,7 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import BaseBoxes
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -30,6 +31,7 @@ class PackGrounding(BaseTransform):
     * ``bboxes`` (N, 4) float32, xyxy absolute pixels with exclusive right and bottom edge, in the
       frame of ``gt_bboxes``;
     * ``labels`` (N,) int64, indices into the class names or the phrases;
+    * where masks were loaded, ``masks`` in mmdet's class, in the same frame;
     * for captions ``tokens_positive``, the list of the [start, end) spans of each box's phrase.
 
     Without any ``gt_bboxes`` the instances exist and are empty. With ``proposals`` the sample has
@@ -55,8 +57,9 @@ class PackGrounding(BaseTransform):
 
         kept = {key: results[key] for key in self.meta_keys if key in results}
         sample = DetDataSample(metainfo={**kept, **(query.as_fields() if asked else {})})
-        sample.gt_instances = _instances(boxes, labels, ~ignored, phrases)
-        sample.ignored_instances = _instances(boxes, labels, ignored, phrases)
+        masks = results.get('gt_masks')
+        sample.gt_instances = _instances(boxes, labels, ~ignored, phrases, masks)
+        sample.ignored_instances = _instances(boxes, labels, ignored, phrases, masks)
         if results.get('proposals') is not None:
             sample.proposals = InstanceData(bboxes=_tensor(results['proposals']))
         return dict(inputs=torch.from_numpy(image), data_samples=sample)
@@ -73,10 +76,12 @@ def _tensor(boxes: BaseBoxes | np.ndarray | None) -> Tensor:
     return boxes.to(torch.float32).reshape(-1, 4)
 
 
-def _instances(boxes: Tensor, labels: Tensor, mask: np.ndarray,
-               phrases: Sequence | None) -> InstanceData:
+def _instances(boxes: Tensor, labels: Tensor, mask: np.ndarray, phrases: Sequence | None,
+               outlines: BitmapMasks | PolygonMasks | None) -> InstanceData:
     chosen = torch.from_numpy(mask)
     instances = InstanceData(bboxes=boxes[chosen], labels=labels[chosen])
+    if outlines is not None:
+        instances.masks = outlines[np.flatnonzero(mask)]
     if phrases is not None:
         instances.tokens_positive = [
             [list(span) for span in phrases[label]] for label in instances.labels.tolist()

@@ -8,7 +8,12 @@ from glipkit.evaluation.functional.false_positives import (
 from glipkit.evaluation.functional.federated import FederatedTruth
 from glipkit.evaluation.functional.lvis_ap import LvisAP, lvis_ap, make_spool
 from glipkit.evaluation.functional.phrase_recall import PhraseRecall, first_hit, phrase_recall
+from glipkit.evaluation.functional.region_accuracy import (
+                                                           RegionAccuracy,
+                                                           region_accuracy,
+                                                           true_ranks,
+)
 
-__all__ = ['CocoAP', 'FalsePositives', 'FederatedTruth', 'LvisAP', 'PhraseRecall', 'coco_ap',
-           'count_above', 'false_positives', 'first_hit', 'lvis_ap', 'make_spool',
-           'phrase_recall']
+__all__ = ['CocoAP', 'FalsePositives', 'FederatedTruth', 'LvisAP', 'PhraseRecall',
+           'RegionAccuracy', 'coco_ap', 'count_above', 'false_positives', 'first_hit', 'lvis_ap',
+           'make_spool', 'phrase_recall', 'region_accuracy', 'true_ranks']

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from glipkit.data.formats.reading import read_json
+from glipkit.data.splits.open_vocabulary import SPLITS, class_split
 from glipkit.errors import UserError
 from glipkit.text.query import Query
 
@@ -69,6 +70,39 @@ def share_of_classes(count: int, total: int) -> str:
     return f'{count} classes' if count == total else f'{count} of {total} classes'
 
 
+def how_asked(groups: Mapping[str, Sequence[int]], asked: Iterable[int], fewest: int) -> str:
+    """How groups of classes were asked, for the line that says what a number is.
+
+    A novel class among base classes scores lower than among novel ones alone, so that a number
+    means little without this: 'generalised' is what open-vocabulary benchmarks report.
+
+    Args:
+        groups: Group -> category ids.
+        asked: Ids that some sample asks for.
+        fewest: Number of classes of the sample that asks for the fewest.
+
+    Returns:
+        The beginning of that line, with a comma; '' where there are fewer than two groups.
+
+    >>> how_asked({'base': [1, 2], 'novel': [3]}, [1, 2, 3], 3)
+    'generalised (base 2, novel 1 asked at once), '
+    >>> how_asked({'base': [1, 2], 'novel': [3]}, [3], 1)
+    'not generalised (base 0 of 2, novel 1 of 1 asked), '
+    """
+    if len(groups) < 2:
+        return ''
+    asked = set(asked)
+    whole = all(asked.issuperset(ids) for ids in groups.values())
+    if not whole:
+        parts = ', '.join(f'{group} {len(asked & set(ids))} of {len(set(ids))}'
+                          for group, ids in groups.items())
+        return f'not generalised ({parts} asked), '
+    sizes = ', '.join(f'{group} {len(set(ids))}' for group, ids in groups.items())
+    if fewest < len(asked):
+        return f'not generalised ({sizes} asked in turns), '
+    return f'generalised ({sizes} asked at once), '
+
+
 def finite_scores(scores: np.ndarray, image_id: object) -> np.ndarray:
     """The scores of an image's detections, after a check that they are finite.
 
@@ -86,7 +120,8 @@ def read_groups(groups: Mapping[str, Sequence[str]] | str | None, id_of_name: Ma
     """Named groups of classes (base and novel, seen and unseen) as category ids.
 
     Args:
-        groups: Name -> class names, or the path of a JSON file that holds it.
+        groups: Name -> class names, the path of a JSON file that holds it, or the name of a
+            benchmark ('ov-coco', 'ov-lvis') whose base and novel classes are meant.
         id_of_name: Classes of the annotation file.
         path: Path of that file, for the error.
 
@@ -94,6 +129,8 @@ def read_groups(groups: Mapping[str, Sequence[str]] | str | None, id_of_name: Ma
         UserError: Another structure, or a name that the annotation file lacks.
     """
     where = 'groups'
+    if isinstance(groups, str) and groups in SPLITS:
+        where, groups = groups, class_split(groups).groups
     if isinstance(groups, (str, os.PathLike)):
         where, groups = str(groups), read_json(groups, 'a JSON file {"group": [names], ...}')
     if not isinstance(groups or {}, Mapping):

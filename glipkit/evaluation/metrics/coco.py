@@ -17,6 +17,7 @@ from glipkit.evaluation.metrics.classes import (
     AskedIds,
     asked_classes,
     finite_scores,
+    how_asked,
     known_image,
     read_groups,
     share_of_classes,
@@ -40,7 +41,8 @@ class GroundingCocoMetric(BaseMetric):
 
     Args:
         ann_file: COCO json with the ground truth.
-        groups: Name -> class names, or the path of a JSON file that holds it.
+        groups: Name -> class names, the path of a JSON file that holds it, or 'ov-coco': its base
+            and novel classes.
         outfile_prefix: Beginning of the name ``<prefix>.bbox.json`` of a file for the detections,
             as COCO results; None writes none.
         classwise: Whether to log AP and AP50 of each class.
@@ -107,7 +109,10 @@ class GroundingCocoMetric(BaseMetric):
             write_text(f'{self.outfile_prefix}.bbox.json', json.dumps(detections))
         scores = coco_ap(images, classes, coco.annotations, detections, self.groups,
                          self.max_dets)
-        self._log_protocol(scores.protocol, len(images), len(classes), len(detections))
+        fewest = min((len(set(r['asked'].tolist())) for r in by_image.values()),
+                     default=len(classes))
+        self._log_protocol(how_asked(self.groups, classes, fewest) + scores.protocol,
+                           len(images), len(classes), len(detections))
         if self.classwise:
             print_log(_class_table(scores, coco), 'current')
         metrics = dict(scores.overall)

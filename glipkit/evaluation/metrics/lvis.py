@@ -15,6 +15,7 @@ from glipkit.evaluation.metrics.array_metric import ArrayMetric
 from glipkit.evaluation.metrics.classes import (
     category_ids,
     finite_scores,
+    how_asked,
     known_image,
     read_groups,
     share_of_classes,
@@ -42,7 +43,8 @@ class LvisMetric(ArrayMetric):
             arXiv 2102.01066), as the zero-shot numbers of Li et al., CVPR 2022. 'capped': at most
             300 detections of an image, the LVIS challenge. The two differ by several points, so
             the names of the metrics say which it is.
-        groups: Name -> class names (base and novel), or the path of a JSON file that holds it.
+        groups: Name -> class names (base and novel), the path of a JSON file that holds it, or
+            'ov-lvis': frequent and common classes are base, rare ones novel.
         add_pixel: False is ``trim_pixel=True``, True is ``trim_pixel=False``; for configs of
             version 0.1.
         prefix: Prefix of the names of metrics; None takes the name of the protocol.
@@ -87,33 +89,36 @@ class LvisMetric(ArrayMetric):
             labels = found['labels'].cpu().numpy()
             rows = self._rows_of(Query.of_sample(sample))
             self._wanted[rows] = True
+            self._fewest = min(self._fewest, len(rows))
             self.spool.add(self._image[image_id], rows[labels],
                            np.concatenate([boxes[:, :2], sides], axis=1),
                            finite_scores(found['scores'].detach().cpu().float().numpy(), image_id))
 
-    def state(self) -> tuple[Rows, np.ndarray, np.ndarray]:
-        """What the spool kept, the images it saw, and (C,) bool the classes asked for."""
-        return self.spool.rows(), self.spool.seen, self._wanted
+    def state(self) -> tuple[Rows, np.ndarray, np.ndarray, int]:
+        """What the spool kept, the images it saw, (C,) bool the classes asked for, and how many
+        the sample that asks for the fewest has."""
+        return self.spool.rows(), self.spool.seen, self._wanted, self._fewest
 
     def reset(self) -> None:
         """Starts a new spool."""
         self.spool = make_spool(len(self.truth.category_ids), self.bound)
         self._wanted = np.zeros(len(self.truth.category_ids), dtype=bool)
+        self._fewest = len(self.truth.category_ids)
 
-    def compute_metrics(self, results: list[tuple[Rows, np.ndarray, np.ndarray]]
+    def compute_metrics(self, results: list[tuple[Rows, np.ndarray, np.ndarray, int]]
                         ) -> dict[str, float]:
         """Scores what all processes found; without any prediction, over all images."""
         spool = make_spool(len(self.truth.category_ids), self.bound)
         wanted = np.zeros(len(self.truth.category_ids), dtype=bool)
-        for rows, seen, asked in results:
+        for rows, seen, asked, _ in results:
             spool.merge(rows, seen)
             wanted |= asked
         if not len(spool.seen):
             spool.merge(Rows.cat([]), np.arange(len(self.truth.image_ids)))
             wanted[:] = True
-        self._name_protocol(len(spool.seen), int(wanted.sum()))
-        scores = lvis_ap(self.truth, spool, self.groups,
-                         self.truth.category_ids[wanted].tolist())
+        asked_ids = self.truth.category_ids[wanted].tolist()
+        self._name_protocol(len(spool.seen), asked_ids, min(fewest for *_, fewest in results))
+        scores = lvis_ap(self.truth, spool, self.groups, asked_ids)
         metrics = dict(scores.overall)
         for group, group_scores in scores.groups.items():
             metrics.update({f'{group}_{name}': value for name, value in group_scores.items()})
@@ -126,14 +131,14 @@ class LvisMetric(ArrayMetric):
             self._asked = query, np.searchsorted(self.truth.category_ids, ids)
         return self._asked[1]
 
-    def _name_protocol(self, num_images: int, num_classes: int) -> None:
+    def _name_protocol(self, num_images: int, asked: Sequence[int], fewest: int) -> None:
         """Names what is computed; a part of the images is worth a warning."""
         total = len(self.truth.image_ids)
         edge = 'x2 - x1 - 1' if self.trim_pixel else 'x2 - x1'
         self.protocol = (
-            f'{protocol_name(self.spool)}, box IoU 0.50:0.05:0.95, w = {edge}, {num_images} of '
-            f'{total} images, {share_of_classes(num_classes, len(self.truth.names))}, '
-            f'{self.ann_file}')
+            f'{how_asked(self.groups, asked, fewest)}{protocol_name(self.spool)}, '
+            f'box IoU 0.50:0.05:0.95, w = {edge}, {num_images} of {total} images, '
+            f'{share_of_classes(len(asked), len(self.truth.names))}, {self.ann_file}')
         if num_images < total:
             print_log(f'Only {num_images} of {total} images of {self.ann_file} are scored',
                       'current', logging.WARNING)
