@@ -20,12 +20,13 @@ _base_ = [
     '../_base_/schedules/regions_mini.py', '../_base_/runtime/default.py'
 ]
 
+# Student and teacher both begin with its tower.
+load_from = 'work_dirs/clip-mini_things/iter_700.pth'
 model = dict(
     type='glipkit.RegionClipPretrainer',
     backbone=_base_.clip_tower,
     text_encoder=_base_.clip_words,
     box_source=dict(type='glipkit.GridBoxes', sizes=(0.15, 0.2, 0.3, 0.4), shapes=(1., )),
-    towers='work_dirs/clip-mini_things/iter_700.pth',
     concepts='data/things/pool.safetensors',
     teacher_scale=2.,
     regions=24,

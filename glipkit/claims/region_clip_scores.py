@@ -1,4 +1,4 @@
-"""How well towers name given boxes of the things world, small and large ones, and whole pictures."""
+"""How well towers name given boxes of a world, small and large ones, and pictures of one thing."""
 from __future__ import annotations
 
 import json
