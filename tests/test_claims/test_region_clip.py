@@ -177,6 +177,7 @@ def test_a_tiny_run_is_kept_and_resumed(tmp_path):
     setup = region_clip.make_setup(args)
     assert len(content['units']) == len(plan_units(setup, [1])) == 8
     assert sum('photographs' in row['comparison'] for row in content['rows']) == 4
+    assert (tmp_path / 'out/region-clip.png').stat().st_size > 10_000
     assert 'Top-1' in to_markdown(document('region-clip', [], content))
     start = start_of(setup.weights('recovery', 1))
     assert start.is_file()
