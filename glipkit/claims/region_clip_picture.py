@@ -40,7 +40,8 @@ def plot_words(things: Things, number: int, models: Mapping[str, Towers], side: 
             axis.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, lw=2, ec=colour))
             inside = y1 < 12  # no room above the box
             axis.text(x1, y1 + 2 if inside else y1 - 2, things.names[best], color='white',
-                      fontsize=8, va='top' if inside else 'bottom', bbox=dict(facecolor=colour, edgecolor='none', pad=1))
+                      fontsize=8, va='top' if inside else 'bottom',
+                      bbox=dict(facecolor=colour, edgecolor='none', pad=1))
     write_encoded(path, lambda file: figure.savefig(file, dpi=100, format='png'))
 
 
