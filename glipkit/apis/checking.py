@@ -15,6 +15,7 @@ from glipkit.data.checking import CheckSettings, DataFile, PromptSettings, Repor
 from glipkit.data.formats.detect import READERS
 from glipkit.errors import UserError
 from glipkit.files import atomic, make_folder
+from glipkit.registry import MODELS
 from glipkit.text.encoders.contract import encoder_tokenizer
 from glipkit.text.tokenizers import build_tokenizer
 
@@ -44,9 +45,12 @@ def prompt_settings(config: str | Path | Config) -> PromptSettings:
     training = cfg.get('train_dataloader')
     samples = any(_name(part) == 'SampleClassPrompt' for part in _parts(training))
     encoder = cfg.model.get('text_encoder') or {}
-    tokenizer = encoder_tokenizer(encoder) if 'type' in encoder else build_tokenizer()
-    return PromptSettings(test, max_tokens, max_tokens if training and not samples else None,
-                          tokenizer)
+    tokenizer, joined = build_tokenizer(), True
+    if 'type' in encoder:
+        tokenizer = encoder_tokenizer(encoder)
+        joined = getattr(MODELS.get(encoder['type']), 'token_features', True)
+    whole = bool(training) and not samples and joined
+    return PromptSettings(test, max_tokens, max_tokens if whole else None, tokenizer, joined)
 
 
 def find_label_map(path: Path) -> Path | None:

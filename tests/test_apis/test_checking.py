@@ -116,6 +116,8 @@ def test_prompt_settings(config, content):
         12, 20, None)
     assert prompt_settings(config(content, pipeline=())).training_tokens == 20
     assert prompt_settings('glip-t-c').max_tokens == 256
+    regions = prompt_settings('regionclip-rn50')
+    assert regions.max_tokens == 77 and not regions.joined and regions.training_tokens is None
 
 
 def test_training_asks_before_its_first_step(config, content, monkeypatch):

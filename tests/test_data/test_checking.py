@@ -507,3 +507,8 @@ def test_an_odd_data_source_is_a_broken_record(folder, write_json):
     write_json('mixed.json', dict(images=[dict(image, data_source=['vg'])], annotations=[box]))
     source = DataFile(folder / 'mixed.json', folder / 'images', source_prefix={'vg': ''})
     assert 'broken_record' in kinds(check(source, NO_LOOK, 'mdetr'))
+
+
+def test_a_sentence_encoder_is_asked_for_one_class_at_a_time(look, sound):
+    report = look(sound, settings=PromptSettings(77, 77, joined=False))
+    assert report.prompts == ['red dog', 'cat', 'traffic light']

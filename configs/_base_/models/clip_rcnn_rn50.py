@@ -19,6 +19,7 @@ model = dict(
     box_source=dict(type='glipkit.GridBoxes'),
     templates='imagenet_and_name',
     temperature=0.01,
+    max_tokens=77,
     # The score is the class's alone. Boxes move once the box layer was trained.
     test_cfg=dict(
         score_threshold=0.001, nms_iou=0.5, max_per_image=100, regress_boxes=True, fusion='none'))

@@ -42,11 +42,14 @@ class PromptSettings:
         training_tokens: Tokens of the whole class list, where training does not sample from it;
             None where it does.
         tokenizer: The text encoder's.
+        joined: Whether classes are asked together in one prompt; a sentence encoder reads each by
+            itself.
     """
     max_tokens: int = 256
     caption_tokens: int = 256
     training_tokens: int | None = None
     tokenizer: Tokenizer = field(default_factory=build_tokenizer)
+    joined: bool = True
 
 
 class ClassTable:
@@ -104,8 +107,8 @@ class ClassTable:
         """The captions that a test asks with, exactly."""
         # Duplicates cannot stand in one list; they are reported, and the rest can be shown.
         names = list(dict.fromkeys(row.name for row in self.rows.values() if row.tokens))
-        if not names:
-            return []
+        if not names or not self.settings.joined:
+            return [clean_name(name) for name in names]
         tokenizer, budget = self.settings.tokenizer, self.settings.max_tokens
         try:
             return [p.caption for p in split_class_prompt(names, tokenizer, budget)]

@@ -43,6 +43,8 @@ class ClipRCNN(GroundingDetector):
         box_source: Config of the source of boxes; a source has no weights here.
         templates: Name or sentences of the templates that a label's words are put in.
         temperature: Divisor of the cosines; it does not train.
+        max_tokens: Largest number of tokens of a label in its template; None for what the text
+            encoder reads.
         text_bank: Arguments of :meth:`TextBank.read`, ``path`` and perhaps ``names``: a file whose
             embeddings classes take that have a name in it, instead of the text encoder's.
         test_cfg: Fields of :class:`RegionSettings`.
@@ -58,11 +60,11 @@ class ClipRCNN(GroundingDetector):
     def __init__(self, backbone: dict, text_encoder: dict, roi_head: dict,
                  box_source: dict | None = None,
                  templates: str | Sequence[str] = 'imagenet_and_name',
-                 temperature: float = 0.01, text_bank: dict | None = None,
-                 test_cfg: dict | None = None,
+                 temperature: float = 0.01, max_tokens: int | None = None,
+                 text_bank: dict | None = None, test_cfg: dict | None = None,
                  data_preprocessor: dict | None = None, init_cfg: dict | None = None) -> None:
         tower, words = MODELS.build(backbone), MODELS.build(text_encoder)
-        super().__init__(words.max_positions, data_preprocessor, init_cfg)
+        super().__init__(max_tokens or words.max_positions, data_preprocessor, init_cfg)
         if tower.embed_dim != words.hidden_size:
             raise UserError(f'a text encoder of {tower.embed_dim} channels, as the backbone has',
                             f'{words.hidden_size}', 'give both the same embed_dim')
