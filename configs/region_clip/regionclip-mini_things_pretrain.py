@@ -6,7 +6,7 @@ Command:
     glipkit train configs/region_clip/clip-mini_things.py
     glipkit concepts data/things/names.txt --given --templates name \\
         --model configs/region_clip/clip-mini_things.py \\
-        --checkpoint work_dirs/clip-mini_things/iter_700.pth --out data/things/pool.safetensors
+        --checkpoint work_dirs/clip-mini_things/iter_900.pth --out data/things/pool.safetensors
     glipkit train configs/region_clip/regionclip-mini_things_pretrain.py
 Hardware: one CPU thread, no GPU
 Time: not measured
@@ -21,7 +21,7 @@ _base_ = [
 ]
 
 # Student and teacher both begin with its tower.
-load_from = 'work_dirs/clip-mini_things/iter_700.pth'
+load_from = 'work_dirs/clip-mini_things/iter_900.pth'
 model = dict(
     type='glipkit.RegionClipPretrainer',
     backbone=_base_.clip_tower,

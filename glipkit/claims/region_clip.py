@@ -55,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='N',
                         help='seeds of weights and order (default: 0 1 2)')
     for option, default, what in (
-            ('--clip-iters', 700, 'of the image-text model'),
-            ('--region-iters', 400, 'of each region pre-training'),
+            ('--clip-iters', 900, 'of the image-text model'),
+            ('--region-iters', 500, 'of each region pre-training'),
             ('--transfer-iters', 300, 'of each detector'),
             ('--stamp-iters', 700, 'of the image-text model of photographs')):
         parser.add_argument(option, type=int, default=default, metavar='N',

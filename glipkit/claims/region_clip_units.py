@@ -56,7 +56,7 @@ class Experiment:
 
 EXPERIMENTS = {
     'recovery': Experiment(dict(caption=0.), anew=True, rate=0.02),
-    'stronger': Experiment({}, larger=2.),
+    'stronger': Experiment({}, larger=2., rate=0.005),
     'all-losses': Experiment({}),
     'captions-alone': Experiment(dict(contrast=0., distill=0.))}
 #: Variant of the transfer -> its loss.
