@@ -16,6 +16,7 @@ from glipkit.errors import UserError
 from glipkit.models.detectors.clip_rcnn import ClipRCNN
 from glipkit.models.roi_heads.clip_mask_head import mask_targets
 from glipkit.testing.tiny_clip_rcnn import TINY_CONFIG
+from glipkit.text.bank import TextBank
 from glipkit.text.query import Query
 
 NAMES = ('red circle', 'a blue star', 'striped square')
@@ -263,6 +264,20 @@ def test_text_features_take_templates(model):
 def test_a_bank_of_another_width_is_refused(model):
     with pytest.raises(UserError, match='embeddings of 64 channels'):
         model.set_bank(['dog'], torch.randn(1, 32))
+
+
+def test_a_bank_in_the_config(model, tmp_path):
+    rows = torch.randn(2, 64)
+    TextBank(('flip-flop_(sandal)', 'dog'), rows).write(tmp_path / 'bank.safetensors')
+    banked = build(text_bank=dict(path=str(tmp_path / 'bank.safetensors')))
+    assert torch.equal(banked._matrix(Query.for_classes(('dog', 'flip-flop_(sandal)'))),
+                       rows.flip(0))
+    mixed = banked._matrix(Query.for_classes(('cat', 'dog')))
+    assert torch.equal(mixed[1], rows[1])
+    torch.testing.assert_close(mixed[:1], model._matrix(Query.for_classes(('cat', ))))
+    TextBank(('dog', ), rows[:1, :32]).write(tmp_path / 'narrow.safetensors')
+    with pytest.raises(UserError, match='embeddings of 64 channels'):
+        build(text_bank=dict(path=str(tmp_path / 'narrow.safetensors')))
 
 
 def test_a_text_encoder_of_another_width_is_refused():

@@ -9,15 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.structures import InstanceData
 from torch import nn
 from torchvision.ops import box_iou
 
+from glipkit.apis.build import build_model
 from glipkit.checkpoints import load_proposals
 from glipkit.checkpoints.region_clip.proposals import table_of
 from glipkit.common.paths import config_root
 from glipkit.errors import UserError
 from glipkit.models.proposals.frozen_rpn import CLIP_MEAN, CLIP_STD, FrozenRPN, ProposalNetwork
 from glipkit.registry import MODELS, building_in
+from glipkit.testing.tiny_clip_rcnn import TINY_CONFIG
 from tests.region_clip_golden import (
     MEAN,
     STD,
@@ -46,7 +50,6 @@ def samples(*sizes: tuple[int, int]) -> list[DetDataSample]:
 
 
 def network_of(config: Path) -> ProposalNetwork:
-    from mmengine.config import Config
     with building_in('mmdet'):
         return ProposalNetwork(Config.fromfile(config).model)
 
@@ -265,3 +268,30 @@ def test_every_form_of_a_file_gives_the_same_network(tiny, tmp_path, prefix):
     load_proposals(other, tmp_path / 'other.pth')
     assert all(torch.equal(value, other.state_dict()[key])
                for key, value in network.state_dict().items())
+
+
+def test_a_detector_finds_things_in_its_boxes(tiny):
+    cfg = Config.fromstring(TINY_CONFIG, '.py')
+    cfg.model.box_source = dict(type='FrozenRPN', config=str(tiny.config),
+                                checkpoint=str(tiny.checkpoint), max_boxes=20)
+    cfg.model.test_cfg.fusion = 'sigmoid'
+    model = build_model(cfg).eval()
+    keys = set(model.state_dict())
+    images = torch.randn(2, 3, 64, 96)
+    asked = [DetDataSample(metainfo=dict(text=('red dog', 'cat'), img_shape=(64, 96)))
+             for _ in images]
+    with torch.no_grad():
+        found = model.predict(images, asked)
+        alone = model.box_source(images, asked)
+    for sample, proposed in zip(found, alone):
+        instances = sample.pred_instances
+        assert len(instances) and (instances.scores <= 1).all()
+        near = torch.cdist(instances.bboxes, proposed.bboxes, p=torch.inf).min(1).values
+        assert (near < 1e-3).all()  # an untrained box layer moves nothing
+    assert set(model.state_dict()) == keys and not any('rpn' in key for key in keys)
+    model.train()
+    sample = DetDataSample(metainfo=dict(text=('red dog', 'cat'), img_shape=(64, 96)))
+    sample.gt_instances = InstanceData(bboxes=torch.tensor([[8., 8, 40, 40]]),
+                                       labels=torch.tensor([1]))
+    sum(model.loss(images[:1], [sample]).values()).backward()
+    assert model.backbone.layer4[0].conv1.weight.grad.abs().sum() > 0

@@ -173,7 +173,6 @@ class ClipRCNN(GroundingDetector):
             boxes = self.roi_head.decode(features, boxes)
         found = detections(boxes, logits.softmax(1)[:, :-1], proposed.get('logits'), size,
                            self.test_settings)
-        masks = None
         if self.roi_head.mask_head is not None:
             found.mask_logits = self.roi_head.mask_head(
                 self.backbone.region_features(level, [found.bboxes])[0])
@@ -182,8 +181,8 @@ class ClipRCNN(GroundingDetector):
         original = sample.get('ori_shape') if rescale else size
         found = to_original(found, original, scale)
         if 'mask_logits' in found:
-            masks = paste_masks(found.pop('mask_logits'), found.bboxes, (original or size)[:2])
-            found.masks = masks
+            found.masks = paste_masks(found.pop('mask_logits'), found.bboxes,
+                                      (original or size)[:2])
         return found
 
     # -- features and scores of what the caller gives --------------------------------------------
