@@ -5,9 +5,7 @@ from glipkit.apis.build import shipped_weights
 from glipkit.apis.predictor import Predictor
 from glipkit.apis.training import load_config, move_data
 from glipkit.apis.training import test as evaluate
-from glipkit.worlds import shapes
-
-SIZE_LIMIT = 25 * 2**20
+from glipkit.worlds import shapes, things
 
 
 @pytest.fixture(scope='module')
@@ -26,9 +24,21 @@ def test_zero_shot_ap_on_unseen_combinations(world, tmp_path):
     assert metrics['coco/unseen_AP50'] >= 0.8 * metrics['coco/seen_AP50']
 
 
-def test_file_is_small_and_has_a_card():
-    path = shipped_weights('glip-mini')
-    assert path.stat().st_size < SIZE_LIMIT
+@pytest.mark.slow
+def test_given_boxes_of_small_and_large_things_get_their_names(tmp_path):
+    things.build(tmp_path / 'things', seed=777, num_train_det=1, num_train_grd=1, num_val=60,
+                 workers=1)
+    cfg = load_config('configs/region_clip/regionclip-mini_things_gt-boxes.py',
+                      work_dir=str(tmp_path))
+    move_data(cfg, cfg.data_root, f"{tmp_path / 'things'}/")
+    metrics = evaluate(cfg, str(shipped_weights('regionclip-mini')))
+    assert metrics['region/top1'] >= 0.6 and metrics['region/top5'] >= 0.9
+
+
+@pytest.mark.parametrize('name, limit', [('glip-mini', 25 * 2**20), ('regionclip-mini', 12e6)])
+def test_file_is_small_and_has_a_card(name, limit):
+    path = shipped_weights(name)
+    assert path.stat().st_size < limit
     assert 'glipkit train' in path.with_suffix('.md').read_text()
 
 

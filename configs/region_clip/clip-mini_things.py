@@ -30,7 +30,8 @@ crops = dict(
     templates=['{}'],
     pipeline=[
         dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-        dict(type='glipkit.CropToBox', margin=(0., 0.6)),
+        # Things larger than the picture as well: a teacher sees them so.
+        dict(type='glipkit.CropToBox', margin=(-0.15, 0.6)),
         dict(type='Resize', scale=(64, 64), backend='pillow'),
         dict(type='mmdet.RandomFlip', prob=0.5),
         dict(type='glipkit.PackGrounding')

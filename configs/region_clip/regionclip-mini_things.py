@@ -4,7 +4,8 @@ Command:
     glipkit world things --out data/things
     glipkit test configs/region_clip/regionclip-mini_things.py \\
         glipkit/weights/regionclip-mini.safetensors
-    glipkit predict data/things/images/val --config regionclip-mini --classes "red circle, blue star"
+    glipkit predict data/things/images/val --config regionclip-mini \\
+        --classes "red circle, blue star"
 Hardware: one CPU thread, no GPU
 Time: not measured
 Memory: not measured

@@ -6,7 +6,7 @@ Command:
     glipkit train configs/region_clip/clip-mini_things.py
     glipkit concepts data/things/names.txt --given --templates name \\
         --model configs/region_clip/clip-mini_things.py \\
-        --checkpoint work_dirs/clip-mini_things/iter_700.pth --out data/things/pool.safetensors
+        --checkpoint work_dirs/clip-mini_things/iter_900.pth --out data/things/pool.safetensors
     glipkit train configs/region_clip/regionclip-mini_things_pretrain.py
 Hardware: one CPU thread, no GPU
 Time: not measured
@@ -20,12 +20,13 @@ _base_ = [
     '../_base_/schedules/regions_mini.py', '../_base_/runtime/default.py'
 ]
 
+# Student and teacher both begin with its tower.
+load_from = 'work_dirs/clip-mini_things/iter_900.pth'
 model = dict(
     type='glipkit.RegionClipPretrainer',
     backbone=_base_.clip_tower,
     text_encoder=_base_.clip_words,
     box_source=dict(type='glipkit.GridBoxes', sizes=(0.15, 0.2, 0.3, 0.4), shapes=(1., )),
-    towers='work_dirs/clip-mini_things/iter_700.pth',
     concepts='data/things/pool.safetensors',
     teacher_scale=2.,
     regions=24,

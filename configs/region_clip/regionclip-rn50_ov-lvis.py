@@ -1,26 +1,26 @@
 """RegionCLIP RN50 on OV-LVIS, with masks: trains on 866 base classes, asked for 1,203 at once.
 
 Command:
-    torchrun --nproc_per_node=8 tools/train.py configs/region_clip/regionclip-rn50_ov-lvis.py --launcher pytorch
-    glipkit test configs/region_clip/regionclip-rn50_ov-lvis.py regionclip_finetuned-lvis_rn50.pth \\
-        --cfg-options model.test_cfg.soft_nms=True
+    torchrun --nproc_per_node=8 tools/train.py \\
+        configs/region_clip/regionclip-rn50_ov-lvis.py --launcher pytorch
+    glipkit test configs/region_clip/regionclip-rn50_ov-lvis.py \\
+        regionclip_finetuned-lvis_rn50.pth --cfg-options model.test_cfg.soft_nms=True
 Hardware: 8 GPUs, global batch 16 (authors); not trained here
 Time: not measured
 Memory: not measured
 Result: box AP 17.1 rare, 27.4 common, 34.0 frequent, 28.2 all; masks of the released
     detector 17.4, 26.0, 31.6, 26.7 (published); not measured here
 
-Starts from ``regionclip_pretrained-cc_rn50.pth``, read once into a model with a new box layer:
-``python -c "import glipkit; glipkit.save_checkpoint(glipkit.load('regionclip-rn50',
-'regionclip_pretrained-cc_rn50.pth'), 'regionclip-rn50_start.safetensors', force=True)"``. Boxes come from the RPN of the 866 classes (rpn_lvis_866_lsj.pth), which is frozen. The published numbers were tested with soft-NMS,
-as the command does.
+Boxes come from the RPN of 866 classes (rpn_lvis_866_lsj.pth), which is frozen; both files are in
+the folder that github.com/microsoft/RegionCLIP links. The published numbers were tested with
+soft-NMS, as the command does.
 """
 _base_ = [
     '../_base_/models/clip_rcnn_rn50.py', '../_base_/datasets/ov_lvis.py',
     '../_base_/schedules/region_transfer_long.py', '../_base_/runtime/default.py'
 ]
 
-load_from = 'regionclip-rn50_start.safetensors'
+load_from = 'regionclip_pretrained-cc_rn50.pth'
 model = dict(
     roi_head=dict(
         loss_cls=dict(type='glipkit.WeightedClassLoss', background_weight=0.8),

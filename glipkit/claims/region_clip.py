@@ -17,7 +17,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from glipkit.claims.region_clip_units import Setup, make_worlds, plan_units
+from glipkit.apis.training import load_config
+from glipkit.claims.region_clip_picture import plot_words, telling_picture
+from glipkit.claims.region_clip_scores import Things, read_towers
+from glipkit.claims.region_clip_units import CLIP, SIDE, Setup, make_worlds, plan_units
 from glipkit.claims.region_clip_verdicts import judge, score_rows
 from glipkit.common.reporter import note
 from glipkit.runs.folder import claim
@@ -52,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='N',
                         help='seeds of weights and order (default: 0 1 2)')
     for option, default, what in (
-            ('--clip-iters', 700, 'of the image-text model'),
-            ('--region-iters', 400, 'of each region pre-training'),
+            ('--clip-iters', 900, 'of the image-text model'),
+            ('--region-iters', 500, 'of each region pre-training'),
             ('--transfer-iters', 300, 'of each detector'),
             ('--stamp-iters', 700, 'of the image-text model of photographs')):
         parser.add_argument(option, type=int, default=default, metavar='N',
@@ -93,6 +96,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
          f'{sum(unit.seconds for unit in todo) / 60:.0f} min on one thread')
     run_units(units)
     results = read_results({unit.name: unit.result for unit in units})
+    draw_words(setup, args.seeds[0], args.out / 'region-clip.png')
     return {'setting': _setting(setup, args.seeds), 'notes': list(NOTES),
             'rows': judge(results, args.seeds), 'scores': score_rows(results), 'units': results}
 
@@ -104,6 +108,15 @@ def make_setup(args: argparse.Namespace) -> Setup:
                  clip_iters=args.clip_iters, region_iters=args.region_iters,
                  transfer_iters=args.transfer_iters,
                  stamp_pictures=0 if args.no_photographs else train, stamp_iters=args.stamp_iters)
+
+
+def draw_words(setup: Setup, seed: int, path: Path) -> None:
+    """Draws what a seed's regions are called before and after the stronger teacher."""
+    truth, cfg = Things.read(setup.world), load_config(CLIP)
+    before, after = (read_towers(cfg, setup.weights(model, seed)) for model in ('clip', 'stronger'))
+    number = telling_picture(truth, before, after, SIDE)
+    plot_words(truth, number, {'CLIP, its own regions': before,
+                               'after region pre-training': after}, SIDE, path)
 
 
 def _setting(setup: Setup, seeds: list[int]) -> dict[str, Any]:

@@ -54,8 +54,8 @@ class NoisyBoxes:
             boxes = boxes * np.array([*scale, *scale])
             if sample.get('flip'):
                 boxes[:, [0, 2]] = sample.img_shape[1] - boxes[:, [2, 0]]
-            found.append(InstanceData(
-                bboxes=torch.from_numpy(boxes).to(images), logits=torch.from_numpy(logits).to(images)))
+            found.append(InstanceData(bboxes=torch.from_numpy(boxes).to(images),
+                                      logits=torch.from_numpy(logits).to(images)))
         return found
 
     def draw(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""How well towers name given boxes of the things world, small and large ones, and whole pictures."""
+"""How well towers name given boxes of a world, small and large ones, and pictures of one thing."""
 from __future__ import annotations
 
 import json
@@ -124,7 +124,7 @@ def region_ranks(towers: Towers, things: Things, side: int, larger: float = 1.,
     words, ranks = F.normalize(towers.words(things.names), dim=1), []
     for start in range(0, len(things.pictures), batch):
         part = slice(start, start + batch)
-        images = towers.normalised([_resized(p, side) for p in things.pictures[part]])
+        images = towers.normalised([resized(p, side) for p in things.pictures[part]])
         if larger != 1:
             images = F.interpolate(images, scale_factor=larger, mode='bilinear',
                                    align_corners=False)
@@ -142,7 +142,7 @@ def picture_accuracy(towers: Towers, things: Things) -> RegionAccuracy:
     size, words = towers.backbone.image_size, F.normalize(towers.words(things.names), dim=1)
     ranks = []
     for picture, boxes, labels in zip(things.pictures, things.boxes, things.labels):
-        crops = [_resized(_cut(picture, box), size) for box in boxes]
+        crops = [resized(_cut(picture, box), size) for box in boxes]
         features = towers.backbone.embed_image(towers.normalised(crops))
         ranks.append(true_ranks((F.normalize(features, dim=1) @ words.T).numpy(), labels))
     return region_accuracy(np.concatenate(ranks), things.all_labels(), len(things.names))
@@ -159,5 +159,6 @@ def _cut(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
     return crop(picture, int(left), int(top), side)
 
 
-def _resized(picture: np.ndarray, side: int) -> np.ndarray:
+def resized(picture: np.ndarray, side: int) -> np.ndarray:
+    """A square picture (H, H, 3) with this side, bilinear."""
     return np.asarray(Image.fromarray(picture).resize((side, side), Image.BILINEAR))

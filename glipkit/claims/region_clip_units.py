@@ -1,6 +1,7 @@
 """What the RegionCLIP benchmark has to do for each seed: units that are kept."""
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import torch
 from mmengine.config import Config
 
 from glipkit.apis.build import build_model
-from glipkit.apis.training import load_config, move_data
-from glipkit.checkpoints import save_checkpoint
+from glipkit.apis.training import load_config
+from glipkit.checkpoints import load_backbone, load_text_encoder, save_checkpoint
 from glipkit.claims import region_clip_boxes  # noqa: F401 - registers the source of boxes
 from glipkit.claims.pretraining import pretrain, score
 from glipkit.claims.region_clip_scores import (
@@ -35,13 +36,29 @@ CLIP, REGIONS, TRANSFER, DETECTOR = (
         'regionclip-mini_things'))
 #: Side of the pictures as models see them; a teacher may see them larger.
 SIDE = 96
-#: Experiment -> the losses that are on, how much larger its teacher sees the pictures, and whether
-#: the student's attention pooling begins anew.
-EXPERIMENTS: dict[str, tuple[Mapping[str, float], float, bool]] = {
-    'recovery': (dict(caption=0.), 1., True),
-    'stronger': ({}, 2., False),
-    'all-losses': ({}, 1., False),
-    'captions-alone': (dict(contrast=0., distill=0.), 1., False)}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One region pre-training.
+
+    Args:
+        losses: Weights of its losses that are not 1.
+        larger: How much larger the teacher sees the pictures.
+        anew: Whether the student's attention pooling begins anew.
+        rate: Learning rate: higher where there is further to go.
+    """
+    losses: Mapping[str, float]
+    larger: float = 1.
+    anew: bool = False
+    rate: float = 0.003
+
+
+EXPERIMENTS = {
+    'recovery': Experiment(dict(caption=0.), anew=True, rate=0.02),
+    'stronger': Experiment({}, larger=2., rate=0.005),
+    'all-losses': Experiment({}),
+    'captions-alone': Experiment(dict(contrast=0., distill=0.))}
 #: Variant of the transfer -> its loss.
 VARIANTS = {'scaled': dict(background_weight=.2, gamma=.5),
             'plain': dict(background_weight=1., gamma=0.)}
@@ -166,21 +183,21 @@ def _shares(ranks: Any, truth: Things) -> dict[str, float]:
 
 def train_regions(name: str, setup: Setup, seed: int) -> None:
     """Region pre-training of one of `EXPERIMENTS` from the seed's image-text model."""
-    losses, larger, anew = EXPERIMENTS[name]
+    plan = EXPERIMENTS[name]
     weights, clip = setup.weights(name, seed), setup.weights('clip', seed)
 
     def change(cfg: Config) -> None:
         cfg.model.update(
-            towers=str(clip), concepts=str(setup.weights('pool', seed)), loss_weights=dict(losses),
-            teacher_scale=larger, regions=None)
+            concepts=str(setup.weights('pool', seed)), loss_weights=dict(plan.losses),
+            teacher_scale=plan.larger, regions=None)
         cfg.model.box_source = boxes_of(setup, 'grd_train.jsonl', near=3, anywhere=4)
-        cfg.load_from = str(start_anew(cfg, start_of(weights), seed)) if anew else None
+        cfg.load_from = str(start_anew(cfg, clip, start_of(weights), seed) if plan.anew else clip)
 
     if not weights.is_file():
-        pretrain(REGIONS, setup.world, setup.region_iters, weights, {'randomness.seed': seed},
-                 change)
+        options = {'randomness.seed': seed, 'optim_wrapper.optimizer.lr': plan.rate}
+        pretrain(REGIONS, setup.world, setup.region_iters, weights, options, change)
     found = {'seed': seed, **region_scores(setup, weights)}
-    if anew:
+    if plan.anew:
         found['before'] = region_scores(setup, start_of(weights))['regions']
     write_json(setup.result(name, seed), found)
 
@@ -196,12 +213,16 @@ def boxes_of(setup: Setup, ann_file: str, **kwargs: Any) -> dict[str, Any]:
                 size=(things.DEFAULT_IMAGE_SIZE, ) * 2, **kwargs)
 
 
-def start_anew(cfg: Config, path: Path, seed: int) -> Path:
+def start_anew(cfg: Config, clip: Path, path: Path, seed: int) -> Path:
     """Writes a start whose student has a new attention pooling; the teacher keeps its own."""
-    torch.manual_seed(seed)
+    # Not the seed that the image-text model began with: its first pooling is close to its last.
+    torch.manual_seed(1000 + seed)
     model = build_model(cfg)
-    model.init_weights()
-    model.backbone.attnpool.load_state_dict(build_model(cfg).backbone.attnpool.state_dict())
+    anew = copy.deepcopy(model.backbone.attnpool)
+    for part, load in ((model.backbone, load_backbone), (model.teacher_backbone, load_backbone),
+                       (model.text_encoder, load_text_encoder)):
+        load(part, clip)
+    model.backbone.attnpool = anew
     save_checkpoint(model, path, force=True)
     return path
 
@@ -212,10 +233,9 @@ def train_detector(variant: str, setup: Setup, seed: int) -> None:
     weights = setup.weights(name, seed)
 
     def change(cfg: Config) -> None:
-        use_noisy_boxes(setup, cfg)
+        cfg.model.box_source = boxes_of(setup, 'det_train.json')
         cfg.model.roi_head.loss_cls.update(VARIANTS[variant])
-        cfg.load_from = str(start_detector(cfg, setup.weights('stronger', seed),
-                                           start_of(weights), seed))
+        cfg.load_from = str(setup.weights('stronger', seed))
 
     if not weights.is_file():
         pretrain(TRANSFER, setup.world, setup.transfer_iters, weights, {'randomness.seed': seed},
@@ -223,21 +243,6 @@ def train_detector(variant: str, setup: Setup, seed: int) -> None:
     found = {ranking: detector_scores(setup, weights, fusion)
              for ranking, fusion in RANKINGS.items()}
     write_json(setup.result(name, seed), {'seed': seed, 'rankings': found})
-
-
-def use_noisy_boxes(setup: Setup, cfg: Config) -> None:
-    """Gives a detector's config the benchmark's boxes for the pictures that it trains on."""
-    cfg.model.box_source = boxes_of(setup, 'det_train.json')
-
-
-def start_detector(cfg: Config, student: Path, path: Path, seed: int) -> Path:
-    """Writes a detector with a student's towers and a new box layer."""
-    torch.manual_seed(seed)
-    model, towers = build_model(cfg), read_towers(cfg, student)
-    model.backbone.load_state_dict(towers.backbone.state_dict())
-    model.text_encoder.load_state_dict(towers.text_encoder.state_dict())
-    save_checkpoint(model, path, force=True)
-    return path
 
 
 def detector_scores(setup: Setup, weights: Path, fusion: str) -> dict[str, float]:

@@ -58,7 +58,7 @@ def test_units_of_a_seed(tmp_path):
     names = [unit.name for unit in plan_units(setup, [4])]
     assert names == ['clip-4', *(f'{name}-4' for name in EXPERIMENTS),
                      *(f'transfer-{name}-4' for name in VARIANTS)]
-    assert all(set(losses) <= set(LOSSES) for losses, _, _ in EXPERIMENTS.values())
+    assert all(set(plan.losses) <= set(LOSSES) for plan in EXPERIMENTS.values())
 
 
 # -- boxes ----------------------------------------------------------------------------------------
@@ -131,7 +131,8 @@ def outcomes(small_after=.6, recovered=.9, alone=.3, fused=.5, seeds=(0, 1)):
 
         found[f'clip-{seed}'] = {**regions(.2, .95),
                                  'twice as large': {'small': .8, 'large': .9, 'all': .85}}
-        found[f'recovery-{seed}'] = {**regions(.2, recovered), 'before': regions(0., .02)['regions']}
+        found[f'recovery-{seed}'] = {**regions(.2, recovered),
+                                     'before': regions(0., .02)['regions']}
         found[f'stronger-{seed}'] = regions(small_after, .9)
         found[f'all-losses-{seed}'] = regions(.3, .9)
         found[f'captions-alone-{seed}'] = regions(alone, alone)
@@ -176,6 +177,7 @@ def test_a_tiny_run_is_kept_and_resumed(tmp_path):
     setup = region_clip.make_setup(args)
     assert len(content['units']) == len(plan_units(setup, [1])) == 8
     assert sum('photographs' in row['comparison'] for row in content['rows']) == 4
+    assert (tmp_path / 'out/region-clip.png').stat().st_size > 10_000
     assert 'Top-1' in to_markdown(document('region-clip', [], content))
     start = start_of(setup.weights('recovery', 1))
     assert start.is_file()

@@ -6,7 +6,7 @@ import pytest
 from mmdet.datasets import LVISV1Dataset
 from mmengine.dataset import ClassBalancedDataset
 
-from glipkit.data import CocoDetection, LvisDetection
+from glipkit.data import CocoDetection, LvisDetection, MixedDataset
 from glipkit.data.splits.open_vocabulary import class_split, split_classes
 from glipkit.errors import UserError
 
@@ -112,6 +112,19 @@ def test_repeat_factor_sampling_repeats_pictures_of_rare_classes(coco_file):
     repeated = ClassBalancedDataset(data, oversample_thr=.5)
     seen = Counter(repeated.get_data_info(i)['img_id'] for i in range(len(repeated)))
     assert seen == {1: 1, 2: 2, 3: 2}
+
+
+def test_repeated_pictures_in_a_mixed_set(coco_file, write_image):
+    for number in range(1, 5):
+        write_image(f'{number}.jpg', 64, 48)
+    pipeline = [dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+                dict(type='glipkit.PackGrounding')]
+    base = dict(type='glipkit.CocoDetection', ann_file='ovd_ins_train2017_all.json',
+                data_root=str(coco_file), data_prefix=dict(img='images'), pipeline=pipeline,
+                metainfo=dict(classes='ov-coco/all'), filter_cfg=dict(filter_empty_gt=True))
+    mixed = MixedDataset([dict(type='mmdet.ClassBalancedDataset', oversample_thr=.5, dataset=base)])
+    assert Counter(mixed[i]['data_samples'].img_id for i in range(len(mixed))) == {1: 1, 2: 2, 3: 2}
+    assert len(mixed.metainfo['classes']) == 65
 
 
 def test_masks_reach_the_sample_in_the_frame_of_its_boxes(tmp_path, write_image, write_json):

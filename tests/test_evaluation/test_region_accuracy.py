@@ -3,12 +3,16 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
+from glipkit.apis.build import build_model
 from glipkit.errors import UserError
 from glipkit.evaluation.functional import region_accuracy, true_ranks
 from glipkit.registry import METRICS
+from glipkit.testing.tiny_clip_rcnn import TINY_CONFIG
+from glipkit.text.query import Query
 
 NAMES = ('cat', 'dog', 'cow', 'sky')
 #: Four regions; their own classes rank 0, 1, 2 and 0.
@@ -95,3 +99,23 @@ def test_different_names_and_broken_scores_are_refused():
     nan.pred_regions.scores[0, 0] = float('nan')
     with pytest.raises(UserError, match='finite'):
         evaluate([nan])
+
+
+def test_a_detector_names_true_boxes_for_the_metric():
+    cfg = Config.fromstring(TINY_CONFIG, '.py')
+    cfg.model.box_source = dict(type='glipkit.TruthBoxes')
+    cfg.model.test_cfg.name_regions = True
+    torch.manual_seed(0)
+    model = build_model(cfg).eval()
+    boxes = torch.tensor([[0., 0, 40, 40], [20, 20, 64, 64], [4, 30, 30, 50]])
+    asked = DetDataSample(metainfo=dict(img_id=1, text=NAMES, img_shape=(64, 64)))
+    asked.gt_instances = InstanceData(bboxes=boxes, labels=torch.tensor([0, 1, 3]))
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        found, = model(images, [asked], mode='predict')
+        expected, = model.classify_regions(images, [boxes], Query.for_classes(NAMES))
+    assert found.pred_regions.scores.shape == (3, 4)
+    assert torch.equal(found.pred_regions.scores.argmax(1), expected.argmax(1))
+    metrics, _ = evaluate([found])
+    right = (expected.argmax(1) == asked.gt_instances.labels).float().mean()
+    assert metrics['region/top1'] == pytest.approx(float(right))

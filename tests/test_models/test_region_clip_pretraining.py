@@ -6,9 +6,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from glipkit.checkpoints import save_checkpoint
 from glipkit.errors import UserError
-from glipkit.models.pretrainers.clip import ClipPretrainer
 from glipkit.models.pretrainers.region_clip import RegionClipPretrainer
 from glipkit.text.bank import TextBank
 from tests import region_clip_golden as golden
@@ -284,20 +282,3 @@ def test_a_teacher_that_sees_the_images_larger(tiny):
     expected = tiny.pseudo_labels(larger, [2 * one for one in boxes])
     torch.testing.assert_close(found.logits, expected.logits)
     assert not torch.allclose(found.logits, tiny.pseudo_labels(images, boxes).logits)
-
-
-def test_towers_come_from_one_file(bank, tmp_path):
-    """Those of a CLIP that was trained with norms of its own, which count their batches."""
-    clip = ClipPretrainer(dict(TOWER, frozen_norm=False, frozen_stages=0), TEXT).train()
-    clip.backbone.embed_image(torch.randn(2, 3, 64, 64))  # statistics that are not the default
-    path = tmp_path / 'clip.safetensors'
-    save_checkpoint(clip, path)
-    model = build(towers=str(path))
-    model.set_concepts(bank)
-    model.init_weights()
-    for part in (model.backbone, model.teacher_backbone):
-        assert torch.equal(part.bn1.running_mean, clip.backbone.bn1.running_mean)
-        assert torch.equal(part.attnpool.c_proj.weight, clip.backbone.attnpool.c_proj.weight)
-    assert torch.equal(model.text_encoder.text_projection, clip.text_encoder.text_projection)
-    with pytest.raises(UserError, match='missing.safetensors'):
-        build(towers=str(tmp_path / 'missing.safetensors')).init_weights()

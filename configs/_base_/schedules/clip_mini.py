@@ -1,5 +1,5 @@
 """A few minutes of AdamW on one CPU core for a small CLIP, cosine decay; nothing is validated."""
-max_iters = 700
+max_iters = 900
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters)
 
@@ -12,6 +12,6 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=5.0))
 
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=70),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=70, end=max_iters, eta_min=1e-5)
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=90),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=90, end=max_iters, eta_min=1e-5)
 ]

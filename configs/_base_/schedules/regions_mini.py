@@ -1,5 +1,5 @@
 """A few minutes of SGD on one CPU core for regions, cosine decay; nothing is validated."""
-max_iters = 500
+max_iters = 1000
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters)
 
@@ -10,6 +10,6 @@ optim_wrapper = dict(
     clip_grad=dict(type='tensor_norm', max_norm=5.0))
 
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=max_iters, eta_min=1e-5)
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters, eta_min=1e-5)
 ]

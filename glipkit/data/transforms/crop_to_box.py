@@ -18,17 +18,18 @@ class CropToBox(BaseTransform):
 
     Args:
         margin: Fewest and most room on each side, as a share of the box's long side; drawn from
-            numpy's global generator, the mean of both where ``fixed``.
+            numpy's global generator, the mean of both where ``fixed``. Below 0 a rim of the thing
+            itself is cut off, at most a quarter.
         fixed: Whether to crop without chance, for tests.
 
     Raises:
-        UserError: Margins below 0, or the larger first.
+        UserError: Margins below -0.25, or the larger first.
     """
 
     def __init__(self, margin: tuple[float, float] = (0., .4), fixed: bool = False) -> None:
         low, high = margin
-        if not 0 <= low <= high:
-            raise UserError('margin=(fewest, most) of at least 0', repr(margin), 'correct it')
+        if not -.25 <= low <= high:
+            raise UserError('margin=(fewest, most) of at least -0.25', repr(margin), 'correct it')
         self.margin, self.fixed = (low, high), fixed
 
     def transform(self, results: dict) -> dict:
@@ -39,7 +40,7 @@ class CropToBox(BaseTransform):
         side = max(x2 - x1, y2 - y1) * (1 + 2 * room)
         centre = np.array([x1 + x2, y1 + y2]) / 2
         if not self.fixed:
-            spare = (side - np.array([x2 - x1, y2 - y1])) / 2
+            spare = np.maximum(side - np.array([x2 - x1, y2 - y1]), 0) / 2
             centre = centre + np.random.uniform(-1, 1, 2) * spare
         side = max(round(side), 1)
         left, top = (int(v) for v in np.round(centre - side / 2))

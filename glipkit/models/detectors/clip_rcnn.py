@@ -167,6 +167,8 @@ class ClipRCNN(GroundingDetector):
         boxes = proposed.bboxes
         _, features = self.backbone.region_features(level, [boxes])
         logits = self._logits(features, Query.of_sample(sample)).float()
+        if self.test_settings.name_regions:
+            sample.pred_regions = InstanceData(scores=logits[:, :-1])
         if self.test_settings.regress_boxes:
             boxes = self.roi_head.decode(features, boxes)
         found = detections(boxes, logits.softmax(1)[:, :-1], proposed.get('logits'), size,

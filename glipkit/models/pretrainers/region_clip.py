@@ -18,7 +18,6 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from glipkit.checkpoints import load_backbone, load_text_encoder
 from glipkit.errors import UserError
 from glipkit.models.losses.image_text import image_text_contrast
 from glipkit.models.losses.region_text import region_distillation, region_text_contrast
@@ -72,8 +71,6 @@ class RegionClipPretrainer(Pretrainer):
             None takes ``concepts``.
         teacher_scale: How many times larger the teacher sees the images: things that are too small
             for the student are of the size that CLIP knows for it.
-        towers: File of an image-text model that student, teacher and text encoder start from, in
-            any layout; read by `init_weights`. None where a checkpoint holds all three.
         box_source: Config of the source of boxes, see :mod:`glipkit.models.proposals`. Proposals
             that the samples have come first.
         regions: Boxes of an image that take part in a step, drawn at random; None takes all.
@@ -100,7 +97,6 @@ class RegionClipPretrainer(Pretrainer):
                  teacher_backbone: dict | None = None,
                  teacher_concepts: str | None = None,
                  teacher_scale: float = 1.,
-                 towers: str | None = None,
                  regions: int | None = 100,
                  threshold: float = 0.1,
                  temperature: float = 0.01,
@@ -119,7 +115,7 @@ class RegionClipPretrainer(Pretrainer):
             self.teacher = self.hold(self.teacher_backbone)
         self.box_source = MODELS.build(box_source)
         self._files = (concepts, teacher_concepts)
-        self.teacher_scale, self.towers = teacher_scale, towers
+        self.teacher_scale = teacher_scale
         self.register_buffer('concept_pool', None, persistent=False)
         self.register_buffer('teacher_pool', None, persistent=False)
 
@@ -129,17 +125,8 @@ class RegionClipPretrainer(Pretrainer):
         return bool(self.loss_weights['contrast'] or self.loss_weights['distill'])
 
     def init_weights(self) -> None:
-        """Initialises the parts; reads towers and pools, so that a missing file is known at once.
-
-        Raises:
-            UserError: A file is missing or of another model.
-        """
+        """Initialises the parts; reads the pools, so that a missing file is known at once."""
         super().init_weights()
-        if self.towers is not None:
-            load_backbone(self.backbone, self.towers)
-            load_text_encoder(self.text_encoder, self.towers)
-            if self.learns_regions:
-                load_backbone(self.teacher_backbone, self.towers)
         if self.learns_regions:
             self._read_pools()
 

@@ -36,6 +36,8 @@ class RegionSettings:
         soft_nms: Whether overlapping boxes lose score instead of being removed (Gaussian).
         soft_nms_sigma: Width of its decay.
         soft_nms_prune: Score at or below which it drops a box.
+        name_regions: Whether samples also get ``pred_regions.scores`` (N, K), the logit of
+            every class for every box of the source, for `RegionAccuracyMetric`.
     """
     score_threshold: float = 0.001
     nms_iou: float = 0.5
@@ -46,6 +48,7 @@ class RegionSettings:
     soft_nms: bool = False
     soft_nms_sigma: float = 0.5
     soft_nms_prune: float = 0.001
+    name_regions: bool = False
 
     def __post_init__(self) -> None:
         check_fusion(self.fusion)
