@@ -136,6 +136,9 @@ def test_wrong_arguments_are_refused(encoder):
         LabelEmbeddings()(encoder, ['cat'], 'unknown')
     with pytest.raises(UserError, match='77'):
         LabelEmbeddings()(encoder, ['word ' * 80])
+    # Cut, as by the official code: without an end to read at, all such texts are the same.
+    long = LabelEmbeddings()(encoder, ['word ' * 80, 'other ' * 90], truncate=True)
+    assert torch.allclose(long[0], long[1])
     tokens = BertEncoder(hidden_size=16, num_layers=1, num_heads=2, intermediate_size=16)
     with pytest.raises(UserError, match='sentence'):
         LabelEmbeddings()(tokens, ['cat'])

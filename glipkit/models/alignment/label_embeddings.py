@@ -86,7 +86,7 @@ class LabelEmbeddings:
             self._bank = dict(zip(names, () if matrix is None else matrix.detach().float()))
 
     def __call__(self, encoder: TextEncoder, names: Sequence[str],
-                 templates: Templates = None) -> Tensor:
+                 templates: Templates = None, truncate: bool = False) -> Tensor:
         """The matrix of some labels.
 
         Args:
@@ -94,6 +94,8 @@ class LabelEmbeddings:
             names: K labels.
             templates: A set of `glipkit.text.templates` by name, or templates; labels are then
                 cleaned by `clean_name`. None reads them as they are.
+            truncate: Whether the tokenizer cuts what is too long, with a warning, as the official
+                code does, instead of refusing it.
 
         Returns:
             Embeddings (K, D) on the encoder's device, not normalised. Do not change them.
@@ -112,25 +114,26 @@ class LabelEmbeddings:
         if encoder.training and _varies(encoder) or torch.is_grad_enabled() and any(
                 p.requires_grad for p in encoder.parameters()):
             banked = self._from_bank(encoder, names, found)
-            return torch.stack(self._rows_of(encoder, names, found, banked))
+            return torch.stack(self._rows_of(encoder, names, found, banked, truncate))
         with self._lock, torch.inference_mode(False), torch.no_grad():
-            return self._remembered(encoder, names, found)
+            return self._remembered(encoder, names, found, truncate)
 
     def _remembered(self, encoder: TextEncoder, names: tuple[str, ...],
-                    templates: tuple[str, ...] | None) -> Tensor:
+                    templates: tuple[str, ...] | None, truncate: bool) -> Tensor:
         device = next(encoder.parameters()).device
         weights = (id(encoder), fingerprint(encoder))
         if weights != self._weights:
             self.clear()
             self._weights = weights
-        state = (templates, autocast_state(device.type))
+        state = (templates, truncate, autocast_state(device.type))
         if self._matrix is not None and self._matrix[0] == (names, state):
             return self._matrix[1]
         rows = {name: self._rows[state, name] for name in names if (state, name) in self._rows}
         missing = [name for name in dict.fromkeys(names) if name not in rows]
         if missing:
             banked = self._from_bank(encoder, missing, templates)
-            rows.update(zip(missing, self._rows_of(encoder, missing, templates, banked)))
+            read = self._rows_of(encoder, missing, templates, banked, truncate)
+            rows.update(zip(missing, read))
         for name, row in rows.items():
             self._rows[state, name] = row
             self._rows.move_to_end((state, name))
@@ -152,17 +155,19 @@ class LabelEmbeddings:
         return {name: self._bank[name].to(device) for name in names if name in self._bank}
 
     def _rows_of(self, encoder: TextEncoder, names: Sequence[str],
-                 templates: tuple[str, ...] | None, banked: dict[str, Tensor]) -> list[Tensor]:
+                 templates: tuple[str, ...] | None, banked: dict[str, Tensor],
+                 truncate: bool) -> list[Tensor]:
         """A row for each name: of the bank, or read by the encoder."""
         rest = [name for name in dict.fromkeys(names) if name not in banked]
         texts = rest if templates is None else [clean_name(name) for name in rest]
         rows = dict(banked)
         if rest:
-            rows.update(zip(rest, self._encode(encoder, texts, templates or ('{}', ))))
+            read = self._encode(encoder, texts, templates or ('{}', ), truncate)
+            rows.update(zip(rest, read))
         return [rows[name] for name in names]
 
     def _encode(self, encoder: TextEncoder, names: list[str],
-                templates: tuple[str, ...]) -> Tensor:
+                templates: tuple[str, ...], truncate: bool) -> Tensor:
         """Embeddings (K, D) of names.
 
         A batch holds one template with many names of similar length: its texts begin alike, which
@@ -175,24 +180,24 @@ class LabelEmbeddings:
         with Bar() if work < LONG_WORK else bar('Reading texts', work, 'text') as shown:
             for start in range(0, len(order), step):
                 places = order[start:start + step]
-                part = self._average(encoder, [names[i] for i in places], templates)
+                part = self._average(encoder, [names[i] for i in places], templates, truncate)
                 for place, row in zip(places, part):
                     rows[place] = row
                 shown.update(len(places) * len(templates))
         return torch.stack(rows)
 
     def _average(self, encoder: TextEncoder, names: list[str],
-                 templates: tuple[str, ...]) -> Tensor:
+                 templates: tuple[str, ...], truncate: bool) -> Tensor:
         texts = [fill(templates, name) for name in names]
         if len(names) < _FEW:
-            found = torch.stack([self._read(encoder, own).sum(0) for own in texts])
+            found = torch.stack([self._read(encoder, own, truncate).sum(0) for own in texts])
         else:
-            found = sum(self._read(encoder, [own[i] for own in texts])
+            found = sum(self._read(encoder, [own[i] for own in texts], truncate)
                         for i in range(len(templates)))
         return found / len(templates)
 
-    def _read(self, encoder: TextEncoder, texts: list[str]) -> Tensor:
-        tokens = encoder.tokenizer(texts, encoder.max_positions)
+    def _read(self, encoder: TextEncoder, texts: list[str], truncate: bool) -> Tensor:
+        tokens = encoder.tokenizer(texts, encoder.max_positions, truncate)
         features = encoder(tokens).hidden[:, 0].float()
         return F.normalize(features, dim=1) if self.average == 'after' else features
 

@@ -217,9 +217,10 @@ class ClipRCNN(GroundingDetector):
         Args:
             texts: K texts.
             templates: Name or sentences of templates that each text is put in, whose features are
-                averaged; None takes the texts as they are.
+                averaged; None takes the texts as they are. A text that is too long is cut, with a
+                warning: as in the official code its feature is then the same whatever it says.
         """
-        return self.label_embeddings(self.text_encoder, texts, templates)
+        return self.label_embeddings(self.text_encoder, texts, templates, truncate=True)
 
     def set_bank(self, names: Sequence[str], matrix: Tensor | None) -> None:
         """Classes of these names take their embeddings from a matrix (N, D) from now on.
@@ -278,7 +279,8 @@ class ClipRCNN(GroundingDetector):
         chosen = [i for i, name in enumerate(query.classes or ()) if name in written]
         if chosen:
             rows = rows.clone()
-            rows[chosen] = self.text_features([words[i] for i in chosen]).to(rows)
+            rows[chosen] = self.label_embeddings(
+                self.text_encoder, [words[i] for i in chosen]).to(rows)
         return rows
 
     def _logits(self, features: Tensor, query: Query) -> Tensor:
