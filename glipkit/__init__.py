@@ -7,13 +7,21 @@ connection, and leaves everything heavy to its first use.
 from __future__ import annotations
 
 from glipkit.common.lazy import lazy_names
-from glipkit.compat import check_versions, defer_imports, serve_operators
+from glipkit.compat import (
+    check_versions,
+    defer_imports,
+    name_home,
+    prepare_plots,
+    serve_operators,
+)
 from glipkit.moved import serve_moved_modules
 from glipkit.version import __version__
 
 check_versions()
+name_home()
 serve_operators()
 defer_imports()
+prepare_plots()
 serve_moved_modules()
 
 # The registries come last: they are the first thing that needs mmengine and torch. The rooms

@@ -215,6 +215,14 @@ def check_file(path: str | Path) -> None:
     check_folder(path.parent)
 
 
+def can_be_made(folder: str | Path) -> bool:
+    """Whether a folder is there to be written to, or may be made; nothing is tried."""
+    folder = Path(folder)
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
 def is_unfinished(path: Path, name: str | None = None) -> bool:
     """Whether a file or folder is one that :func:`atomic` or :func:`atomic_folder` began.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from glipkit.apis.predictor import Predictor
 from glipkit.errors import UserError
+from glipkit.files import can_be_made
 from glipkit.labelling.grounder import CaptionGrounder
 from glipkit.labelling.settings import LabelSettings
 from glipkit.labelling.shard_ranges import ShardRange, write_range
@@ -129,9 +131,18 @@ def run_ray(todo: Sequence[int], labeller: tuple, workers: int,
 
 
 def _start(ray: Any, address: str | None) -> None:
+    if address is None and 'RAY_ADDRESS' not in os.environ:
+        _give_token()
     try:
         ray.init(address=address, include_dashboard=False if address is None else None,
                  logging_level='ERROR', log_to_driver=False)
     except (ConnectionError, ValueError) as error:
         raise UserError('a Ray cluster', f'none at {address}: {str(error).splitlines()[0]}',
                         'start one (ray start --head), or leave --address out') from error
+
+
+def _give_token() -> None:
+    """The secret of a cluster of our own, where no home can keep the one that Ray would make."""
+    named = any(name.startswith('RAY_AUTH_') for name in os.environ)
+    if not named and not can_be_made(Path.home() / '.ray'):
+        os.environ['RAY_AUTH_TOKEN'] = secrets.token_hex(32)

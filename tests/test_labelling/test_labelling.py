@@ -10,6 +10,7 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -185,6 +186,20 @@ def test_ray_with_a_worker_killed(labelled, world, tmp_path):
         label(world, out, engine='ray', workers=2)
     assert killed
     assert contents(out) == contents(labelled[0])
+
+
+@pytest.mark.parametrize('home, made', [('', False), ('file/home', True)])
+def test_a_cluster_of_our_own_has_its_secret_where_no_home_keeps_it(
+        tmp_path, monkeypatch, home, made):
+    from glipkit.labelling import engines
+    (tmp_path / 'file').touch()
+    seen = []
+    ray = SimpleNamespace(init=lambda **_: seen.append(os.environ.get('RAY_AUTH_TOKEN', '')))
+    for address, settings in (('a cluster of others', {}), (None, {}),
+                              (None, {'RAY_AUTH_MODE': 'disabled'})):
+        monkeypatch.setattr(os, 'environ', {'HOME': str(tmp_path / home), **settings})
+        engines._start(ray, address)
+    assert [len(token) for token in seen] == [0, 64 if made else 0, 0]
 
 
 def pairs_of(folder, captions, image=None):
