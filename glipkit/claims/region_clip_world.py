@@ -6,14 +6,12 @@ shape is in both.
 """
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from glipkit.common.boxes import box_iou
 from glipkit.runs.locks import locked
 from glipkit.worlds.captions import Thing
 from glipkit.worlds.shape_vocabulary import COLOURS, SHAPES, SIZES

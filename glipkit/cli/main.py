@@ -29,6 +29,7 @@ COMMANDS = {
     'prepare': 'write annotations from the files of a published data set',
     'world': 'make pictures with boxes and captions to try things on',
     'demo': 'make a world, pre-train a small model on it, evaluate it, and report',
+    'models': 'list the models that have a name, and fetch their weights',
     'convert': 'rewrite a checkpoint for another program',
     'bench': 'time glipkit against its peers',
     'pseudo-label': 'ground the phrases of captions in their images',
@@ -40,6 +41,7 @@ COMMANDS = {
 
 EXAMPLES = '''examples:
   glipkit predict photos/ --classes "person, traffic light" --save-images
+  glipkit models fetch glip-t
   glipkit convert glip_tiny_model_o365_goldg.pth glip-t-c.safetensors
   glipkit train glip-mini --work-dir work_dirs/mini
   glipkit test glip-t-c glip-t-c.safetensors
