@@ -24,6 +24,8 @@ class Hub:
         cuts: Number of bytes after which each of the next transfers ends; None for none.
         sizes: File -> size that is promised, where it is not the true one.
         digests: File -> digest that is promised, where it is not the true one; empty for none.
+        broken: The only file that is cut; empty for all.
+        ranges: Whether a transfer may begin in the middle.
         asked: Method and file of every request for a file; ``GET`` with the first byte.
     """
 
@@ -33,6 +35,8 @@ class Hub:
     digests: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str, int]] = field(default_factory=list)
     url: str = ''
+    ranges: bool = True
+    broken: str = ''
 
     @property
     def transfers(self) -> list[int]:
@@ -72,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _give(self, hub: Hub, name: str) -> None:
         content = hub.files[name]
-        found = re.fullmatch(r'bytes=(\d+)-', self.headers.get('Range', ''))
+        found = re.fullmatch(r'bytes=(\d+)-', self.headers.get('Range', '')) if hub.ranges else None
         start = int(found[1]) if found else 0
         hub.asked.append(('GET', name, start))
         if found and start >= len(content):
@@ -80,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {'Content-Length': str(len(content) - start)}
         if found:
             headers['Content-Range'] = f'bytes {start}-{len(content) - 1}/{len(content)}'
-        cut = hub.cuts.pop(0) if hub.cuts else None
+        cut = hub.cuts.pop(0) if hub.cuts and hub.broken in ('', name) else None
         self.send_response(206 if found else 200)
         for key, value in headers.items():
             self.send_header(key, value)
@@ -99,11 +103,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Whoever asked has gone, which is none of the server's business."""
+
+
 @contextmanager
 def serving(files: dict[str, bytes]) -> Iterator[Hub]:
     """A hub with these files, inside the block."""
-    server = ThreadingHTTPServer(('127.0.0.1', 0), _Handler)
-    server.daemon_threads = True
+    server = _Server(('127.0.0.1', 0), _Handler)
     server.hub = Hub(files, url=f'http://127.0.0.1:{server.server_address[1]}')
     thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.02})
     thread.start()

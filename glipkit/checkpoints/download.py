@@ -51,7 +51,7 @@ class Offer:
     """What the hub says of a file.
 
     Args:
-        url: Address of exactly this version.
+        url: Address of the file.
         etag: Mark of its content.
         size: Bytes; None where the hub does not say.
         sha256: Digest of the content; empty where the hub does not say (only for small files).
@@ -92,9 +92,8 @@ def ask(repository: str, file: str) -> Offer:
         raise FetchError('refused' if answered else 'no network', first_line(error)) from error
     if found.commit_hash is None or found.etag is None:
         raise FetchError('refused', f'what answers at {url} is not the hub')
-    exact = hub.hf_hub_url(repository, file, revision=found.commit_hash, endpoint=endpoint)
     sha256 = found.etag if _SHA256.fullmatch(found.etag) else ''
-    return Offer(exact, found.etag, found.size, sha256, found.commit_hash)
+    return Offer(url, found.etag, found.size, sha256, found.commit_hash)
 
 
 def download(offer: Offer, part: Path, bar: Callable[[int], Bar]) -> str:
@@ -113,13 +112,13 @@ def download(offer: Offer, part: Path, bar: Callable[[int], Bar]) -> str:
         FetchError: The transfer broke, or brought something else.
         UserError: No room on the disk. What came is left.
     """
-    done = part.stat().st_size if part.exists() else 0
+    done = _size(part)
     if offer.size is not None and done > offer.size:
         part.unlink()
         done = 0
     if not done or done != offer.size:
         with bar(done) as shown:
-            _transfer(offer, part, done, shown)
+            _transfer_all(offer, part, shown)
     size = part.stat().st_size
     if offer.size is not None and size != offer.size:
         part.unlink()
@@ -154,6 +153,22 @@ class _Counted:
     def write(self, data: bytes) -> int:
         self._bar.update(len(data))
         return self._file.write(data)
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _transfer_all(offer: Offer, part: Path, bar: Bar) -> None:
+    """Transfers until the file is whole, or an attempt brings nothing more."""
+    while True:
+        before = _size(part)
+        try:
+            return _transfer(offer, part, before, bar)
+        except FetchError as failure:
+            anew = before and not part.exists()  # the server would not go on from there
+            if not anew and (failure.kind != 'broken' or _size(part) <= before):
+                raise
 
 
 def _transfer(offer: Offer, part: Path, done: int, bar: Bar) -> None:

@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+from glipkit.checkpoints.download import FetchError, ask, first_line
 from glipkit.errors import UserError
 
 #: Owners and repositories begin with a letter or a digit.
@@ -36,7 +37,7 @@ def resolve(name: str | Path) -> Path:
 
 def _download(repository: str, file: str) -> Path:
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
     except ImportError as error:
         raise UserError('the package huggingface_hub for names on the hub', 'none installed',
                         'pip install huggingface_hub') from error
@@ -44,9 +45,19 @@ def _download(repository: str, file: str) -> Path:
         from huggingface_hub.utils import disable_progress_bars
         disable_progress_bars()
     try:
+        ask(repository, file)  # which ends sooner than the library's own attempts
+    except FetchError as failure:
+        cached = try_to_load_from_cache(repository, file)
+        if isinstance(cached, str):
+            return Path(cached)
+        if failure.kind == 'no network':
+            raise _not_had(repository, file, failure.reason) from failure
+    try:
         return Path(hf_hub_download(repository, file))
     except Exception as error:  # the hub's errors and those of whatever HTTP client it uses
-        lines = str(error).strip().splitlines()
-        reason = f'{type(error).__name__}: {lines[0]}' if lines else type(error).__name__
-        raise UserError(f'{file} of {repository} from the hub', reason,
-                        'check the name and the network, or pass a file on this machine') from error
+        raise _not_had(repository, file, first_line(error)) from error
+
+
+def _not_had(repository: str, file: str, reason: str) -> UserError:
+    return UserError(f'{file} of {repository} from the hub', reason,
+                     'check the name and the network, or pass a file on this machine')

@@ -56,18 +56,28 @@ class Parser(argparse.ArgumentParser):
         complete: Adds the arguments, called with the parser before its first parsing; so the
             choices of a command are listed without their modules.
         **kwargs: Those of `argparse.ArgumentParser`.
+
+    Attributes:
+        mixed: Whether options may stand before a positional argument that may be left out.
     """
 
     def __init__(self, *, complete: Callable[[Parser], None] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._complete = complete
+        self.mixed = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As every parser's."""
         if self._complete is not None:
             complete, self._complete = self._complete, None
             complete(self)
-        return super().parse_known_args(args, namespace)
+        if not self.mixed:
+            return super().parse_known_args(args, namespace)
+        self.mixed = False  # argparse comes back here, twice
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.mixed = True
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f'{self.prog}: error: {message}; see {self.prog} --help\n')

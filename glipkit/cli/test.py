@@ -17,6 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
     from glipkit.cli._run_arguments import add_run_arguments
     parser = add_command(subparsers, 'test', EXAMPLES)
+    parser.mixed = True
     parser.add_argument('config', help='config name (glip-mini) or path')
     parser.add_argument('checkpoint', nargs='?',
                         help='official, mmdet-port or glipkit file, a hub name, or random; '

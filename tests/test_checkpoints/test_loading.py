@@ -237,6 +237,7 @@ def test_a_text_encoder_file_that_does_not_fit_is_refused(tmp_path):
 def test_hub_names(monkeypatch, tmp_path, name, repository, file):
     import huggingface_hub
     asked = []
+    monkeypatch.setattr(hub, 'ask', lambda *_: None)
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download',
                         lambda *args: asked.append(args) or str(tmp_path / 'x'))
     assert hub.resolve(name) == tmp_path / 'x'
@@ -249,10 +250,21 @@ def test_an_unreachable_hub_is_one_clear_error(monkeypatch):
     def fail(*args):
         raise ConnectionError('no network\nand more lines')
 
+    monkeypatch.setattr(hub, 'ask', lambda *_: None)
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download', fail)
     with pytest.raises(UserError, match='ConnectionError: no network; check the name') as caught:
         hub.resolve('owner/repo:a.pth')
     assert '\n' not in str(caught.value)
+
+
+def test_without_a_network_what_the_library_has_kept_is_found_at_once(monkeypatch, tmp_path):
+    import huggingface_hub
+    monkeypatch.setattr(huggingface_hub, 'hf_hub_download', lambda *_: pytest.fail('asked'))
+    with pytest.raises(UserError, match='HF_HUB_OFFLINE is set; check the name'):
+        hub.resolve('owner/repo:a.pth')
+    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache',
+                        lambda *_: str(tmp_path / 'a.pth'))
+    assert hub.resolve('owner/repo:a.pth') == tmp_path / 'a.pth'
 
 
 def test_local_files_and_other_names(tmp_path):
