@@ -8,6 +8,7 @@ import torch
 
 from glipkit.apis.build import build_model, find_config, read_config
 from glipkit.checkpoints import check_target, known_layouts, read, write
+from glipkit.checkpoints.differences import fold
 from glipkit.checkpoints.family import ADDED_TEXT, OWN, Checkpoint, family_of
 from glipkit.checkpoints.hub import resolve
 from glipkit.checkpoints.loading import put
@@ -55,7 +56,7 @@ class ConvertReport:
                  f'tensors  {self.read} read, {self.changed} times re-ordered or re-shaped; '
                  f'{self.kept} more kept aside; {self.written} written']
         if self.left:
-            lines.append(f'left out {", ".join(self.left)}: the {self.layouts[1]} layout has no '
+            lines.append(f'left out {fold(self.left)}: the {self.layouts[1]} layout has no '
                          'place for them')
         if self.ignored:
             lines.append(f'skipped  {", ".join(self.ignored)}: no weights of the model')

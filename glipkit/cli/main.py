@@ -8,8 +8,10 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, NoReturn
 
 from glipkit.common.reporter import ConsoleReporter, reporting
@@ -126,7 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = build_parser(command).parse_args(argv)
         program = getattr(args, 'prog', f'glipkit {args.command}')
-        with reporting(ConsoleReporter()) if is_first_process() else nullcontext():
+        with short_warnings(), \
+                reporting(ConsoleReporter()) if is_first_process() else nullcontext():
             code = args.run(args)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -150,6 +153,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         resumes = '; the same command resumes' if getattr(args, 'resumes', False) else ''
         print(f'{program}: interrupted{resumes}', file=sys.stderr)
         return 130
+
+
+@contextmanager
+def short_warnings() -> Iterator[None]:
+    """Inside the block, what glipkit warns of is one line, without the code that it came from."""
+    before, package = warnings.formatwarning, str(Path(__file__).parents[1])
+
+    def shown(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> str:
+        if issubclass(category, UserWarning) and filename.startswith(package):
+            return f'glipkit: warning: {message}\n'
+        return before(message, category, filename, *rest)
+
+    warnings.formatwarning = shown
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def system_error(error: Exception) -> str | None:

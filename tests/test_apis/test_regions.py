@@ -1,15 +1,16 @@
 """Boxes of the caller: scores, features, and what is refused."""
 from __future__ import annotations
 
+import copy
 import math
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from glipkit.apis.build import load
 from glipkit.apis.predictor import Predictor
 from glipkit.apis.regions import check_boxes
 from glipkit.errors import UserError
@@ -119,9 +120,32 @@ def test_the_predictor_finds_and_names(regions):
     assert set(phrases.names) <= {'a man', 'two dogs'}
 
 
+def test_other_precisions(regions):
+    expected = regions.classify(picture(), BOXES, NAMES)
+    double = Predictor(copy.deepcopy(regions.model).double(), score_threshold=0.)
+    np.testing.assert_allclose(double.classify(picture(), BOXES, NAMES), expected, atol=1e-3)
+    assert len(double(picture(), classes=NAMES)[0])
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert len(regions(picture(), classes=NAMES)[0])
+        half = regions.classify(picture(), BOXES, NAMES)
+    np.testing.assert_allclose(half.sum(1), 1, atol=1e-5)
+
+
+def test_threads_may_share_a_predictor(regions):
+    lists = [[f'{word} {i}' for word in ('red', 'blue')] for i in range(6)]
+    alone = [regions.classify(picture(), BOXES, names) for names in lists]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda names: regions.classify(picture(), BOXES, names), lists))
+    for one, other in zip(alone, together):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_a_named_model_works_at_once():
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)
-        model = load('regionclip-rn50', 'random')
-    assert model.backbone.embed_dim == 1024
+        predict = Predictor('regionclip-rn50', 'random')
+    image = picture(size=(32, 48))
+    assert predict.region_features(image, [[0, 0, 20, 20]]).shape == (1, 1024)
+    scores = predict.classify(image, [[0, 0, 20, 20]], ['dog', 'cat'], templates=['a {}.'])
+    np.testing.assert_allclose(scores.sum(), 1, atol=1e-5)

@@ -256,3 +256,17 @@ def test_the_statistics_of_a_norm_are_never_those_of_a_new_model(tmp_path):
     with pytest.raises(UserError, match='a.pth without those of bn2 and 19 more norms') as caught:
         check_statistics(state, own, 'a.pth')
     assert '\n' not in str(caught.value)
+
+
+def test_a_backbone_begins_with_an_archive_in_mmengines_way(tmp_path):
+    """``init_cfg=dict(type='Pretrained', ...)``; inside a runner, which runs no code of a file."""
+    from glipkit.checkpoints.files import only_data
+    from glipkit.models.backbones.clip_resnet import ClipResNet
+    from tests.test_checkpoints.test_archives import write as write_archive
+    state = openai_state()
+    path = write_archive(tmp_path / 'RN50.pt', state, 'script')
+    tower = ClipResNet(**IMAGE, init_cfg=dict(type='Pretrained', checkpoint=str(path),
+                                              prefix='visual.'))
+    with only_data():
+        tower.init_weights()
+    assert holds(tower, state, 'visual.')

@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -170,3 +171,15 @@ def test_output_that_cannot_be_written_is_one_line():
                              stderr=subprocess.PIPE, text=True, timeout=120)
     assert ran.returncode == 2
     assert ran.stderr.count('\n') == 1 and 'No space left on device' in ran.stderr
+
+
+def test_a_warning_of_ours_is_one_line():
+    before = warnings.formatwarning
+    text = 'RN50.pt: roi_head.bbox_pred stays as initialised'
+    with cli.short_warnings():
+        assert warnings.formatwarning(text, UserWarning, cli.__file__, 3) == \
+            f'glipkit: warning: {text}\n'
+        for category, file in ((UserWarning, 'torch/a.py'), (DeprecationWarning, cli.__file__)):
+            assert f'{file}:3: {category.__name__}: {text}' in warnings.formatwarning(
+                text, category, file, 3)
+    assert warnings.formatwarning is before

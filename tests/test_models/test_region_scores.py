@@ -33,6 +33,15 @@ def test_cosines_of_no_region_and_no_class():
     assert cosine_logits(torch.zeros(1, 2), torch.ones(1, 2)).isfinite().all()
 
 
+def test_cosines_keep_their_precision_under_autocast():
+    torch.manual_seed(0)
+    features, matrix = torch.randn(5, 64), torch.randn(7, 64)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        logits = cosine_logits(features, matrix)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, cosine_logits(features, matrix))
+
+
 def test_raw_fusion_drops_a_negative_logit_and_may_exceed_one():
     """A5."""
     scores, stays = fuse_scores(torch.tensor([[.25, 1.], [.9, .1], [.5, .5]]),

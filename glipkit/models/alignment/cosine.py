@@ -17,10 +17,14 @@ def cosine_logits(features: Tensor, matrix: Tensor, temperature: float = 0.01,
         background: Whether the background's column is added, as the last one.
 
     Returns:
-        Logits (..., K + 1), or (..., K) without background.
+        Logits (..., K + 1), or (..., K) without background; never of
+        half precision, also under autocast.
     """
-    rows = F.normalize(matrix.to(features.dtype), dim=-1)
-    logits = F.normalize(features, dim=-1) @ rows.T / temperature
+    # The temperature would make a rounding of bfloat16 as large as a whole logit.
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    with torch.autocast(features.device.type, enabled=False):
+        rows = F.normalize(matrix.to(dtype), dim=-1)
+        logits = F.normalize(features.to(dtype), dim=-1) @ rows.T / temperature
     if not background:
         return logits
     return torch.cat([logits, logits.new_zeros(*logits.shape[:-1], 1)], dim=-1)

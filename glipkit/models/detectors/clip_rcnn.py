@@ -164,10 +164,10 @@ class ClipRCNN(GroundingDetector):
         """Detections of one image from its map (1, C, h, w)."""
         boxes = proposed.bboxes
         _, features = self.backbone.region_features(level, [boxes])
-        probabilities = self._logits(features, Query.of_sample(sample)).softmax(1)[:, :-1]
+        logits = self._logits(features, Query.of_sample(sample)).float()
         if self.test_settings.regress_boxes:
             boxes = self.roi_head.decode(features, boxes)
-        found = detections(boxes, probabilities, proposed.get('logits'), size,
+        found = detections(boxes, logits.softmax(1)[:, :-1], proposed.get('logits'), size,
                            self.test_settings)
         masks = None
         if self.roi_head.mask_head is not None:
