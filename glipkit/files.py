@@ -22,6 +22,7 @@ except ImportError:  # Windows
 #: Ending of the names of unfinished files and folders: ``.<name>.xxxxxxxx.part``.
 UNFINISHED = '.part'
 _RANDOM = '[a-z0-9_]{8}'
+_ADDRESS = re.compile(r'([a-z][a-z0-9+.-]+)://', re.IGNORECASE)
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: What a full or read-only disk answers. Reading gives none of these, so that they need not name
 #: the file that was written.
@@ -221,6 +222,22 @@ def can_be_made(folder: str | Path) -> bool:
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def refuse_address(name: str | Path) -> None:
+    """Refuses a web address where a file or folder is meant, unless there is a file of that name.
+
+    Raises:
+        UserError: With what to do instead.
+    """
+    found = _ADDRESS.match(str(name))
+    if found is None or os.path.lexists(name):
+        return
+    scheme = found[1].lower()
+    fix = {'file': 'pass the path alone', 'http': f'download it first, e.g. with curl -LO {name}'}
+    raise UserError('a file or folder on this machine',
+                    f'the address {name}, which glipkit does not fetch',
+                    fix.get(scheme.removesuffix('s'), 'download it first'))
 
 
 def is_unfinished(path: Path, name: str | None = None) -> bool:

@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from glipkit.apis.build import find_config, read_config
 from glipkit.data.checking import CheckSettings, DataFile, PromptSettings, Report, check, clean
+from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.data.formats.detect import READERS
 from glipkit.errors import UserError
 from glipkit.files import atomic, make_folder
@@ -133,6 +134,44 @@ def check_training_data(cfg: Config, logger: logging.Logger) -> None:
             level = _LOG_LEVELS.get(finding.severity, logging.WARNING)
             logger.log(level, f'{report.path}: {finding.count} {finding.message} '
                        f'({finding.examples[0]})')
+
+
+def check_validation_data(cfg: Config) -> None:
+    """Refuses COCO validation sets with nothing to find, such as crowds alone.
+
+    Their AP is -1 whatever the model does: no best checkpoint could be told. Sets of other kinds,
+    large ones, and those that are scored by other metrics alone are not checked.
+
+    Args:
+        cfg: Config; without evaluations during training there is nothing to check.
+
+    Raises:
+        UserError: With the file.
+    """
+    metrics = {_name(part) for part in _parts(cfg.get('val_evaluator'))}
+    if cfg.get('val_cfg') is None or 'GroundingCocoMetric' not in metrics:
+        return
+    for file_format, dataset in _datasets((cfg.get('val_dataloader') or {}).get('dataset', {})):
+        path = Path(os.path.join(dataset.get('data_root') or '', dataset['ann_file']))
+        large = path.is_file() and path.stat().st_size > QUICK_BYTES
+        if file_format == 'coco' and not large and not _has_examples(path, dataset):
+            raise UserError('boxes besides crowds, to validate on', f'none in {path}',
+                            'pass another validation set, or train without (val_cfg=None, '
+                            'val_dataloader=None, val_evaluator=None)')
+
+
+def _has_examples(path: Path, dataset: Mapping) -> bool:
+    """Whether a box that counts is in the images and of the classes that a dataset asks for."""
+    coco = read_coco_json(path)
+    images, indices = list(coco.images), dataset.get('indices')
+    if isinstance(indices, int):
+        images = images[:indices] if indices >= 0 else images[indices:]
+    elif indices is not None:
+        images = [images[index] for index in indices]
+    shown = set(images)
+    asked = set((dataset.get('metainfo') or {}).get('classes') or coco.real_classes.values())
+    return any(record['image_id'] in shown and coco.classes[record['category_id']] in asked
+               for record in coco.examples())
 
 
 def _refusal(report: Report) -> UserError:

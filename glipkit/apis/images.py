@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from glipkit.common.image_files import IMAGE_SUFFIXES, is_image_file
 from glipkit.common.pixels import eight_bits
 from glipkit.errors import UserError
+from glipkit.files import refuse_address
 
 Images = str | Path | np.ndarray | Image.Image | Iterable[Any]
 
@@ -82,9 +82,7 @@ def _files(name: str | Path) -> list[Path]:
             raise UserError(f'a folder with images ({", ".join(IMAGE_SUFFIXES)})',
                             f'none in {path}', 'check the path')
         return found
-    if re.match(r'[a-z][a-z0-9+.-]+://', str(name), re.IGNORECASE):
-        raise UserError('an image file or a folder on this machine', f'the address {name}',
-                        f'download it first, e.g. with curl -LO {name}')
+    refuse_address(name)
     if not glob.has_magic(str(path)):
         raise UserError('an image file or a folder of images', f'no such file at {path}',
                         'check the path')

@@ -202,11 +202,12 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
         cfg.load_from = resume if isinstance(resume, str) else None
     if cfg.get('load_from') and not Path(cfg.load_from).is_file():
         raise UserError('an existing checkpoint', str(cfg.load_from), 'check the path')
-    from glipkit.apis.checking import check_training_data
+    from glipkit.apis.checking import check_training_data, check_validation_data
     _prepare_folder(cfg)
     with config_errors():
         runner = build_runner(cfg)
         check_training_data(cfg, runner.logger)
+        check_validation_data(cfg)
         return runner.train()
 
 

@@ -2,22 +2,28 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
-from glipkit.checkpoints.download import FetchError, ask, first_line
 from glipkit.errors import UserError
+from glipkit.files import refuse_address
 
-#: Owners and repositories begin with a letter or a digit.
+#: Seconds to wait for the hub's first answer; its own client repeats for half a minute.
+PATIENCE = 5
+#: Owners and repositories begin with a letter or a digit; files that nothing else marks as the
+#: hub's have an ending.
 _NAME = r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*'
-_HUB = re.compile(rf'hf:(?P<a>{_NAME})/(?P<file>.+)|(?P<b>{_NAME}):(?P<tail>[^:]+)')
+_HUB = re.compile(rf'hf:(?P<a>{_NAME})/(?P<file>.+)|(?P<b>{_NAME}):(?P<tail>[^:]+\.\w+)')
 
 
 def resolve(name: str | Path) -> Path:
     """The local path of a checkpoint, downloaded first when it is on the hub.
 
     Args:
-        name: A path, ``hf:owner/repository/file`` or ``owner/repository:file``.
+        name: A path, ``hf:owner/repository/file`` or ``owner/repository:file.ending``.
 
     Raises:
         UserError: When there is no such file here, or the hub cannot give it.
@@ -25,8 +31,7 @@ def resolve(name: str | Path) -> Path:
     text = str(name)
     if Path(text).exists():
         return Path(text)
-    if re.match(r'https?://', text):
-        raise UserError('a path or a hub name', text, f'download it first, e.g. `curl -LO {text}`')
+    refuse_address(text)
     found = _HUB.fullmatch(text)
     # A colon in a path is no question to the hub: the folder is here.
     if found is None or found['b'] and Path(found['b'].partition('/')[0]).is_dir():
@@ -37,27 +42,34 @@ def resolve(name: str | Path) -> Path:
 
 def _download(repository: str, file: str) -> Path:
     try:
-        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+        from huggingface_hub import hf_hub_download
     except ImportError as error:
         raise UserError('the package huggingface_hub for names on the hub', 'none installed',
                         'pip install huggingface_hub') from error
     if sys.stderr is None or not sys.stderr.isatty():  # a bar is no text for files and pipes
         from huggingface_hub.utils import disable_progress_bars
         disable_progress_bars()
+    broken = _no_connection()
     try:
-        ask(repository, file)  # which ends sooner than the library's own attempts
-    except FetchError as failure:
-        cached = try_to_load_from_cache(repository, file)
-        if isinstance(cached, str):
-            return Path(cached)
-        if failure.kind == 'no network':
-            raise _not_had(repository, file, failure.reason) from failure
-    try:
-        return Path(hf_hub_download(repository, file))
+        return Path(hf_hub_download(repository, file, local_files_only=broken is not None))
     except Exception as error:  # the hub's errors and those of whatever HTTP client it uses
-        raise _not_had(repository, file, first_line(error)) from error
+        lines = str(error).strip().splitlines()
+        reason = broken or (f'{type(error).__name__}: {lines[0]}' if lines
+                            else type(error).__name__)
+        raise UserError(f'{file} of {repository} from the hub', reason,
+                        'check the name and the network, or pass a file on this machine') from error
 
 
-def _not_had(repository: str, file: str, reason: str) -> UserError:
-    return UserError(f'{file} of {repository} from the hub', reason,
-                     'check the name and the network, or pass a file on this machine')
+def _no_connection() -> str | None:
+    """What is wrong with the way to the hub; None where nothing is, or a proxy knows it."""
+    from huggingface_hub import constants
+    address = urlsplit(constants.ENDPOINT)
+    proxies = {'http', 'https', 'all'} & getproxies().keys()
+    if constants.HF_HUB_OFFLINE or proxies or address.hostname is None:
+        return None
+    port = address.port or (80 if address.scheme == 'http' else 443)
+    try:
+        socket.create_connection((address.hostname, port), PATIENCE).close()
+    except OSError as error:
+        return f'no connection to {address.hostname} ({error.strerror or error})'
+    return None

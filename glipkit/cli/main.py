@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from glipkit.common.reporter import ConsoleReporter, reporting
 from glipkit.common.waiting import wait_briefly
 from glipkit.errors import UserError
-from glipkit.files import no_room
+from glipkit.files import no_room, refuse_address
 from glipkit.version import __version__
 
 # What each command does, so that `glipkit --help` need not import any of them.
@@ -40,6 +40,9 @@ COMMANDS = {
     'check-data': 'look for what would spoil a training',
     'env': 'print versions and settings for a bug report',
 }
+
+#: Arguments that are no names of files.
+NO_FILES = ('classes', 'caption', 'address')
 
 EXAMPLES = '''examples:
   glipkit predict photos/ --classes "person, traffic light" --save-images
@@ -128,6 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = build_parser(command).parse_args(argv)
         program = getattr(args, 'prog', f'glipkit {args.command}')
+        refuse_addresses(args)
         with short_warnings(), \
                 reporting(ConsoleReporter()) if is_first_process() else nullcontext():
             code = args.run(args)
@@ -170,6 +174,17 @@ def short_warnings() -> Iterator[None]:
         yield
     finally:
         warnings.formatwarning = before
+
+
+def refuse_addresses(args: argparse.Namespace) -> None:
+    """Refuses web addresses where files and folders are meant, before a path is made of one."""
+    for name, value in vars(args).items():
+        words = value if isinstance(value, list) else [value]
+        for word in words if name not in NO_FILES else ():
+            if isinstance(word, Path):  # which makes one slash of two
+                word = re.sub(r'^(https?|ftp|s3|gs|file):/', r'\1://', str(word), flags=re.I)
+            if isinstance(word, str):
+                refuse_address(word)
 
 
 def system_error(error: Exception) -> str | None:

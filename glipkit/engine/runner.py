@@ -19,9 +19,10 @@ from glipkit.checkpoints.files import only_data
 from glipkit.checkpoints.loading import check_state, fit_state, read_training_checkpoint
 from glipkit.checkpoints.soundness import check_statistics
 from glipkit.common.precision import require_bfloat16
-from glipkit.engine.hooks.best import check_monitored, with_rules
+from glipkit.engine.hooks.best import check_monitored, check_names, with_rules
 from glipkit.engine.hooks.finite import FiniteHook
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
+from glipkit.engine.resuming import check_progress
 from glipkit.engine.token_budgets import share_tokenizer
 from glipkit.errors import UserError
 from glipkit.files import atomic, remove_unfinished
@@ -112,7 +113,9 @@ class GroundingRunner(Runner):
 
     def build_val_loop(self, loop: Any) -> BaseLoop:
         """Build the loop of evaluations during training."""
-        return _checked(super().build_val_loop(loop), 'val_cfg.fp16')
+        built = _checked(super().build_val_loop(loop), 'val_cfg.fp16')
+        check_names(self._hooks, built.evaluator.metrics)
+        return built
 
     def build_test_loop(self, loop: Any) -> BaseLoop:
         """Build the loop of a test."""
@@ -133,6 +136,8 @@ class GroundingRunner(Runner):
         model = getattr(self.model, 'module', self.model)
         if self._resumes:
             check_resumable(checkpoint, filename, self.work_dir)
+            optimizer = getattr(self.optim_wrapper, 'optimizer', None)
+            check_progress(checkpoint, filename, optimizer, self.param_schedulers)
         else:
             checkpoint, remark = fit_state(model, checkpoint, filename)
             if remark:

@@ -96,16 +96,21 @@ class GroundingDetector(BaseDetector):
         Raises:
             UserError: The weights were cast to a type that the images do not have.
         """
-        weights = next(self.parameters(), inputs).dtype
-        if isinstance(inputs, Tensor) and inputs.dtype != weights and inputs.is_floating_point() \
+        if isinstance(inputs, Tensor) and inputs.is_floating_point() \
                 and not torch.is_autocast_enabled(inputs.device.type):
-            raise UserError(
-                'a model with weights in float32',
-                f'weights in {weights} (by .half(), .bfloat16(), .to(dtype) or a default dtype) '
-                f'and images in {inputs.dtype}'.replace('torch.', ''),
-                'keep the weights in float32 and compute in '
-                'torch.autocast(device, dtype=torch.bfloat16)')
+            self._check_types(inputs.dtype)
         return super().forward(inputs, data_samples, mode)
+
+    def _check_types(self, wanted: torch.dtype) -> None:
+        """Refuses weights of another type than the images', be it in one part alone."""
+        for name, weight in self.named_parameters():
+            if weight.dtype != wanted and weight.is_floating_point():
+                raise UserError(
+                    'a model with weights in float32',
+                    f'weights in {weight.dtype} ({name}; by .half(), .bfloat16(), .to(dtype) or a '
+                    f'default dtype) and images in {wanted}'.replace('torch.', ''),
+                    'keep the weights in float32 and compute in '
+                    'torch.autocast(device, dtype=torch.bfloat16)')
 
     def prompts(self, query: Query) -> tuple[Prompt, ...]:
         """The prompts of a query, built once for equal queries and budgets.

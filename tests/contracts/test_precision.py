@@ -34,6 +34,14 @@ def test_half_precision_of_the_weights_is_refused_by_name(model, cast):
         ask(cast(copy.deepcopy(model)))
 
 
+@pytest.mark.parametrize('part', ['text_encoder', 'neck', 'bbox_head', 'backbone'])
+def test_one_part_alone_is_refused_by_name(model, part):
+    changed = copy.deepcopy(model)
+    getattr(changed, part).half()
+    with pytest.raises(UserError, match=rf'weights in float16 \({part}\..*torch\.autocast'):
+        ask(changed)
+
+
 def test_double_precision_works(model):
     expected, found = ask(model), ask(copy.deepcopy(model).double())
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)

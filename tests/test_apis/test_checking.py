@@ -8,7 +8,11 @@ from mmengine.config import Config
 from PIL import Image
 
 from glipkit.apis import training
-from glipkit.apis.checking import check_training_data, prompt_settings
+from glipkit.apis.checking import (
+    check_training_data,
+    check_validation_data,
+    prompt_settings,
+)
 from glipkit.errors import UserError
 
 MODEL = dict(type='GLIP', max_tokens=20, test_cfg=dict(max_tokens=12))
@@ -135,3 +139,47 @@ def test_a_set_without_an_annotation_file_is_named(config, content, logged):
     cfg.train_dataloader.dataset.datasets[0].ann_file = ''
     with pytest.raises(UserError, match='ann_file; got CocoDetection with an empty one'):
         check_training_data(cfg, logged[0])
+
+
+def validated(cfg, **dataset):
+    """A config that evaluates its own training file."""
+    cfg.val_dataloader = dict(dataset=dict(cfg.train_dataloader.dataset.datasets[0], **dataset))
+    cfg.val_cfg, cfg.val_evaluator = dict(type='ValLoop'), dict(type='glipkit.GroundingCocoMetric')
+    return cfg
+
+
+CROWD = dict(image_id=1, category_id=2, bbox=[1, 1, 8, 8], iscrowd=1)
+
+
+@pytest.mark.parametrize('annotations, dataset, found', [
+    ([], {}, False), ([CROWD], {}, False), ([CROWD, dict(CROWD, iscrowd=0)], {}, True),
+    ([dict(CROWD, iscrowd=0, bbox=[30, 1, 8, 8])], {}, False),
+    ([dict(CROWD, iscrowd=0)], {'indices': 1}, False),
+    ([dict(CROWD, iscrowd=0)], {'indices': 2}, True),
+    ([dict(CROWD, iscrowd=0)], {'indices': -1}, False),
+    ([dict(CROWD, iscrowd=0)], {'indices': [1]}, True),
+    ([dict(CROWD, iscrowd=0)], {'metainfo': {'classes': ['dog']}}, False),
+])
+def test_a_validation_set_with_nothing_to_find_is_refused(config, content, annotations, dataset,
+                                                          found):
+    cfg = validated(config(dict(content, annotations=annotations)), **dataset)
+    if found:
+        check_validation_data(cfg)
+        return
+    with pytest.raises(UserError, match='to validate on; got none in .*0.json'):
+        check_validation_data(cfg)
+    cfg.val_evaluator.type = 'glipkit.FalsePositiveMetric'  # which is for such sets
+    check_validation_data(cfg)
+    cfg.val_evaluator.type, cfg.val_cfg = 'GroundingCocoMetric', None
+    check_validation_data(cfg)
+
+
+def test_training_looks_at_the_validation_set_too(config, content, monkeypatch, tmp_path):
+    cfg = config(content)
+    cfg.optim_wrapper = dict()
+    validated(cfg).val_dataloader.dataset.ann_file = 'val.json'
+    (tmp_path / 'val.json').write_text(json.dumps(dict(content, annotations=[CROWD])))
+    runner = SimpleNamespace(logger=logging.getLogger('run'), train=lambda: 'trained')
+    monkeypatch.setattr(training, 'build_runner', lambda cfg: runner)
+    with pytest.raises(UserError, match='to validate on'):
+        training.train(cfg)

@@ -144,7 +144,7 @@ def test_the_home_of_a_user(folder, monkeypatch):
 
 @pytest.mark.parametrize('address', ['https://example.org/a.png', 'HTTP://example.org/', 's3://a/b'])
 def test_addresses_are_called_such(address):
-    with pytest.raises(UserError, match='the address .*download it first'):
+    with pytest.raises(UserError, match='the address .*download it'):
         list_images(address)
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import pytest
 import torch
@@ -237,9 +238,9 @@ def test_a_text_encoder_file_that_does_not_fit_is_refused(tmp_path):
 def test_hub_names(monkeypatch, tmp_path, name, repository, file):
     import huggingface_hub
     asked = []
-    monkeypatch.setattr(hub, 'ask', lambda *_: None)
+    monkeypatch.setattr(hub, '_no_connection', lambda: None)
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download',
-                        lambda *args: asked.append(args) or str(tmp_path / 'x'))
+                        lambda *args, **_: asked.append(args) or str(tmp_path / 'x'))
     assert hub.resolve(name) == tmp_path / 'x'
     assert asked == [(repository, file)]
 
@@ -247,24 +248,37 @@ def test_hub_names(monkeypatch, tmp_path, name, repository, file):
 def test_an_unreachable_hub_is_one_clear_error(monkeypatch):
     import huggingface_hub
 
-    def fail(*args):
+    def fail(*args, **_):
         raise ConnectionError('no network\nand more lines')
 
-    monkeypatch.setattr(hub, 'ask', lambda *_: None)
+    monkeypatch.setattr(hub, '_no_connection', lambda: None)
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download', fail)
     with pytest.raises(UserError, match='ConnectionError: no network; check the name') as caught:
         hub.resolve('owner/repo:a.pth')
     assert '\n' not in str(caught.value)
 
 
-def test_without_a_network_what_the_library_has_kept_is_found_at_once(monkeypatch, tmp_path):
+@pytest.mark.parametrize('name', ['owner/repo:a.pth', 'hf:owner/repo/a'])
+def test_without_a_network_the_hub_is_not_asked_again_and_again(monkeypatch, tmp_path, name):
+    """One attempt to connect; what was downloaded before is found."""
     import huggingface_hub
-    monkeypatch.setattr(huggingface_hub, 'hf_hub_download', lambda *_: pytest.fail('asked'))
-    with pytest.raises(UserError, match='HF_HUB_OFFLINE is set; check the name'):
-        hub.resolve('owner/repo:a.pth')
-    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache',
-                        lambda *_: str(tmp_path / 'a.pth'))
-    assert hub.resolve('owner/repo:a.pth') == tmp_path / 'a.pth'
+    monkeypatch.setenv('NO_PROXY', 'localhost')
+    for proxy in ('http_proxy', 'https_proxy', 'all_proxy'):
+        monkeypatch.delenv(proxy, raising=False)
+        monkeypatch.delenv(proxy.upper(), raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_OFFLINE', False)
+    monkeypatch.setattr(huggingface_hub.constants, 'ENDPOINT', 'http://127.0.0.1:1')
+    monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path))
+    started = time.perf_counter()
+    with pytest.raises(UserError, match=r'no connection to 127.0.0.1 \(Connection refused\)'):
+        hub.resolve(name)
+    assert time.perf_counter() - started < 5
+    monkeypatch.setattr(huggingface_hub, 'hf_hub_download',
+                        lambda *_, local_files_only: str(tmp_path / str(local_files_only)))
+    assert hub.resolve(name) == tmp_path / 'True'
+    for proxied in ('http://127.0.0.1:2', 'http:///nothing'):
+        monkeypatch.setenv('https_proxy', proxied)
+        assert hub.resolve(name) == tmp_path / 'False'
 
 
 def test_local_files_and_other_names(tmp_path):
@@ -273,12 +287,14 @@ def test_local_files_and_other_names(tmp_path):
     assert hub.resolve(path) == path
     with pytest.raises(UserError, match='curl'):
         hub.resolve('https://example.com/a.pth')
+    with pytest.raises(UserError, match='pass the path alone'):
+        hub.resolve('file:///a.pth')
     with pytest.raises(UserError, match='no such file'):
         hub.resolve(str(tmp_path / 'b.pth'))
 
 
 @pytest.mark.parametrize('name', ['work_dirs/mini:iter_3.pth', '../runs:1.pth', './a/b:c.pth',
-                                  '-a/b:c.pth'])
+                                  '-a/b:c.pth', 'owner/x:y', 'owner/x:1'])
 def test_a_path_with_a_colon_is_not_asked_of_the_hub(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(hub, '_download', lambda *_: pytest.fail('asked the hub'))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from glipkit.apis.index import shipped_weights
+from glipkit.checkpoints import hub
 from glipkit.checkpoints.files import read_file
 from glipkit.common.digests import file_sha256
 
@@ -81,9 +82,10 @@ def test_a_target_that_cannot_be_written(refuse, files, tmp_path, target):
 def test_a_hub_name_without_a_network(refuse, monkeypatch, tmp_path):
     import huggingface_hub
 
-    def fail(*args):
+    def fail(*args, **_):
         raise ConnectionError('no route')
 
+    monkeypatch.setattr(hub, '_no_connection', lambda: None)
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download', fail)
     assert 'no route' in refuse('convert', 'owner/repository:a.pth', tmp_path / 'b.pth')
 

@@ -53,6 +53,36 @@ def test_wrong_usage_is_one_line(refuse, words):
     assert '--help' in refuse(*words)
 
 
+ADDRESS = 'https://example.org/a.json'
+
+
+@pytest.mark.parametrize('words', [
+    ['train', ADDRESS], ['test', 'glip-mini', ADDRESS], ['test', 'a', 'b', '--data', ADDRESS],
+    ['tune', ADDRESS, '--images', '.', '--out', 'o'],
+    ['tune', 'a', f'--images={ADDRESS}', '--out', 'o'],
+    ['odinw', ADDRESS, '--out', 'o'], ['predict', ADDRESS, '--classes', 'a'],
+    ['predict', 'a.png', '--task', ADDRESS], ['prepare', 'coco', '--train', ADDRESS, '--out', 'o'],
+    ['world', 'stamps', '--stamps', ADDRESS, '--out', 'o'],
+    ['demo', '--stamps', ADDRESS, '--iters', '1', '--out', 'o'],
+    ['convert', ADDRESS, 'b.pth'], ['bench', 'page', '--out', 'o', '--page', ADDRESS],
+    ['pseudo-label', 'a', ADDRESS, '--out', 'o'], ['browse', ADDRESS],
+    ['check-data', 'a.json', '--images', ADDRESS],
+])
+def test_addresses_are_not_fetched(refuse, words):
+    said = refuse(*words)
+    assert f'got the address {ADDRESS}, which glipkit does not fetch' in said
+    assert said.endswith(f'download it first, e.g. with curl -LO {ADDRESS}\n')
+
+
+def test_what_is_no_address_of_a_file(run, tmp_path):
+    """Words to look for, a cluster, and a file that has such a name."""
+    for words in (['--classes', ADDRESS], ['--caption', ADDRESS]):
+        assert 'no such file at a.png' in run('predict', 'a.png', *words).err
+    assert 'fetch' not in run('pseudo-label', 'a.tar', '--out', 'o', '--address', 'ray://a:1').err
+    (tmp_path / 'here/s3:/b').mkdir(parents=True)
+    assert 'fetch' not in run('browse', 's3://b').err
+
+
 def test_the_version(run):
     assert run('--version').out.startswith('glipkit ')
 

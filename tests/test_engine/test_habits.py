@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import mmcv
 import numpy as np
@@ -15,8 +16,9 @@ import glipkit
 from glipkit.apis.training import RUNNER_KEYS, load_config, train
 from glipkit.checkpoints import save_checkpoint
 from glipkit.common.paths import config_root
-from glipkit.engine.hooks.best import check_monitored, with_rules
+from glipkit.engine.hooks.best import check_monitored, check_names, with_rules
 from glipkit.errors import UserError
+from glipkit.evaluation.metrics.coco import GroundingCocoMetric
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +95,24 @@ def test_a_score_that_nobody_gives():
         check_monitored([EarlyStoppingHook('AP', rule='greater', strict=True)], {'coco/AP': .5})
 
 
+@pytest.mark.parametrize('name', ['coco/bbox_mAP', 'bbox_mAP', 'AP', 'lvis/AP', 'coco/AP51'])
+def test_a_score_that_no_metric_can_give_is_told_before_the_training(name):
+    hooks = [CheckpointHook(save_best=name, rule='greater')]
+    metrics = [SimpleNamespace(prefix='coco', score_pattern=GroundingCocoMetric.score_pattern),
+               SimpleNamespace(prefix='mine')]
+    with pytest.raises(UserError, match=f"scores coco/AP, mine/...; got '{name}'"):
+        check_names(hooks, metrics)
+    check_names(hooks, [*metrics, SimpleNamespace(prefix=None)])
+    check_names(hooks, [])
+
+
+@pytest.mark.parametrize('name', ['coco/AP', 'coco/AP50', 'coco/rare ones_AP75', 'mine/x', 'auto'])
+def test_scores_that_metrics_may_give(name):
+    check_names([CheckpointHook(save_best=name, rule='greater')],
+                [SimpleNamespace(prefix='coco', score_pattern=GroundingCocoMetric.score_pattern),
+                 SimpleNamespace(prefix='mine')])
+
+
 @pytest.mark.parametrize('options, message', [
     ({'default_hooks.checkpoint.save_best': 'mine/sharpness'},
      "for the score mine/sharpness a rule, 'greater' or 'less'"),
@@ -102,6 +122,8 @@ def test_scores_without_a_rule_or_a_metric_are_one_line(config, tmp_path, option
     with pytest.raises(UserError) as caught:
         train(load_config(str(config), {**OPTIONS, **options}, str(tmp_path / 'work')))
     assert message in str(caught.value)
+    logs = ''.join(path.read_text() for path in (tmp_path / 'work').rglob('*.log'))
+    assert 'Iter(train)' not in logs and not list((tmp_path / 'work').glob('*.pth'))
 
 
 def test_a_backend_that_is_not_installed_is_one_line(config, tmp_path, monkeypatch):

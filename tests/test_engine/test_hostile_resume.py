@@ -52,6 +52,10 @@ def resume(config, tmp_path, content, **options):
                  resume=str(path))
 
 
+def first_moments(content) -> torch.Tensor:
+    return next(iter(content['optimizer']['state'].values()))['exp_avg']
+
+
 def test_text_of_a_config_is_not_run(config, tmp_path, first):
     trace = tmp_path / 'trace'
     code = f'open({str(trace)!r}, "w")\n'
@@ -111,6 +115,18 @@ def test_weights_that_mmengine_reads_itself_are_not_run(config, tmp_path, place)
     lambda c: c.update(state_dict={'a': 1}), lambda c: c['state_dict'].popitem(),
     lambda c: c['ema_state_dict'].update({'module.other': torch.ones(1)}),
     lambda c: next(iter(c['state_dict'].values())).fill_(torch.nan),
+    lambda c: c.update(optimizer=[1]), lambda c: c['optimizer'].pop('state'),
+    lambda c: c['optimizer']['param_groups'].pop(),
+    lambda c: c['optimizer']['param_groups'][0].update(lr='fast'),
+    lambda c: c['optimizer']['param_groups'][0].update(betas=(.9, torch.nan)),
+    lambda c: c['optimizer']['param_groups'][0].update(params=None),
+    lambda c: c['optimizer']['state'].update({99999: {}}),
+    lambda c: c['optimizer']['state'].update({0: 'x'}),
+    lambda c: first_moments(c).resize_(1, 1, 1), lambda c: first_moments(c).fill_(torch.inf),
+    lambda c: c.update(param_schedulers=3), lambda c: c.update(param_schedulers=[1]),
+    lambda c: c['param_schedulers'][0].update(last_step='x'),
+    lambda c: c['param_schedulers'][0].update(last_step=torch.nan),
+    lambda c: c['param_schedulers'][0].update(optimizer=1),
 ])
 def test_what_no_training_wrote_is_one_line(config, tmp_path, first, capsys, change):
     change(first)

@@ -16,6 +16,7 @@ from glipkit.checkpoints import save_checkpoint
 from glipkit.checkpoints.files import read_file
 from glipkit.common.reporter import reporting
 from glipkit.data.formats.read_once import files_read_once
+from glipkit.engine.hooks.plateau import PlateauHook
 from glipkit.errors import UserError
 from glipkit.runs.folder import LOCK
 from glipkit.runs.locks import locked
@@ -155,6 +156,42 @@ def test_a_last_checkpoint_that_is_cut_off_is_passed_over(settings):
     assert all(torch.equal(found[key], wanted[key]) for key in wanted)
     assert write_report(again).is_file()
     assert not (folder / 'last.pth').exists()
+
+
+class Touch:
+    """Makes a file when it is unpickled by anything that obeys."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return eval, (f'open({self.path!r}, "w")', )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['text', 'object'])
+def test_a_last_checkpoint_runs_no_code(settings, tmp_path, monkeypatch, kind):
+    """Text of a config is not read; what would have to be run is passed over, and said."""
+    given, save = settings(), PlateauHook._save
+
+    def stop(hook, runner, iteration):
+        save(hook, runner, iteration)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(PlateauHook, '_save', stop)
+        tune(given)
+    last, trace = tmp_path / 'out/seed_3/last.pth', tmp_path / 'trace'
+    content = torch.load(last, weights_only=False)
+    code = f'open({str(trace)!r}, "w")\n'
+    content['meta'].update(config=code, cfg=code)
+    if kind == 'object':
+        content['meta']['seed'] = Touch(trace)
+    torch.save(content, last)
+    with reporting(Recorder()) as heard:
+        tune(given)
+    assert not trace.exists() and not last.exists()
+    assert any(f'not resumed from {last}' in note for note in heard.notes) == (kind == 'object')
 
 
 def test_other_settings_are_named_and_another_process_is_kept_out(settings):

@@ -1,7 +1,8 @@
 """Which scores are better: for mmengine's hooks that keep the best checkpoint or stop early."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
@@ -45,14 +46,45 @@ def check_monitored(hooks: Iterable[Hook], metrics: Mapping[str, Any]) -> None:
     Raises:
         UserError: With the name of the score, and those there are.
     """
+    for hook, name in _followed(hooks):
+        if name not in metrics:
+            raise _not_there(hook, name, ', '.join(map(str, metrics)) or '(none)',
+                             'choose one of these; checkpoints that were due are saved')
+
+
+def check_names(hooks: Iterable[Hook], metrics: Iterable[Any]) -> None:
+    """Refuses, before a training, a score that none of its metrics can give.
+
+    Args:
+        hooks: The hooks of a runner.
+        metrics: The metrics of the evaluations; one may tell the form of its scores' names behind
+            its prefix as ``score_pattern``, a regular expression.
+
+    Raises:
+        UserError: With the name of the score, and what can be followed.
+    """
+    patterns = {getattr(metric, 'prefix', None): getattr(metric, 'score_pattern', '.+')
+                for metric in metrics}
+    if not patterns or not all(patterns):  # some scores may have any name
+        return
+    for hook, name in _followed(hooks):
+        prefix, _, score = name.rpartition('/')
+        if re.fullmatch(patterns.get(prefix, '(?!)'), score) is None:
+            known = ', '.join(f'{prefix}/{"AP" if pattern != ".+" else "..."}'
+                              for prefix, pattern in patterns.items())
+            raise _not_there(hook, name, known, 'correct the config')
+
+
+def _followed(hooks: Iterable[Hook]) -> Iterator[tuple[Hook, str]]:
+    """The hooks that follow scores, with the names of these."""
     for hook in hooks:
         names: Iterable[str] = ()
         if isinstance(hook, CheckpointHook) and hook.save_best:
             names = hook.key_indicators
         elif isinstance(hook, EarlyStoppingHook) and hook.strict:
             names = [hook.monitor]
-        for name in names:
-            if name != 'auto' and name not in metrics:
-                raise UserError(f'for {type(hook).__name__} one of the scores '
-                                f'{", ".join(map(str, metrics)) or "(none)"}', repr(name),
-                                'choose one of these; checkpoints that were due are saved')
+        yield from ((hook, name) for name in names if name != 'auto')
+
+
+def _not_there(hook: Hook, name: str, known: str, fix: str) -> UserError:
+    return UserError(f'for {type(hook).__name__} one of the scores {known}', repr(name), fix)

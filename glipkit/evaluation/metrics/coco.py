@@ -56,6 +56,8 @@ class GroundingCocoMetric(BaseMetric):
     """
 
     default_prefix = 'coco'
+    #: Names of its scores, behind the prefix.
+    score_pattern = r'(.+_)?AP(50|75|[sml])?'
     #: After an evaluation, in the first process: the meaning of the numbers, in one line.
     protocol: str | None = None
 

@@ -58,6 +58,9 @@ class LvisMetric(ArrayMetric):
             that ``ann_file`` lacks.
     """
 
+    #: Names of its scores, behind the prefix.
+    score_pattern = r'(.+_)?AP(50|75|[smlrcf])?'
+
     def __init__(self, ann_file: str, bound: str = 'fixed',
                  groups: Mapping[str, Sequence[str]] | str | None = None,
                  add_pixel: bool | None = None, prefix: str | None = None,
