@@ -12,6 +12,7 @@ from mmengine.config import Config
 from torch import nn
 
 from glipkit.apis.index import entry_of, model_index, model_name
+from glipkit.apis.index import shipped_weights as shipped_weights  # where programs look for it
 from glipkit.apis.weights import RANDOM, NoWeights, fetch_weights, weights_if_any
 from glipkit.checkpoints import load_checkpoint
 from glipkit.common.paths import config_root

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -467,3 +468,20 @@ def test_predict_takes_a_name(hub, home, tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.count('\n') == 1 and re.search('drive.pth or other.pth', error)
     assert main([*words, '--model', 'tiny-drive', '--checkpoint', 'random']) == 0
+
+
+def test_a_person_at_a_terminal_sees_a_bar_though_no_command_reports(monkeypatch):
+    class Terminal(io.StringIO):
+
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, 'stderr', Terminal())
+    monkeypatch.setenv('COLUMNS', '80')
+    with weights._bar(entry('glip-mini'), 1000, 0) as bar:
+        bar.update(500)
+    assert 'fetching glip-mini' in sys.stderr.getvalue()
+    monkeypatch.setattr(sys, 'stderr', io.StringIO())
+    with weights._bar(entry('glip-mini'), 1000, 0) as bar:
+        bar.update(500)
+    assert sys.stderr.getvalue() == ''
