@@ -16,6 +16,18 @@ settings.load_profile('fixed')
 # other processes.
 os.environ.setdefault('GOMP_SPINCOUNT', '1000')
 
+# No test asks the network: a name without weights on this machine is answered at once, also in
+# processes that a test starts. Before the hub library is imported, which reads it then.
+os.environ['HF_HUB_OFFLINE'] = '1'
+
+
+@pytest.fixture(scope='session', autouse=True)
+def no_kept_weights(tmp_path_factory):
+    """Tests neither find nor leave weights in the user's own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('GLIPKIT_HOME', str(tmp_path_factory.mktemp('weights') / 'none'))
+        yield
+
 
 @pytest.fixture(scope='module', autouse=True)
 def few_objects_to_collect():

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 #: Beginning of a command -> what is added to it here, so that it ends soon.
 SHORTER = {
     'glipkit predict photos/ --classes': '',
+    'glipkit models  ': '',
     'glipkit convert': '',
     'glipkit env': '',
     'glipkit check-data': '',
@@ -39,6 +40,8 @@ NOT_RUN = {
     'make': 'makes an environment',
     'pip': 'downloads',
     'torchrun': 'tests/test_engine has two processes',
+    'glipkit models fetch': 'downloads',
+    'glipkit predict photos/ --model': 'downloads',
     'glipkit odinw': 'takes the thirteen data sets',
     'glipkit test glip-t-c': 'takes the weights and images of LVIS',
     'glipkit bench': 'takes minutes',

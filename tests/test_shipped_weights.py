@@ -1,7 +1,7 @@
 """The weights that come with glipkit still do what their card says, on pictures of another seed."""
 import pytest
 
-from glipkit.apis.build import shipped_weights
+from glipkit.apis.index import shipped_weights
 from glipkit.apis.predictor import Predictor
 from glipkit.apis.training import load_config, move_data
 from glipkit.apis.training import test as evaluate

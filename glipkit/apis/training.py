@@ -10,9 +10,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from glipkit.apis.build import SUFFIXES, config_errors, find_config, read_config
+from glipkit.apis.build import SUFFIXES, checkpoint_for, config_errors, find_config, read_config
 from glipkit.apis.config_parts import type_name
 from glipkit.apis.options import check_options
+from glipkit.apis.weights import RANDOM
 from glipkit.common.paths import config_root
 from glipkit.errors import UserError
 from glipkit.files import check_folder, make_folder, remove_unfinished
@@ -223,12 +224,13 @@ def _prepare_folder(cfg: Config) -> None:
         cfg.resume, cfg.load_from = newest is not None, newest and str(newest)
 
 
-def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, float]:
+def test(cfg: Config, checkpoint: str | None = None, out: str | None = None) -> dict[str, float]:
     """Evaluate a checkpoint of any layout on the config's test set.
 
     Args:
         cfg: Config, from :func:`load_config`.
-        checkpoint: Path or hub name, in any layout of the model's family.
+        checkpoint: Path or hub name, in any layout of the model's family; or ``'random'``. None
+            takes the weights of the config's name, see :func:`~.build.checkpoint_for`.
         out: File or folder of the result, see :func:`glipkit.apis.results.result_files`.
     """
     from mmengine.dist import is_main_process
@@ -241,10 +243,12 @@ def test(cfg: Config, checkpoint: str, out: str | None = None) -> dict[str, floa
         raise UserError('a config with a test set', 'no test_dataloader',
                         'add it, or test another config')
     cfg.load_from = None
+    checkpoint = checkpoint_for(cfg.filename, checkpoint)
     with config_errors():
         runner = build_runner(cfg)
-        report = load_checkpoint(getattr(runner.model, 'module', runner.model), checkpoint)
-        runner.logger.info(f'Loaded {report}')
+        if checkpoint != RANDOM:
+            report = load_checkpoint(getattr(runner.model, 'module', runner.model), checkpoint)
+            runner.logger.info(f'Loaded {report}')
         metrics = runner.test()
     if out and is_main_process():
         loop = runner.test_loop

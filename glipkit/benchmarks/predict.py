@@ -4,7 +4,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from glipkit.apis.build import find_config, shipped_weights
+from glipkit.apis.build import find_config
+from glipkit.apis.index import shipped_weights
 from glipkit.benchmarks.models import add_model_arguments, compare, settings, workload
 from glipkit.benchmarks.workload import PROMPTS, count_tokens, read_classes
 

@@ -276,12 +276,30 @@ def write_safetensors(state: Mapping[str, Tensor], path: Path, metadata: dict[st
     with atomic(path) as temporary:
         try:
             save_file(separate, temporary, metadata)
+            _sort_metadata(temporary)
         except SafetensorError as error:
             number = re.search(r'os error (\d+)', str(error))
             if number is None:
                 raise
             code = int(number[1])
             raise OSError(code, os.strerror(code), str(temporary)) from error
+
+
+def _sort_metadata(path: Path) -> None:
+    """Puts the text of a safetensors file in order, so that equal content gives equal files.
+
+    The library writes it in an order that is drawn anew each time.
+    """
+    with path.open('r+b') as file:
+        size = int.from_bytes(file.read(8), 'little')
+        header = json.loads(file.read(size))
+        if '__metadata__' not in header:
+            return
+        text = {'__metadata__': dict(sorted(header.pop('__metadata__').items())), **header}
+        content = json.dumps(text, ensure_ascii=False, separators=(',', ':')).encode()
+        if len(content) <= size:
+            file.seek(8)
+            file.write(content.ljust(size))
 
 
 def write_pickle(content: dict[str, Any], path: Path) -> None:

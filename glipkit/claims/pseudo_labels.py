@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from glipkit.apis.build import find_config, shipped_weights
+from glipkit.apis.build import checkpoint_for
 from glipkit.apis.index import default_model
 from glipkit.apis.predictor import Predictor
 from glipkit.benchmarks.harness import alternate
@@ -64,10 +64,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     if min(args.pairs, args.rounds, args.timed, *args.thresholds) <= 0:
         raise UserError('positive numbers', 'zero or less', 'pass larger ones')
-    checkpoint = args.checkpoint or shipped_weights(find_config(args.config))
-    if checkpoint is None:
-        raise UserError(f'weights for {args.config}', 'none', 'pass --checkpoint FILE')
-    predictor = Predictor(args.config, checkpoint)
+    predictor = Predictor(args.config, checkpoint_for(args.config, args.checkpoint))
     with tempfile.TemporaryDirectory() as folder:
         shapes.build(folder, args.seed, 1, args.pairs, 1)
         truth = hide_boxes(Path(folder))

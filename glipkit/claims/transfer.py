@@ -17,7 +17,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from glipkit.apis.build import find_config, read_config, shipped_weights
+from glipkit.apis.build import find_config, read_config
+from glipkit.apis.index import shipped_weights
 from glipkit.benchmarks.results import table
 from glipkit.claims.transfer_tasks import plan_tasks
 from glipkit.claims.transfer_units import CLAIMS, MODELS, SHOTS, Setup, Work, plan_runs

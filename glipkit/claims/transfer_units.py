@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from glipkit.apis.build import load, shipped_weights
+from glipkit.apis.build import load
+from glipkit.apis.index import shipped_weights
 from glipkit.apis.predictor import Predictor
 from glipkit.claims import pretraining, transfer_tasks
 from glipkit.claims.pretraining import SCORE_SECONDS, TRAIN_SECONDS

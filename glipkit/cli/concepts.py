@@ -46,14 +46,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    from glipkit.apis.build import find_config, load, shipped_weights
-    from glipkit.errors import UserError
+    from glipkit.apis.build import checkpoint_for, load
     from glipkit.labelling.concepts import ConceptSettings, make_pool
     settings = ConceptSettings(args.min_count, args.templates, args.phrases)
-    checkpoint = args.checkpoint or shipped_weights(find_config(args.model))
-    if checkpoint is None:
-        raise UserError(f'weights for {args.model}', 'none: glipkit comes without them',
-                        'pass --checkpoint FILE')
+    checkpoint = checkpoint_for(args.model, args.checkpoint)
     encoder = load(args.model, checkpoint, args.device).text_encoder
     bank = make_pool(args.sources, args.out, encoder, settings, args.names, args.given)
     print(f'{len(bank)} concepts of {bank.width} numbers each in {args.out}')

@@ -25,9 +25,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              '"photos/*.jpg"')
     parser.add_argument('--boxes', metavar='FILE.json',
                         help="boxes of each image (default: those of the model's own source)")
-    parser.add_argument('--config', default='regionclip-rn50',
+    parser.add_argument('--config', '--model', default='regionclip-rn50',
                         help='name or config of a model that reads regions (default: %(default)s)')
-    parser.add_argument('--checkpoint', help='weights: a file or owner/repository:file')
+    parser.add_argument('--checkpoint', help="weights: a file, owner/repository:file, or random; "
+                        "default: those of the model's name")
     parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: %(default)s)')
     parser.add_argument('--out', default='features', metavar='DIR',
                         help='folder of the files; the same command again goes on where it ended '

@@ -31,6 +31,7 @@ COMMANDS = {
     'prepare': 'write annotations from the files of a published data set',
     'world': 'make pictures with boxes and captions to try things on',
     'demo': 'make a world, pre-train a small model on it, evaluate it, and report',
+    'models': 'list the models that have a name, and fetch their weights',
     'convert': 'rewrite a checkpoint for another program',
     'bench': 'time glipkit against its peers',
     'pseudo-label': 'ground the phrases of captions in their images',
@@ -45,6 +46,7 @@ NO_FILES = ('classes', 'caption', 'address')
 
 EXAMPLES = '''examples:
   glipkit predict photos/ --classes "person, traffic light" --save-images
+  glipkit models fetch glip-t
   glipkit convert glip_tiny_model_o365_goldg.pth glip-t-c.safetensors
   glipkit train glip-mini --work-dir work_dirs/mini
   glipkit test glip-t-c glip-t-c.safetensors
@@ -59,18 +61,28 @@ class Parser(argparse.ArgumentParser):
         complete: Adds the arguments, called with the parser before its first parsing; so the
             choices of a command are listed without their modules.
         **kwargs: Those of `argparse.ArgumentParser`.
+
+    Attributes:
+        mixed: Whether options may stand before a positional argument that may be left out.
     """
 
     def __init__(self, *, complete: Callable[[Parser], None] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._complete = complete
+        self.mixed = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As every parser's."""
         if self._complete is not None:
             complete, self._complete = self._complete, None
             complete(self)
-        return super().parse_known_args(args, namespace)
+        if not self.mixed:
+            return super().parse_known_args(args, namespace)
+        self.mixed = False  # argparse comes back here, twice
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.mixed = True
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f'{self.prog}: error: {message}; see {self.prog} --help\n')

@@ -37,12 +37,12 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from mmengine.dist import is_main_process
 
-    from glipkit.cli.tune import read_seeds, weights_of
+    from glipkit.cli.tune import read_seeds
     from glipkit.odinw.benchmark import OdinwSettings, run_odinw
     from glipkit.odinw.scoreboard_files import scoreboard_markdown
     settings = OdinwSettings(
         root=args.root, out=args.out, profile=args.profile, strategy=args.strategy,
-        model=args.model, checkpoint=weights_of(args), shots=args.shots,
+        model=args.model, checkpoint=args.checkpoint, shots=args.shots,
         seeds=read_seeds(args), only=tuple(args.only), options=args.options, device=args.device,
         workers=args.workers)
     board, skipped = run_odinw(settings)

@@ -22,7 +22,8 @@ EXAMPLES = '''examples:
   glipkit predict photo.jpg --caption "a man walks two dogs" --phrases "0-5,12-20"
   glipkit predict photo.jpg --caption "a man walks two dogs" --threshold 0.5
   glipkit predict photo.jpg --task work_dirs/fish/task.safetensors
-  glipkit predict photo.jpg --config glip-t-c --checkpoint glip-t-c.safetensors --classes dog
+  glipkit predict photo.jpg --model glip-t --classes dog          # its weights come from the hub
+  glipkit predict photo.jpg --model glip-t-c --checkpoint glip-t-c.safetensors --classes dog
 '''
 
 
@@ -43,11 +44,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--phrases', metavar='"0-5,9-20"',
                         help="characters of the caption, end exclusive, or 'auto' (the default): "
                              'its noun phrases')
-    parser.add_argument('--config', default=default_model(),
+    parser.add_argument('--config', '--model', default=default_model(),
                         help='model name or config (default: %(default)s)')
     parser.add_argument('--checkpoint',
-                        help='weights: a file or owner/repository:file; default: those that come '
-                             'with glipkit')
+                        help="weights: a file, owner/repository:file, or random; default: those "
+                             "of the model's name, fetched on first use")
     parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: %(default)s)')
     parser.add_argument('--batch-size', type=int, default=1, help='(default: %(default)s)')
     parser.add_argument('--threshold', type=float, default=0.3,
@@ -131,19 +132,13 @@ def _phrases(text: str | None) -> str | list[tuple[int, int]] | None:
 
 
 def weights_of(config: str, checkpoint: str | None) -> str | Path:
-    """The checkpoint to use: random weights find nothing, and nobody asks for that by hand."""
-    from glipkit.apis.build import find_config, shipped_weights
-    from glipkit.apis.index import entry_of
+    """The checkpoint to use, on this machine before the model is built."""
+    from glipkit.apis.build import RANDOM, checkpoint_for, find_config
     from glipkit.checkpoints.hub import resolve
-    from glipkit.errors import UserError
-    path = find_config(config)
-    found = resolve(checkpoint) if checkpoint else shipped_weights(path)
-    if found is None:
-        entry = entry_of(path)
-        where = f', such as {entry.elsewhere}' if entry and entry.elsewhere else ''
-        raise UserError(f'weights for {config}', 'none: glipkit comes without them',
-                        f'pass --checkpoint FILE{where}')
-    return found
+    if not checkpoint or checkpoint == RANDOM:
+        return checkpoint_for(config, checkpoint)
+    find_config(config)
+    return resolve(checkpoint)
 
 
 def _check_out(args: argparse.Namespace) -> Path | None:

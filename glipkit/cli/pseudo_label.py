@@ -27,10 +27,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              '.txt captions')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the results')
     parser.add_argument('--images', metavar='DIR', help='folder of the images that .jsonl name')
-    parser.add_argument('--teacher', default=default_model(), metavar='CONFIG',
+    parser.add_argument('--teacher', '--model', default=default_model(), metavar='CONFIG',
                         help='model name or config (default: %(default)s)')
     parser.add_argument('--checkpoint', metavar='FILE',
-                        help='weights of the teacher; default: those that come with glipkit')
+                        help='weights of the teacher: a file, owner/repository:file, or random; '
+                             'default: those of its name, fetched on first use')
     parser.add_argument('--device', default='cpu',
                         help='device of the teacher (default: %(default)s)')
     parser.add_argument('--threshold', type=float, default=0.5,
@@ -67,18 +68,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    from glipkit.apis.build import find_config, shipped_weights
-    from glipkit.errors import UserError
+    from glipkit.apis.build import checkpoint_for
     from glipkit.labelling import LabelSettings, Teacher, pseudo_label
     settings = LabelSettings(
         score=args.threshold, phrase_nms=args.phrase_nms, cross_nms=args.cross_nms,
         min_boxes=args.min_boxes, min_strong=args.min_strong, strong_score=args.strong_score,
         backend=args.phrases, picture_words=args.picture_words, max_tokens=args.max_tokens,
         batch_size=args.batch_size)
-    checkpoint = args.checkpoint or shipped_weights(find_config(args.teacher))
-    if checkpoint is None:
-        raise UserError(f'weights for {args.teacher}', 'none: glipkit comes without them',
-                        'pass --checkpoint FILE')
+    checkpoint = checkpoint_for(args.teacher, args.checkpoint)
     teacher = Teacher(str(args.teacher), str(checkpoint), args.device)
     manifest = pseudo_label(args.sources, args.out, teacher, settings, args.images,
                             args.part_size, args.engine, args.workers, args.address)

@@ -6,7 +6,8 @@ import argparse
 from glipkit.cli._command import add_command
 
 EXAMPLES = '''examples:
-  glipkit test glip-mini glipkit/weights/glip-mini.safetensors
+  glipkit test glip-mini                        # with the weights of its name
+  glipkit test glip-mini work_dirs/mini/iter_1300.pth
   glipkit test configs/glip/glip-t-c_o365-goldg.py glip_tiny_model_o365_goldg.pth --out ap.json
   glipkit test glip-t glip_tiny_model_o365_goldg_cc_sbu.pth --data lvis_minival --out results/
 '''
@@ -16,8 +17,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
     from glipkit.cli._run_arguments import add_run_arguments
     parser = add_command(subparsers, 'test', EXAMPLES)
+    parser.mixed = True
     parser.add_argument('config', help='config name (glip-mini) or path')
-    parser.add_argument('checkpoint', help='official, mmdet-port or glipkit file, or a hub name')
+    parser.add_argument('checkpoint', nargs='?',
+                        help='official, mmdet-port or glipkit file, a hub name, or random; '
+                             'default: the weights of the name, fetched on first use')
     parser.add_argument('--data', metavar='NAME|FILE.py',
                         help='test on this set instead of the config\'s own: coco_val2017, '
                              'lvis_minival, lvis_val, flickr30k_val, flickr30k_test, or a file '

@@ -58,7 +58,8 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     from glipkit.cli._run_arguments import KeyValues
     parser.add_argument('--model', default=default_model(),
                         help='model name or config (default: %(default)s)')
-    parser.add_argument('--checkpoint', help='its weights; default those that come with glipkit')
+    parser.add_argument('--checkpoint', help='its weights: a file, owner/repository:file, or '
+                        'random; default those of its name, fetched on first use')
     parser.add_argument('--shots', type=int, help='examples per class; default all images')
     parser.add_argument('--seeds', metavar='A,B,C',
                         help='one result each; default 3,30,300 with --shots, else 3')
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     from glipkit.tuning.settings import AnnotatedImages, TuneSettings
     settings = TuneSettings(
         data=AnnotatedImages(args.data, args.images), out=args.out, strategy=args.strategy,
-        model=args.model, checkpoint=weights_of(args), val=_images(args, 'val'),
+        model=args.model, checkpoint=args.checkpoint, val=_images(args, 'val'),
         test=_images(args, 'test'), held_out=_images(args, 'held_out'),
         replay=_images(args, 'replay'), replay_share=args.replay_share, shots=args.shots,
         seeds=read_seeds(args), prompts=args.prompts,
@@ -103,16 +104,6 @@ def _images(args: argparse.Namespace, name: str) -> AnnotatedImages | None:
     if (file is None) != (images is None):
         raise UserError(f'--{flag} and --{flag}-images together', 'one of them', 'pass both')
     return None if file is None else AnnotatedImages(file, images)
-
-
-def weights_of(args: argparse.Namespace) -> str:
-    """Tuning random weights is nothing that anybody asks for by hand."""
-    from glipkit.apis.build import find_config, shipped_weights
-    found = args.checkpoint or shipped_weights(find_config(args.model))
-    if found is None:
-        raise UserError(f'weights for {args.model}', 'none: glipkit comes without them',
-                        'pass --checkpoint FILE')
-    return str(found)
 
 
 def read_seeds(args: argparse.Namespace) -> tuple[int, ...]:

@@ -1,6 +1,8 @@
 """Places of the files that come with glipkit, for every kind of installation."""
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from glipkit.errors import UserError
@@ -28,3 +30,21 @@ def config_root(package: Path = PACKAGE) -> Path:
             return root
     raise UserError(f'the configs in {inside} or {beside}', 'neither folder',
                     'install glipkit again: pip install --force-reinstall --no-deps glipkit')
+
+
+def weights_folder() -> Path:
+    """The folder in which weights of named models are kept; it need not exist.
+
+    $GLIPKIT_HOME, else ``glipkit`` in the platform's folder for caches (~/.cache on Linux).
+    """
+    named = os.environ.get('GLIPKIT_HOME')
+    if named:
+        return Path(named).expanduser()
+    home = Path.home()
+    if sys.platform == 'win32':
+        caches = Path(os.environ.get('LOCALAPPDATA') or home / 'AppData' / 'Local')
+    elif sys.platform == 'darwin':
+        caches = home / 'Library' / 'Caches'
+    else:
+        caches = Path(os.environ.get('XDG_CACHE_HOME') or home / '.cache')
+    return caches / 'glipkit'

@@ -91,7 +91,7 @@ class ConsoleReporter(Reporter):
         """A tqdm bar on a terminal, otherwise a line every half minute."""
         if sys.stderr is not None and sys.stderr.isatty():
             return _TerminalBar(title, total, unit, done, scale)
-        return _LineBar(title, total, unit, done, sys.stderr)
+        return _LineBar(title, total, unit, done, scale, sys.stderr)
 
 
 class _TerminalBar(Bar):
@@ -115,10 +115,11 @@ class _TerminalBar(Bar):
 class _LineBar(Bar):
     """Progress as lines for files and pipes; work that ends soon gets none."""
 
-    def __init__(self, title: str, total: int | None, unit: str, done: int,
+    def __init__(self, title: str, total: int | None, unit: str, done: int, scale: bool,
                  stream: TextIO | None) -> None:
         super().__init__(done)
         self._title, self._total, self._unit, self._stream = title, total, unit, stream
+        self._number = tqdm.format_sizeof if scale else str
         self._values: dict[str, Any] = {}
         self._last_line = time.monotonic()
 
@@ -126,10 +127,10 @@ class _LineBar(Bar):
         super().update(units)
         if time.monotonic() - self._last_line >= LINE_INTERVAL and self._stream is not None:
             self._last_line = time.monotonic()
-            whole = '' if self._total is None else f' of {self._total}'
+            whole = '' if self._total is None else f' of {self._number(self._total)}'
             values = ''.join(f', {name} {value}' for name, value in self._values.items())
-            print(f'{self._title}: {self.done}{whole} {self._unit}{values}',  # noqa: T201
-                  file=self._stream, flush=True)
+            print(f'{self._title}: {self._number(self.done)}{whole} '  # noqa: T201
+                  f'{self._unit}{values}', file=self._stream, flush=True)
 
     def show(self, **values: Any) -> None:
         self._values = values
@@ -146,6 +147,11 @@ def reporting(reporter: Reporter) -> Iterator[Reporter]:
         yield reporter
     finally:
         _CURRENT.reset(token)
+
+
+def is_silent() -> bool:
+    """Whether nobody has asked for notes and bars."""
+    return type(_CURRENT.get()) is Reporter
 
 
 def note(text: str) -> None:

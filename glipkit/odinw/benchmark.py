@@ -3,14 +3,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process
 from torch import nn
 
-from glipkit.apis.build import load
+from glipkit.apis.build import checkpoint_for, load
 from glipkit.apis.index import default_model
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.data.formats.read_once import files_read_once
@@ -44,7 +44,7 @@ class OdinwSettings:
             '13-paper'.
         strategy: 'zero-shot', or a strategy, see `TuneSettings`.
         model: Model name or config; default that of `default_model`.
-        checkpoint: Weights of the model.
+        checkpoint: Weights of the model; None takes those of its name.
         shots: Number of examples per class; None takes all.
         seeds: Seeds of tuning, one result each.
         only: Names or titles of data sets; empty for all.
@@ -85,6 +85,8 @@ def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
     profile = settings.profile or (WORLD if is_world(root) else '13-paper')
     every = _datasets(profile, settings)
     datasets = [find_dataset(every, name) for name in settings.only] or every
+    settings = replace(settings, checkpoint=str(checkpoint_for(settings.model,
+                                                               settings.checkpoint)))
     base = None
     if settings.strategy == ZERO_SHOT:
         base = load(settings.model, settings.checkpoint, settings.device)

@@ -99,7 +99,7 @@ def _is_no_help(result: TuneResult) -> bool:
 def _overview(result: TuneResult, best: Mapping[str, Any]) -> str:
     settings = result.settings
     rows = {
-        'model': f'{settings.model}, {settings.checkpoint or "the weights that come with glipkit"}',
+        'model': f'{settings.model}, {settings.checkpoint or "the weights of its name"}',
         'strategy': ', '.join(f'{k} {v}' for k, v in settings.recipe.strategy.items()),
         'data': settings.data.ann_file,
         'shots': settings.shots or 'all images',

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.logging import MMLogger
 from torch import nn
 
-from glipkit.apis.build import find_config, load, model_name, read_config
+from glipkit.apis.build import checkpoint_for, find_config, load, model_name, read_config
 from glipkit.apis.tasks import Task, TaskViews, fingerprint, make_task, read_task, save_task
 from glipkit.common.reporter import note
 from glipkit.data.formats.coco_json import read_coco_json
@@ -62,6 +63,8 @@ def tune(settings: TuneSettings) -> TuneResult:
                 note(line)
             own = read_coco_json(settings.data.ann_file)
             _hand_written(settings, own.real_classes.values())
+        checkpoint = checkpoint_for(settings.model, settings.checkpoint)
+        settings = replace(settings, checkpoint=str(checkpoint))
         base = load(settings.model, settings.checkpoint, own_device(settings.device))
         build_strategy(settings.recipe.strategy).check(base)
         base_digest = fingerprint(base)

@@ -33,7 +33,8 @@ class TuneSettings:
         out: Folder of the run.
         strategy: Name of a strategy, or the path of a config like those in ``configs/transfer``.
         model: Model name or config; default that of `default_model`.
-        checkpoint: Weights of the model; None takes those that come with glipkit.
+        checkpoint: Weights of the model, or ``'random'``; None takes those of the model's name,
+            which are fetched on first use.
         val: Images to choose the best weights on; None sets some of ``data`` aside.
         test: Images to score the result on; None takes ``val``.
         held_out: Images of another task, to measure what is forgotten.

@@ -17,6 +17,7 @@ from glipkit.checkpoints.files import (
     read_file,
     read_training_state,
     write_pickle,
+    write_safetensors,
 )
 from glipkit.common.digests import file_sha256
 from glipkit.errors import UserError
@@ -231,3 +232,14 @@ def test_targets(tmp_path):
         check_target(tmp_path / 'new.onnx')
     with pytest.raises(UserError, match='existing folder'):
         check_target(tmp_path / 'none' / 'new.pth')
+
+
+def test_equal_weights_give_equal_safetensors(tmp_path):
+    state = {'b': torch.arange(6.).view(2, 3), 'a': torch.ones(3, dtype=torch.int64)}
+    metadata = {f'key {i}': 'ä "quoted" \\ line\n\ttab' for i in range(9)}
+    for name in ('1', '2'):
+        write_safetensors(state, tmp_path / f'{name}.safetensors', metadata)
+    assert (tmp_path / '1.safetensors').read_bytes() == (tmp_path / '2.safetensors').read_bytes()
+    raw = read_file(tmp_path / '1.safetensors')
+    assert raw.metadata == metadata
+    assert all(torch.equal(raw.state[key], tensor) for key, tensor in state.items())

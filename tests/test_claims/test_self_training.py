@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from glipkit.apis.build import shipped_weights
 from glipkit.apis.config_parts import type_name
+from glipkit.apis.index import shipped_weights
 from glipkit.apis.training import load_config
 from glipkit.benchmarks.results import document, to_markdown
 from glipkit.claims import self_training, self_training_units

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from glipkit.apis.build import shipped_weights
+from glipkit.apis.index import shipped_weights
 from glipkit.checkpoints import hub
 from glipkit.checkpoints.files import read_file
 from glipkit.common.digests import file_sha256

@@ -5,6 +5,8 @@ import csv
 import json
 import os
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -69,8 +71,8 @@ def test_images_of_one_name_get_pictures_of_their_own(run, predict, images, tmp_
 
 def test_the_weights_that_come_with_glipkit_are_used(run, files, images, monkeypatch):
     asked = []
-    monkeypatch.setattr('glipkit.apis.build.shipped_weights',
-                        lambda path: asked.append(path) or files.checkpoint)
+    entry = SimpleNamespace(weights=Path(files.checkpoint))
+    monkeypatch.setattr('glipkit.apis.build.entry_of', lambda path: asked.append(path) or entry)
     ran = run('predict', images / 'a.png', '--config', files.config, '--classes', 'dog')
     assert ran.code == 0
     assert [str(path) for path in asked] == [files.config]

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from glipkit.apis import build
-from glipkit.apis.build import shipped_weights
+from glipkit.apis.index import shipped_weights
 from glipkit.apis.predictor import Predictor
 from glipkit.claims.pseudo_labels import hits
 from glipkit.cli.main import main
