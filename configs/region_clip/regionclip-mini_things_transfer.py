@@ -4,11 +4,14 @@ Command:
     glipkit world things --out data/things
     glipkit train configs/region_clip/regionclip-mini_things_transfer.py
 Hardware: one CPU thread, no GPU
-Time: not measured
-Memory: not measured
-Result: not measured
+Time: 300 iterations of 8 pictures, 0.8 s each (AMD EPYC): 4 min
+Memory: 1.3 GB at the peak of the process
+Result: AP50 2.1 base, 3.4 novel, 2.7 all with the boxes of the grid, most of which hold nothing;
+    with boxes that lie around things 47.0, 49.9 and 48.5 (three seeds, docs/region-clip.md)
 
-Starts from the shipped weights. `glipkit bench claims region-clip` compares its loss with another.
+Starts from the shipped weights. It shows the recipe, not a good detector: nothing tells which boxes
+of a grid hold a thing. `glipkit bench claims region-clip` runs it with such boxes, and with another
+loss.
 """
 _base_ = [
     '../_base_/models/clip_mini.py', '../_base_/datasets/things.py',

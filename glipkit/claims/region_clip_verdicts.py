@@ -73,11 +73,11 @@ def _gap(scores: Scores) -> list[Row]:
 def _recovery(scores: Scores) -> list[Row]:
     teacher = scores.of('clip', 'regions', 'large')
     before, after = (scores.of('recovery', *keys, 'large') for keys in (['before'], ['regions']))
-    part = after / teacher
+    enough = after >= LEAST_RECOVERED * teacher
     return [_row('recovery: top-1 of large things, attention pooling begun anew',
                  f'{spread(before)} before, {spread(after)} after; teacher {spread(teacher)}',
                  f'every seed >= {LEAST_RECOVERED:g} of the teacher',
-                 bool((part >= LEAST_RECOVERED).all()))]
+                 bool(enough.all()))]
 
 
 def _stronger(scores: Scores) -> list[Row]:
