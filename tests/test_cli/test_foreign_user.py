@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from glipkit.cli.main import COMMANDS
-from tests.test_cli.test_places import ENDINGS, REPOSITORY, commands  # noqa: F401
+from tests.test_cli.test_places import ENDINGS, READING, REPOSITORY, commands  # noqa: F401
 
 pytestmark = [pytest.mark.skipif(sys.platform != 'linux', reason='needs fork and user ids'),
               pytest.mark.slow]
@@ -79,7 +79,7 @@ def ran(commands, tmp_path_factory):  # noqa: F811
     user = USER if reached and os.getuid() == 0 else None
     lines = {name: [*words, str(folder / f'{name}{ENDINGS.get(name, "")}'),
                     *MORE.get(name, ())] for name, words in commands.items()}
-    lines['env'] = ['env']
+    lines.update({name: [name] for name in READING})
     environment = {'PATH': os.environ['PATH'], 'HOME': '/dev/null/home', 'OMP_NUM_THREADS': '1',
                    'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
     workers = [subprocess.Popen(

@@ -71,8 +71,10 @@ print('RESULTS', json.dumps({name: run(words, limit, everywhere)
 #: What is wrong with the place -> the most bytes that a file may have there.
 FAULTS = {'full': 0, 'filling': 700, 'almost empty': 9000, 'full everywhere': 0, 'refused': None,
           'link': None, 'below a link': None}
-#: `env` writes nothing; its output is in test_main.py.
-WRITING = [name for name in COMMANDS if name != 'env']
+#: Commands that write nothing here: the output of `env` is in test_main.py, and what `models`
+#: fetches in test_apis/test_weights.py.
+READING = ('env', 'models')
+WRITING = [name for name in COMMANDS if name not in READING]
 #: Of commands that write a file.
 ENDINGS = {'convert': '.safetensors', 'concepts': '.safetensors', 'browse': '.html',
            'check-data': '.json'}
