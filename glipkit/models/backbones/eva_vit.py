@@ -1,8 +1,8 @@
 """EVA-02's image transformer of CLIP, with a dense map.
 
 Fang et al., "EVA-02: A Visual Representation for Neon Genesis", 2023, section 2.1, in the form of
-Sun et al., "EVA-CLIP: Improved Training Techniques for CLIP at Scale", 2023: rotary positions beside
-a table of them, a gated MLP, and norms inside of attention and MLP. Parameter names are the
+Sun et al., "EVA-CLIP: Improved Training Techniques for CLIP at Scale", 2023: rotary positions
+beside a table of them, a gated MLP, and norms inside of attention and MLP. Parameter names are the
 official ones without ``visual.``; rotary tables follow from the grid and are no parameters.
 Letters in shapes: B images, T = 1 + N tokens, C channels, n heads of E channels.
 """
