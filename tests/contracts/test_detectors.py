@@ -40,7 +40,8 @@ def model(request) -> GroundingDetector:
     return build(request.param).eval()
 
 
-@pytest.fixture(scope='module', params=['toy', 'tiny', 'tiny-regions', 'tiny-dense', *known_models()])
+@pytest.fixture(scope='module',
+                params=['toy', 'tiny', 'tiny-regions', 'tiny-dense', *known_models()])
 def described(request) -> GroundingDetector:
     """All detectors, with whatever the memory of their weights holds."""
     with pytest.MonkeyPatch.context() as patch:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
@@ -160,9 +159,9 @@ class DenseClip(RegionWords):
     # -- features of what the caller gives --------------------------------------------------------
 
     def dense_features(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W), normalised -> an embedding of length 1 for every patch, (B, D, h, w).
+        """Images (B, 3, H, W), normalised -> an embedding of each patch, (B, D, h, w).
 
-        A patch that begins inside the image counts: h = ceil(H / patch), and w likewise.
+        They have length 1. A patch that begins inside the image counts: h = ceil(H / patch), and w likewise.
         """
         height, width = images.shape[-2:]
         cells = [-(-side // self.backbone.stride) for side in (height, width)]
