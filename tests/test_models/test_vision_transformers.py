@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glipkit.common.rotary import rotary_tables
 from glipkit.errors import UserError
 from glipkit.models.alignment.region_pooling import cell_masks, pool_boxes, pool_masks
 from glipkit.models.backbones.clip_vit import ClipViT
-from glipkit.models.backbones.eva_vit import EvaViT, rotary_tables
+from glipkit.models.backbones.eva_vit import EvaViT
 from glipkit.models.backbones.vision_transformer import VisionTransformer, resize_positions
 from glipkit.text.encoders.clip_text import ClipTextEncoder
 from tests.clipself_golden import case, images, official_state

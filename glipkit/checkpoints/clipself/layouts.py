@@ -21,8 +21,8 @@ from glipkit.checkpoints.clip.tables import openai
 from glipkit.checkpoints.clipself.structure import EvaSizes, is_eva, read_sizes
 from glipkit.checkpoints.family import OWN, Checkpoint, Translated
 from glipkit.checkpoints.key_table import KeyTable, Row
+from glipkit.common.rotary import rotary_tables
 from glipkit.errors import UserError
-from glipkit.models.backbones.eva_vit import rotary_tables
 
 CONTAINERS = {'eva': '', 'openai': '', 'open_clip': '', 'timm': ''}
 _WRAPPED = 'module.'

@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glipkit.common.rotary import Tables, rotary_tables
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import gathered
 from glipkit.models.backbones.vision_transformer import Grid, VisionTransformer, resize_positions
 from glipkit.registry import MODELS
 
 _EPS = 1e-6
-Tables = tuple[Tensor, Tensor]
 
 
 class EvaAttention(nn.Module):
@@ -169,33 +169,6 @@ class EvaViT(VisionTransformer):
         stem = gathered(patch_embed=self.patch_embed, cls_token=self.cls_token,
                         pos_embed=self.pos_embed)
         return [stem, *self.blocks, gathered(norm=self.norm, head=self.head)]
-
-
-def rotary_tables(grid: Grid, channels: int, span: float = 16,
-                  device: torch.device | str = 'cpu') -> Tables:
-    """Cosines and sines of the places in a grid, for the channels of one head.
-
-    The first half of the channels turns with the row, the second with the column: pairs of
-    neighbours by 10000 ** (-2 j / (channels / 2)) per unit. Row r of h rows is at span * r / h, so
-    that a grid of any size and shape spans the same units.
-
-    Args:
-        grid: Rows and columns (h, w).
-        channels: Channels E of a head.
-        span: Units of either axis.
-        device: Device of the tables.
-
-    Returns:
-        Two tables (h * w, E), row by row.
-    """
-    half = channels // 2
-    # In the steps and the precision of the official code.
-    rates = 1. / 10000**(torch.arange(0, half, 2, device=device)[:half // 2].float() / half)
-    rows, columns = (torch.einsum('p,f->pf', torch.arange(count, device=device) / count * span,
-                                  rates).repeat_interleave(2, dim=1) for count in grid)
-    angles = torch.cat([rows[:, None].expand(-1, grid[1], -1),
-                        columns[None].expand(grid[0], -1, -1)], dim=-1).flatten(0, 1)
-    return angles.cos(), angles.sin()
 
 
 def rotate(x: Tensor, tables: Tables) -> Tensor:

@@ -161,7 +161,8 @@ class DenseClip(RegionWords):
     def dense_features(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W), normalised -> an embedding of each patch, (B, D, h, w).
 
-        They have length 1. A patch that begins inside the image counts: h = ceil(H / patch), and w likewise.
+        They have length 1. A patch that begins inside the image counts: h = ceil(H / patch), and
+        w likewise.
         """
         height, width = images.shape[-2:]
         cells = [-(-side // self.backbone.stride) for side in (height, width)]
