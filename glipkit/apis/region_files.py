@@ -158,7 +158,7 @@ def _write(predictor: Predictor, source: ImageSource, boxes: Any, place: Path,
         counts.bad += 1
         return
     where, features = box_features(predictor.model, item, boxes)
-    if boxes is not None:  # as the caller wrote them, not scaled there and back
+    if boxes is not None:  # as the caller wrote them, not there and back
         where = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
     content = save(dict(boxes=where, feats=features))
     write_encoded(place, lambda file: file.write(content))

@@ -34,8 +34,8 @@ EXAMPLES = '''examples:
   glipkit bench claims region-clip --out bench --stamps /usr/share/tuxpaint/stamps
   glipkit bench claims region-clip --out quick --clip-iters 60 --region-iters 40 --pictures 100 20
 
-The first takes about half an hour; the same command again resumes. Other seeds of the same --out
-may be worked at by another process at the same time.
+The first takes about 40 minutes on one core; the same command again resumes. Other seeds of the
+same --out may be worked at by another process at the same time.
 '''
 NOTES = (
     'Top-1 and AP in points (of 100) on all validation pictures: mean ± deviation of the '
