@@ -108,6 +108,17 @@ def test_the_padding_of_a_batch_changes_nothing(model, images):
     assert torch.equal(alone.labels, padded.labels) and len(alone.scores)
 
 
+def test_half_precision_of_the_computation(model, images):
+    boxes = [torch.tensor([[0., 0, 32, 32], [16, 0, 96, 64]])]
+    masks = [torch.ones(1, 64, 96, dtype=torch.bool)]
+    with torch.no_grad():
+        wanted = model.region_features(images, boxes)[0]
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            found, = model.region_features(images, boxes)
+            assert model.mask_features(images, masks)[0].shape == (1, 64)
+    assert found.dtype == torch.float32 and (found * wanted).sum(1).min() > 0.99
+
+
 def test_prediction_from_pictures(model, tmp_path):
     from glipkit.testing import tiny_dense_clip
     predict = Predictor(tiny_dense_clip.write_config(tmp_path), 'random', score_threshold=0.)

@@ -63,7 +63,8 @@ def pool_masks(dense: Tensor, masks: Sequence[Tensor]) -> list[Tensor]:
             raise UserError(f'masks of {cells.shape[1]} x {cells.shape[2]} cells, as the map has',
                             str(tuple(own.shape)), 'resize them to the map first')
         weights = own.to(cells)
-        sums = torch.einsum('nhw,dhw->nd', weights, cells)
+        with torch.autocast(dense.device.type, enabled=False):
+            sums = torch.einsum('nhw,dhw->nd', weights, cells)
         means = sums / weights.sum((1, 2)).clamp(min=1)[:, None]
         found.append(F.normalize(means, dim=1))
     return found

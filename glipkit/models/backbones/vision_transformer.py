@@ -110,7 +110,10 @@ class VisionTransformer(BaseModule):
         tokens, grid = None, None
         for tokens, grid in self._run(images, dense=True):  # noqa: B007
             pass
-        return as_map(F.normalize(self.project(tokens[:, 1:]), dim=-1), grid)
+        cells = self.project(tokens[:, 1:])
+        # Half precision would round lengths to 1 only roughly, and RoIAlign has none everywhere.
+        cells = cells.to(torch.promote_types(cells.dtype, torch.float32))
+        return as_map(F.normalize(cells, dim=-1), grid)
 
     def tap_features(self, images: Tensor, indices: Sequence[int]) -> list[Tensor]:
         """Patches after some layers, as maps; the last layer as in :meth:`dense_map`.
