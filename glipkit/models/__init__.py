@@ -4,9 +4,12 @@ from glipkit.compat import import_mmdet
 import_mmdet()
 
 from glipkit.models.backbones.clip_resnet import ClipResNet  # noqa: E402
+from glipkit.models.backbones.clip_vit import ClipViT  # noqa: E402
+from glipkit.models.backbones.eva_vit import EvaViT  # noqa: E402
 from glipkit.models.backbones.swin import SwinTransformer  # noqa: E402
 from glipkit.models.backbones.timm_backbone import TimmBackbone  # noqa: E402
 from glipkit.models.detectors.clip_rcnn import ClipRCNN  # noqa: E402
+from glipkit.models.detectors.dense_clip import DenseClip  # noqa: E402
 from glipkit.models.detectors.glip import GLIP  # noqa: E402
 from glipkit.models.fusion.bi_attention import BiAttention  # noqa: E402
 from glipkit.models.heads.dyhead import DyConv  # noqa: E402
@@ -31,8 +34,8 @@ from glipkit.text.encoders.clip_text import ClipTextEncoder  # noqa: E402
 
 __all__ = [
     'BertEncoder', 'BertLayer', 'BiAttention', 'ClipMaskHead', 'ClipPretrainer', 'ClipRCNN',
-    'ClipResNet', 'ClipRoIHead', 'ClipTextEncoder', 'DropBlockFPN', 'DyConv',
-    'FocalScaledClassLoss', 'FrozenRPN', 'GLIP', 'GLIPHead', 'GivenBoxes', 'GridBoxes',
-    'RandomBoxes', 'RegionClipPretrainer', 'SwinTransformer', 'TimmBackbone', 'TokenFocalLoss',
-    'TruthBoxes', 'WeightedClassLoss'
+    'ClipResNet', 'ClipRoIHead', 'ClipTextEncoder', 'ClipViT', 'DenseClip', 'DropBlockFPN',
+    'DyConv', 'EvaViT', 'FocalScaledClassLoss', 'FrozenRPN', 'GLIP', 'GLIPHead', 'GivenBoxes',
+    'GridBoxes', 'RandomBoxes', 'RegionClipPretrainer', 'SwinTransformer', 'TimmBackbone',
+    'TokenFocalLoss', 'TruthBoxes', 'WeightedClassLoss'
 ]

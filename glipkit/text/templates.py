@@ -100,10 +100,27 @@ def _check(template: str) -> None:
                         "write for example 'a photo of {article} {}.'")
 
 
-def fill(templates: Sequence[str], name: str) -> list[str]:
-    """The sentences of one name, in the order of the templates."""
-    article = 'an' if name[:1].lower() in tuple('aeiou') else 'a'
+def fill(templates: Sequence[str], name: str, article: str | None = None) -> list[str]:
+    """The sentences of one name, in the order of the templates; with its own article, or this."""
+    article = article or ('an' if name[:1].lower() in tuple('aeiou') else 'a')
     return [template.format(name, article=article) for template in templates]
+
+
+def write_sentences(templates: Sequence[str], name: str) -> list[str]:
+    """The sentences of a name after `clean_name`."""
+    return fill(templates, clean_name(name))
+
+
+def write_detection_sentences(templates: Sequence[str], name: str) -> list[str]:
+    """The sentences of a name as ViLD's code writes them, and after it that of others.
+
+    The name is in lower case, without dots at its end, with a blank for each '_' and ' or ' for
+    each '/'. As there, its article looks at the first letter before that, and knows only vowels
+    in lower case: "a umbrella" for "Umbrella".
+    """
+    article = 'an' if name[:1] in tuple('aeiou') else 'a'
+    words = name.replace('_', ' ').replace('/', ' or ').lower().rstrip('.')
+    return fill(templates, words, article)
 
 
 def clean_name(name: str, identifier: bool = False) -> str:

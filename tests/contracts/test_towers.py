@@ -21,6 +21,8 @@ TOWERS['mmdet'] = dict(type='mmdet.SwinTransformer', embed_dims=8, depths=[1, 1,
                        num_heads=[1, 2, 4], window_size=4, out_indices=(1, 2), strides=(4, 2, 2))
 TOWERS['clip'] = dict(type='glipkit.ClipResNet', layers=(1, 1, 1, 1), width=16, embed_dim=8,
                       heads=8, image_size=64)
+TOWERS['eva'] = dict(type='glipkit.EvaViT', image_size=64, width=16, layers=2, embed_dim=8)
+TOWERS['vit'] = dict(type='glipkit.ClipViT', image_size=64, width=16, layers=2, embed_dim=8)
 
 
 @pytest.fixture(scope='module', params=list(TOWERS), ids=lambda text: text[:60])
@@ -37,7 +39,7 @@ def test_a_tower_gives_maps_of_falling_resolution(tower):
     with torch.no_grad():
         maps = tower(torch.zeros(2, 3, 64, 96))
     sizes = [tuple(m.shape[-2:]) for m in maps]
-    strides = (16, ) if len(maps) == 1 else (8, 16, 32)[:len(maps)]  # one map is for regions
+    strides = (tower.stride, ) if len(maps) == 1 else (8, 16, 32)[:len(maps)]  # one: for regions
     assert maps and all(m.dim() == 4 and len(m) == 2 for m in maps)
     assert sizes == [(64 // stride, 96 // stride) for stride in strides]
 

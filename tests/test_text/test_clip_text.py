@@ -144,3 +144,18 @@ def test_both_activations_differ():
     exact.load_state_dict(quick.state_dict())
     tokens = quick.tokenizer(['a cat'])
     assert not torch.equal(quick(tokens).hidden, exact(tokens).hidden)
+
+
+def test_a_dialect_has_its_own_markers_and_keeps_the_end():
+    theirs = ClipBpeTokenizer('open_clip')
+    start, end = theirs.start_id, theirs.end_id
+    assert theirs.encode('<start_of_text><end_of_text>') == [start, end]
+    assert ClipBpeTokenizer().encode('<|startoftext|><|endoftext|>') == [start, end]
+    cut = theirs(['cat ' * 20], 8, truncate=True).ids[0].tolist()
+    assert len(cut) == 8 and cut[-1] == end
+    assert ClipBpeTokenizer()(['cat ' * 20], 8, truncate=True).ids[0, -1] != end
+    assert theirs.config == dict(type='ClipBpeTokenizer', dialect='open_clip')
+    assert pickle.loads(pickle.dumps(theirs)).dialect == 'open_clip'
+    assert build_tokenizer(theirs.config).keep_end
+    with pytest.raises(UserError, match='a dialect'):
+        ClipBpeTokenizer('other')

@@ -9,7 +9,13 @@ from safetensors.torch import save_file
 
 from glipkit.errors import UserError
 from glipkit.text.bank import TextBank, read_names
-from glipkit.text.templates import TEMPLATES, clean_name, fill, find_templates
+from glipkit.text.templates import (
+    TEMPLATES,
+    clean_name,
+    fill,
+    find_templates,
+    write_detection_sentences,
+)
 from glipkit.text.tokenizers import ClipBpeTokenizer
 from tests.region_clip_golden import case
 
@@ -116,3 +122,15 @@ def test_wrong_files_are_refused(tmp_path):
             TextBank.read(tmp_path / 'bare.pth', tmp_path / names)
     with pytest.raises(UserError):
         BANK.write(tmp_path / 'nowhere' / 'bank.safetensors')
+
+
+@pytest.mark.parametrize('name, sentence', [
+    ('cat', 'There is a cat in the scene.'), ('orange', 'There is an orange in the scene.'),
+    ('Umbrella', 'There is a umbrella in the scene.'),  # the letter before it becomes small
+    ('Egg roll...', 'There is a egg roll in the scene.'), ('hour', 'There is a hour in the scene.'),
+    ('person/people', 'There is a person or people in the scene.'),
+    ('bottle_cap', 'There is a bottle cap in the scene.'),
+    ('floor-other-merged', 'There is a floor-other-merged in the scene.')])
+def test_names_as_the_code_of_detection_writes_them(name, sentence):
+    assert write_detection_sentences(TEMPLATES['detection'], name)[0] == sentence
+    assert len(write_detection_sentences(TEMPLATES['detection'], name)) == 63

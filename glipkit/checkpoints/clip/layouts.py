@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from glipkit.checkpoints.clip import tables
-from glipkit.checkpoints.clip.structure import ClipResNetSizes, ClipTextSizes
+from glipkit.checkpoints.clip.structure import ClipResNetSizes, ClipTextSizes, TowerSizes
 from glipkit.checkpoints.differences import describe, refuse, shapes_of
 from glipkit.checkpoints.family import OWN, Checkpoint, Translated
 from glipkit.errors import UserError
@@ -81,14 +81,16 @@ def from_own(checkpoint: Checkpoint, layout: str) -> Translated:
     return Translated({prefix + key: tensor for key, tensor in state.items()}, 0, tuple(left))
 
 
-def check_towers(state: Mapping[str, Tensor], path: str | Path,
-                 unknown: Sequence[str] = ()) -> str:
+def check_towers(state: Mapping[str, Tensor], path: str | Path, unknown: Sequence[str] = (),
+                 read: Callable[[Mapping[str, Tensor], str, object], TowerSizes]
+                 = ClipResNetSizes.from_state) -> str:
     """Compares towers with those that their own tensors make up.
 
     Args:
         state: Tensors under our keys; parts other than towers are not looked at.
         path: The file, for messages.
         unknown: Keys that could not be renamed.
+        read: Reads the sizes of an image tower off its tensors.
 
     Returns:
         The description of the model.
@@ -97,10 +99,10 @@ def check_towers(state: Mapping[str, Tensor], path: str | Path,
         UserError: With every tensor that is missing, unknown, or of another shape; or image and
             text features of different widths.
     """
-    image = ClipResNetSizes.from_state(state, 'backbone.', path)
+    image = read(state, 'backbone.', path)
     wanted, text = image.shapes('backbone.'), None
     if any(key.startswith('teacher_backbone.') for key in state):
-        teacher = ClipResNetSizes.from_state(state, 'teacher_backbone.', path)
+        teacher = read(state, 'teacher_backbone.', path)
         wanted |= teacher.shapes('teacher_backbone.')
     if any(key.startswith('text_encoder.') for key in state):
         text = ClipTextSizes.from_state(state, 'text_encoder.', path)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
@@ -11,6 +12,15 @@ from glipkit.checkpoints.differences import Shape
 from glipkit.errors import UserError
 
 _STATISTICS = ('weight', 'bias', 'running_mean', 'running_var')
+
+
+class TowerSizes(Protocol):
+    """Sizes of an image tower; as a text the description of the model."""
+
+    embed_dim: int
+
+    def shapes(self, stem: str) -> dict[str, Shape]:
+        """Every tensor of such a tower below ``stem``."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +58,10 @@ class ClipResNetSizes:
         Raises:
             UserError: A tensor that fixes a size is absent.
         """
-        return cls(_size(state, f'{stem}conv3.weight', 4, origin)[0],
+        return cls(size(state, f'{stem}conv3.weight', 4, origin)[0],
                    tuple(count(state, f'{stem}layer{stage}.') for stage in range(1, 5)),
-                   _size(state, f'{stem}attnpool.positional_embedding', 2, origin)[0],
-                   _size(state, f'{stem}attnpool.c_proj.weight', 2, origin)[0])
+                   size(state, f'{stem}attnpool.positional_embedding', 2, origin)[0],
+                   size(state, f'{stem}attnpool.c_proj.weight', 2, origin)[0])
 
     def shapes(self, stem: str) -> dict[str, Shape]:
         """Every tensor of such a tower below ``stem``; counters of batches are none."""
@@ -75,8 +85,8 @@ class ClipResNetSizes:
                 inputs = 4 * channels
         found[f'{stem}attnpool.positional_embedding'] = (self.places, inputs)
         for name in ('q_proj', 'k_proj', 'v_proj'):
-            found |= _linear(f'{stem}attnpool.{name}', inputs, inputs)
-        return found | _linear(f'{stem}attnpool.c_proj', inputs, self.embed_dim)
+            found |= linear(f'{stem}attnpool.{name}', inputs, inputs)
+        return found | linear(f'{stem}attnpool.c_proj', inputs, self.embed_dim)
 
 
 @dataclass(frozen=True)
@@ -103,9 +113,9 @@ class ClipTextSizes:
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], stem: str, origin: object) -> ClipTextSizes:
         """As :meth:`ClipResNetSizes.from_state`."""
-        context, _ = _size(state, f'{stem}positional_embedding', 2, origin)
-        width, embed_dim = _size(state, f'{stem}text_projection', 2, origin)
-        vocabulary, _ = _size(state, f'{stem}token_embedding.weight', 2, origin)
+        context, _ = size(state, f'{stem}positional_embedding', 2, origin)
+        width, embed_dim = size(state, f'{stem}text_projection', 2, origin)
+        vocabulary, _ = size(state, f'{stem}token_embedding.weight', 2, origin)
         return cls(width, count(state, f'{stem}transformer.resblocks.'), context, vocabulary,
                    embed_dim)
 
@@ -118,19 +128,30 @@ class ClipTextSizes:
             f'{stem}text_projection': (width, self.embed_dim),
             f'{stem}ln_final.weight': (width, ), f'{stem}ln_final.bias': (width, ),
         }
-        for layer in range(self.layers):
-            name = f'{stem}transformer.resblocks.{layer}.'
-            found |= {f'{name}attn.in_proj_weight': (3 * width, width),
-                      f'{name}attn.in_proj_bias': (3 * width, )}
-            found |= _linear(f'{name}attn.out_proj', width, width)
-            found |= _linear(f'{name}mlp.c_fc', width, 4 * width)
-            found |= _linear(f'{name}mlp.c_proj', 4 * width, width)
-            for norm in ('ln_1', 'ln_2'):
-                found |= {f'{name}{norm}.weight': (width, ), f'{name}{norm}.bias': (width, )}
-        return found
+        return found | layer_shapes(f'{stem}transformer.resblocks.', self.layers, width)
 
 
-def _size(state: Mapping[str, Tensor], key: str, rank: int, origin: object) -> Shape:
+def layer_shapes(stem: str, layers: int, width: int) -> dict[str, Shape]:
+    """Every tensor of CLIP's transformer layers, of texts or images."""
+    found: dict[str, Shape] = {}
+    for layer in range(layers):
+        name = f'{stem}{layer}.'
+        found |= {f'{name}attn.in_proj_weight': (3 * width, width),
+                  f'{name}attn.in_proj_bias': (3 * width, )}
+        found |= linear(f'{name}attn.out_proj', width, width)
+        found |= linear(f'{name}mlp.c_fc', width, 4 * width)
+        found |= linear(f'{name}mlp.c_proj', 4 * width, width)
+        for norm in ('ln_1', 'ln_2'):
+            found |= {f'{name}{norm}.weight': (width, ), f'{name}{norm}.bias': (width, )}
+    return found
+
+
+def size(state: Mapping[str, Tensor], key: str, rank: int, origin: object) -> Shape:
+    """Shape of a tensor that fixes a size.
+
+    Raises:
+        UserError: It is absent, or has another number of axes.
+    """
     if key not in state or state[key].dim() != rank:
         got = f'{origin} without it' if key not in state else \
             f'{origin} with shape {tuple(state[key].shape)}'
@@ -144,5 +165,6 @@ def _conv_norm(conv: str, norm: str, inputs: int, outputs: int, side: int) -> di
             **{f'{norm}.{name}': (outputs, ) for name in _STATISTICS}}
 
 
-def _linear(stem: str, inputs: int, outputs: int) -> dict[str, Shape]:
+def linear(stem: str, inputs: int, outputs: int) -> dict[str, Shape]:
+    """Weight and bias of a linear layer."""
     return {f'{stem}.weight': (outputs, inputs), f'{stem}.bias': (outputs, )}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Literal
 
 import torch
@@ -17,7 +17,7 @@ from glipkit.common.reporter import Bar, bar
 from glipkit.errors import UserError
 from glipkit.text.cache import autocast_state, fingerprint
 from glipkit.text.encoders.contract import TextEncoder
-from glipkit.text.templates import clean_name, fill, find_templates
+from glipkit.text.templates import find_templates, write_sentences
 
 TEXTS_AT_ONCE = 512
 LONG_WORK = 4096
@@ -35,23 +35,26 @@ class LabelEmbeddings:
 
     Args:
         average: ``'before'`` for the plain mean of the features, which are normalised later;
-            ``'after'`` where each is normalised first.
+            ``'after'`` where each is normalised first. A text without templates is never.
         max_rows: Largest number of rows to remember; those used least recently go first.
         texts_at_once: Texts that the encoder reads in one batch.
+        write: Function from templates and a label to its sentences.
     """
 
     def __init__(self, average: Literal['before', 'after'] = 'before', max_rows: int = 16384,
-                 texts_at_once: int = TEXTS_AT_ONCE) -> None:
+                 texts_at_once: int = TEXTS_AT_ONCE,
+                 write: Callable[[Sequence[str], str], list[str]] = write_sentences) -> None:
         if average not in ('before', 'after'):
             raise UserError("average 'before' or 'after' normalisation", repr(average),
                             'choose one of the two')
         self.average, self.max_rows, self.texts_at_once = average, max_rows, texts_at_once
+        self.write = write
         self._bank: dict[str, Tensor] = {}
         self._lock = threading.RLock()
         self.clear()
 
     def __getstate__(self) -> dict:
-        kept = ('average', 'max_rows', 'texts_at_once', '_bank')
+        kept = ('average', 'max_rows', 'texts_at_once', 'write', '_bank')
         return {name: self.__dict__[name] for name in kept}
 
     def __setstate__(self, state: dict) -> None:
@@ -92,8 +95,8 @@ class LabelEmbeddings:
         Args:
             encoder: A sentence encoder: one feature for each text.
             names: K labels.
-            templates: A set of `glipkit.text.templates` by name, or templates; labels are then
-                cleaned by `clean_name`. None reads them as they are.
+            templates: A set of `glipkit.text.templates` by name, or templates, in which ``write``
+                puts the labels. None reads them as they are.
             truncate: Whether the tokenizer cuts what is too long, with a warning, as the official
                 code does, instead of refusing it.
 
@@ -159,47 +162,49 @@ class LabelEmbeddings:
                  truncate: bool) -> list[Tensor]:
         """A row for each name: of the bank, or read by the encoder."""
         rest = [name for name in dict.fromkeys(names) if name not in banked]
-        texts = rest if templates is None else [clean_name(name) for name in rest]
+        texts = [[name] if templates is None else self.write(templates, name) for name in rest]
         rows = dict(banked)
         if rest:
-            read = self._encode(encoder, texts, templates or ('{}', ), truncate)
+            normalise = self.average == 'after' and templates is not None
+            read = self._encode(encoder, rest, texts, truncate, normalise)
             rows.update(zip(rest, read))
         return [rows[name] for name in names]
 
-    def _encode(self, encoder: TextEncoder, names: list[str],
-                templates: tuple[str, ...], truncate: bool) -> Tensor:
-        """Embeddings (K, D) of names.
+    def _encode(self, encoder: TextEncoder, names: list[str], texts: list[list[str]],
+                truncate: bool, normalise: bool) -> Tensor:
+        """Embeddings (K, D) of names, from the M sentences of each.
 
         A batch holds one template with many names of similar length: its texts begin alike, which
         an encoder with a causal mask can use, and need little padding.
         """
         order = sorted(range(len(names)), key=lambda i: encoder.tokenizer.count(names[i]))
-        work = len(names) * len(templates)
+        work = len(names) * len(texts[0])
         rows: list[Tensor | None] = [None] * len(names)
         step = self.texts_at_once if len(names) >= _FEW else 1
         with Bar() if work < LONG_WORK else bar('Reading texts', work, 'text') as shown:
             for start in range(0, len(order), step):
                 places = order[start:start + step]
-                part = self._average(encoder, [names[i] for i in places], templates, truncate)
+                part = _average(encoder, [texts[i] for i in places], truncate, normalise)
                 for place, row in zip(places, part):
                     rows[place] = row
-                shown.update(len(places) * len(templates))
+                shown.update(len(places) * len(texts[0]))
         return torch.stack(rows)
 
-    def _average(self, encoder: TextEncoder, names: list[str],
-                 templates: tuple[str, ...], truncate: bool) -> Tensor:
-        texts = [fill(templates, name) for name in names]
-        if len(names) < _FEW:
-            found = torch.stack([self._read(encoder, own, truncate).sum(0) for own in texts])
-        else:
-            found = sum(self._read(encoder, [own[i] for own in texts], truncate)
-                        for i in range(len(templates)))
-        return found / len(templates)
 
-    def _read(self, encoder: TextEncoder, texts: list[str], truncate: bool) -> Tensor:
-        tokens = encoder.tokenizer(texts, encoder.max_positions, truncate)
-        features = encoder(tokens).hidden[:, 0].float()
-        return F.normalize(features, dim=1) if self.average == 'after' else features
+def _average(encoder: TextEncoder, texts: list[list[str]], truncate: bool,
+             normalise: bool) -> Tensor:
+    """Mean features (K, D) of the sentences of K labels."""
+    if len(texts) < _FEW:
+        found = torch.stack([_read(encoder, own, truncate, normalise).sum(0) for own in texts])
+    else:
+        found = sum(_read(encoder, list(alike), truncate, normalise) for alike in zip(*texts))
+    return found / len(texts[0])
+
+
+def _read(encoder: TextEncoder, texts: list[str], truncate: bool, normalise: bool) -> Tensor:
+    tokens = encoder.tokenizer(texts, encoder.max_positions, truncate)
+    features = encoder(tokens).hidden[:, 0].float()
+    return F.normalize(features, dim=1) if normalise else features
 
 
 def _varies(encoder: nn.Module) -> bool:

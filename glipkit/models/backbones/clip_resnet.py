@@ -19,6 +19,7 @@ from torchvision.ops import roi_align
 from glipkit.errors import UserError
 from glipkit.models.backbones.attention_pool import AttentionPool
 from glipkit.models.backbones.frozen_norm import FrozenBatchNorm, conv_norm
+from glipkit.models.backbones.towers import freeze_groups
 from glipkit.models.kernels.separable_roi_align import pool_regions, region_weights
 from glipkit.registry import MODELS
 
@@ -146,12 +147,8 @@ class ClipResNet(BaseModule):
         self.to(memory_format=torch.channels_last)
 
     def _freeze(self, count: int) -> None:
-        groups = self.layer_groups()
-        if not 0 <= count <= len(groups):
-            raise UserError(f'frozen_stages from 0 to {len(groups)}', str(count), 'correct it')
+        freeze_groups(self.layer_groups(), count)
         self.frozen_stages = count
-        for group in groups[:count]:
-            group.requires_grad_(False)
 
     def _start_as_identities(self) -> None:
         for module in self.modules():

@@ -11,6 +11,8 @@ from mmdet.models.backbones.swin import SwinTransformer as MmdetSwin
 from mmdet.models.backbones.swin import WindowMSA
 from torch import nn
 
+from glipkit.errors import UserError
+
 
 @singledispatch
 def layer_groups(tower: nn.Module) -> list[nn.Module]:
@@ -47,3 +49,23 @@ def _window_attention_layers(attention: WindowMSA) -> list[nn.Linear]:
 def linear_children(module: nn.Module) -> list[nn.Linear]:
     """The linear layers that a module holds itself."""
     return [layer for layer in module.children() if isinstance(layer, nn.Linear)]
+
+
+def freeze_groups(groups: list[nn.Module], count: int) -> None:
+    """Takes the first ``count`` parts of a tower out of training.
+
+    Raises:
+        UserError: A count beyond the number of parts.
+    """
+    if not 0 <= count <= len(groups):
+        raise UserError(f'frozen_stages from 0 to {len(groups)}', str(count), 'correct it')
+    for group in groups[:count]:
+        group.requires_grad_(False)
+
+
+def gathered(**parts: nn.Module | nn.Parameter) -> nn.Module:
+    """One part out of layers and parameters that a tower holds itself."""
+    group = nn.Module()
+    for name, part in parts.items():
+        setattr(group, name, part)
+    return group

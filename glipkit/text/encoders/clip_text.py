@@ -7,87 +7,15 @@ result.
 """
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
-
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from glipkit.errors import UserError
 from glipkit.registry import MODELS
+from glipkit.text.encoders.clip_layers import ACTIVATIONS, ClipLayer
 from glipkit.text.structures import TextFeatures, TextTokens
 from glipkit.text.tokenizers import build_tokenizer
-
-
-def quick_gelu(x: Tensor) -> Tensor:
-    """The approximation of GELU that OpenAI's weights were trained with."""
-    return x * torch.sigmoid(1.702 * x)
-
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {'quick_gelu': quick_gelu, 'gelu': F.gelu}
-
-
-KeysValues = tuple[Tensor, Tensor]
-
-
-class CausalAttention(nn.Module):
-    """Multi-head self-attention to the tokens before, with one table for query, key and value."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.in_proj_weight = nn.Parameter(torch.randn(3 * width, width) * width**-0.5)
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, before: KeysValues | None = None) -> tuple[Tensor, KeysValues]:
-        """Attends to the tokens so far.
-
-        Args:
-            x: Tokens (B, T, C).
-            before: Keys and values (1, h, P, C / h) of P tokens that stand before those of every
-                text.
-
-        Returns:
-            Tokens (B, T, C), and the keys and values (B, h, P + T, C / h).
-        """
-        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        query, *own = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        if before is None:
-            out = F.scaled_dot_product_attention(query, *own, is_causal=True)
-        else:
-            own = [torch.cat([old.expand(len(x), -1, -1, -1), new], 2)
-                   for old, new in zip(before, own)]
-            seen = torch.ones(query.shape[2], own[0].shape[2], dtype=torch.bool, device=x.device)
-            out = F.scaled_dot_product_attention(
-                query, *own, attn_mask=seen.tril(before[0].shape[2]))
-        return self.out_proj(out.transpose(1, 2).flatten(2)), tuple(own)
-
-    def low_rank_layers(self) -> list[nn.Linear]:
-        """The output projection."""
-        return [self.out_proj]
-
-
-class ClipTextLayer(nn.Module):
-    """A pre-norm layer: attention, then two projections of four times the width."""
-
-    def __init__(self, width: int, heads: int, activation: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.activation = activation
-        self.attn = CausalAttention(width, heads)
-        self.ln_1 = nn.LayerNorm(width)
-        self.mlp = nn.ModuleDict(OrderedDict([('c_fc', nn.Linear(width, 4 * width)),
-                                              ('c_proj', nn.Linear(4 * width, width))]))
-        self.ln_2 = nn.LayerNorm(width)
-
-    def forward(self, x: Tensor, before: KeysValues | None = None) -> tuple[Tensor, KeysValues]:
-        """See :class:`CausalAttention`."""
-        attended, kept = self.attn(self.ln_1(x), before)
-        x = x + attended
-        inner = self.activation(self.mlp['c_fc'](self.ln_2(x)))
-        return x + self.mlp['c_proj'](inner), kept
 
 
 @MODELS.register_module()
@@ -129,7 +57,7 @@ class ClipTextEncoder(BaseModule):
         self.token_embedding = nn.Embedding(vocab_size, width)
         self.positional_embedding = nn.Parameter(torch.empty(context, width))
         self.transformer = nn.ModuleDict({'resblocks': nn.ModuleList(
-            ClipTextLayer(width, heads, ACTIVATIONS[activation]) for _ in range(layers))})
+            ClipLayer(width, heads, ACTIVATIONS[activation]) for _ in range(layers))})
         self.ln_final = nn.LayerNorm(width)
         self.text_projection = nn.Parameter(torch.empty(width, embed_dim))
         self._start()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import re
 import reprlib
 from collections.abc import Sequence
 from functools import cache
@@ -27,7 +28,10 @@ CLIP_VOCABULARY = Path(__file__).parent / 'vocabularies' / 'bpe_simple_vocab_16e
 START, END = '<|startoftext|>', '<|endoftext|>'
 _MERGES = 49152 - 256 - 2
 _END_OF_WORD = '</w>'
-_WORDS = (r"<\|startoftext\|>|<\|endoftext\|>|(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#: Name -> how a text may write the two markers itself, and whether a text that is cut ends in one.
+DIALECTS = {'clip': ((START, END), False),
+            'open_clip': (('<start_of_text>', '<end_of_text>'), True)}
+_WORDS = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
           r'|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+')
 
 
@@ -38,23 +42,39 @@ class ClipBpeTokenizer:
     The markers of start and end are read as such inside a text, too, as CLIP's own tokenizer does.
     A token's range of characters is that of its whole word, and (0, 0) where cleaning has moved
     the words of a text.
+
+    Args:
+        dialect: ``'clip'``, or ``'open_clip'``, which EVA-CLIP has too: it writes the markers in
+            another way, and a text that is cut ends in the end marker.
+
+    Raises:
+        UserError: Another dialect.
     """
 
     #: The start marker before and the end marker after every text.
     special_tokens = 2
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: str = 'clip') -> None:
+        if dialect not in DIALECTS:
+            raise UserError(f'a dialect ({", ".join(DIALECTS)})', repr(dialect),
+                            'choose one of these')
         self.config = dict(type=type(self).__name__)
+        if dialect != 'clip':
+            self.config['dialect'] = dialect
+        self.dialect = dialect
+        markers, self.keep_end = DIALECTS[dialect]
         self._letters, self._vocabulary, self._pairs = _model()
         self.vocab_size = len(self._vocabulary)
         self.start_id, self.end_id, self.pad_id = self.vocab_size - 2, self.vocab_size - 1, 0
-        self._words: dict[str, list[int]] = {START: [self.start_id], END: [self.end_id]}
+        self._words: dict[str, list[int]] = dict(
+            zip(markers, ([self.start_id], [self.end_id])))
         self._names = list(self._vocabulary)
-        self._split_words = Split(Regex(_WORDS), 'removed', invert=True)
+        self._split_words = Split(Regex('|'.join([*map(re.escape, markers), _WORDS])), 'removed',
+                                  invert=True)
         self._warned: set[int] = set()
 
     def __reduce__(self):
-        return type(self), ()  # a copy in another process reads the vocabulary itself
+        return type(self), (self.dialect, )  # a copy in another process reads the vocabulary itself
 
     def __call__(self, captions: Sequence[str], max_tokens: int | None = None,
                  truncate: bool = False) -> TextTokens:
@@ -64,8 +84,8 @@ class ClipBpeTokenizer:
             captions: B texts; an empty one becomes the two markers.
             max_tokens: Largest number of tokens of one text, both markers included; None for any.
             truncate: Whether to cut longer texts instead of refusing them, with one warning per
-                distinct text. As in CLIP for detection, the end marker is cut off as well: the
-                encoder then reads the start marker, and the feature is the same for all of them.
+                distinct text. Where the end marker is cut off as well, the encoder reads the start
+                marker, and the feature is the same for all of them.
 
         Returns:
             Tokens padded with 0 to the longest text.
@@ -113,6 +133,8 @@ class ClipBpeTokenizer:
         if max_tokens is not None and len(ids) > max_tokens:
             self._complain_of_length(text, len(ids), max_tokens, truncate)
             ids, offsets = ids[:max_tokens], offsets[:max_tokens]
+            if self.keep_end:
+                ids[-1], offsets[-1] = self.end_id, (0, 0)
         return ids, offsets
 
     def _split(self, text: str) -> list[tuple[str, Span]]:
@@ -141,8 +163,8 @@ class ClipBpeTokenizer:
             raise UserError(f'at most {max_tokens} tokens per text', got, 'shorten the text')
         if hash(text) not in self._warned:
             self._warned.add(hash(text))
-            print_log(f'Text cut to {max_tokens} tokens, without its end marker: {got}', 'current',
-                      logging.WARNING)
+            end = '' if self.keep_end else ', without its end marker'
+            print_log(f'Text cut to {max_tokens} tokens{end}: {got}', 'current', logging.WARNING)
 
 
 def _printable_bytes() -> tuple[list[str], list[str]]:

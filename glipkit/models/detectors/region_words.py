@@ -1,0 +1,186 @@
+"""What detectors share that compare regions with the embeddings of words.
+
+B images, N boxes of an image, K labels, D channels.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmdet.structures import DetDataSample
+from torch import Tensor
+
+from glipkit.errors import UserError
+from glipkit.models.alignment.cosine import cosine_logits
+from glipkit.models.alignment.label_embeddings import LabelEmbeddings
+from glipkit.models.contract import GroundingDetector
+from glipkit.models.proposals.contract import BoxSource, propose
+from glipkit.registry import MODELS
+from glipkit.text.bank import TextBank
+from glipkit.text.phrases import extract_phrases
+from glipkit.text.prompts import class_prompt, phrase_prompt
+from glipkit.text.query import Query
+from glipkit.text.structures import Prompt
+from glipkit.text.templates import clean_name, find_templates
+
+
+class RegionWords(GroundingDetector):
+    """Image and text do not see each other: a class list is embedded once, and any number of
+    classes costs one product. The text encoder never trains.
+
+    A subclass implements ``region_features``, ``layer_groups`` and the modes of mmdet.
+
+    Args:
+        backbone: Config of an image tower with ``embed_image`` and ``embed_dim``.
+        text_encoder: Config of a sentence encoder of the tower's embedding width.
+        box_source: Config of the source of boxes, which has no weights here; None for a grid.
+        templates: Name or sentences of the templates that a label's words are put in.
+        temperature: Divisor of the cosines; it does not train.
+        max_tokens: Largest number of tokens of a label in its template; None for what the text
+            encoder reads.
+        text_bank: Arguments of :meth:`TextBank.read`, ``path`` and perhaps ``names``: a file whose
+            embeddings classes take that have a name in it, instead of the text encoder's.
+        data_preprocessor: Config of the data preprocessor.
+        init_cfg: Initialisation config of mmengine.
+
+    Attributes:
+        label_embeddings: Turns words into class embeddings, and remembers them.
+    """
+
+    fixed_groups = ('text_encoder', )
+
+    def __init__(self, backbone: dict, text_encoder: dict, box_source: dict | None,
+                 templates: str | Sequence[str], temperature: float, max_tokens: int | None,
+                 text_bank: dict | None, data_preprocessor: dict | None,
+                 init_cfg: dict | None) -> None:
+        tower, words = MODELS.build(backbone), MODELS.build(text_encoder)
+        super().__init__(max_tokens or words.max_positions, data_preprocessor, init_cfg)
+        if tower.embed_dim != words.hidden_size:
+            raise UserError(f'a text encoder of {tower.embed_dim} channels, as the backbone has',
+                            f'{words.hidden_size}', 'give both the same embed_dim')
+        self.backbone, self.text_encoder = tower, words
+        self.box_source: BoxSource = MODELS.build(box_source or dict(type='glipkit.GridBoxes'))
+        self.temperature = temperature
+        self.templates = find_templates(templates)
+        self.label_embeddings = self.make_label_embeddings()
+        if text_bank is not None:
+            bank = TextBank.read(**text_bank)
+            self.set_bank(bank.names, bank.embeddings)
+        self.check_tokenizer()
+        self.text_encoder.requires_grad_(False)
+        self.frozen_parts = [self.text_encoder]
+        self.train(self.training)
+
+    # -- what a method may do in its own way ------------------------------------------------------
+
+    def make_label_embeddings(self) -> LabelEmbeddings:
+        """How words become embeddings."""
+        return LabelEmbeddings()
+
+    def words_of(self, name: str) -> str:
+        """What of a class name is put into templates.
+
+        ``flip-flop_(sandal)`` is written with a blank.
+
+        Raises:
+            UserError: Nothing is left of the name.
+        """
+        return not_empty(clean_name(name, identifier=True), name)
+
+    # -- features and scores of what the caller gives ---------------------------------------------
+
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """Images (B, 3, H, W) -> the maps of the tower."""
+        return self.backbone(batch_inputs)
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W), normalised -> embeddings (B, D) as CLIP's, not of length 1."""
+        return self.backbone.embed_image(images)
+
+    def text_features(self, texts: Sequence[str],
+                      templates: str | Sequence[str] | None = None) -> Tensor:
+        """Embeddings (K, D) of texts, not of length 1.
+
+        Args:
+            texts: K texts.
+            templates: Name or sentences of templates that each text is put in, whose features are
+                averaged; None takes the texts as they are. A text that is too long is cut, with a
+                warning: as in the official code its feature is then the same whatever it says.
+        """
+        return self.label_embeddings(self.text_encoder, texts, templates, truncate=True)
+
+    def set_bank(self, names: Sequence[str], matrix: Tensor | None) -> None:
+        """Classes of these names take their embeddings from a matrix (N, D) from now on.
+
+        Args:
+            names: N class names, as a query has them; none for no bank.
+            matrix: Embeddings, not of length 1; None for no bank.
+
+        Raises:
+            UserError: The matrix has another width than the model, or other rows than names.
+        """
+        if matrix is not None and matrix.shape[-1] != self.text_encoder.hidden_size:
+            raise UserError(f'embeddings of {self.text_encoder.hidden_size} channels, as the model '
+                            'has', f'{matrix.shape[-1]}', 'make them with this text encoder')
+        self.label_embeddings.set_bank([self.words_of(name) for name in names], matrix)
+
+    def classify_regions(self, images: Tensor, boxes: Sequence[Tensor],
+                         query: Query) -> list[Tensor]:
+        """See :meth:`GroundingDetector.classify_regions`."""
+        matrix = self._matrix(query)
+        return [cosine_logits(one, matrix, self.temperature, background=False).softmax(1)
+                for one in self.region_features(images, boxes)]
+
+    def propose_boxes(self, images: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:
+        """See :meth:`GroundingDetector.propose_boxes`."""
+        return [one.bboxes for one in propose(self.box_source, images, samples)]
+
+    # -- the words --------------------------------------------------------------------------------
+
+    @property
+    def prompt_budget(self) -> int:
+        """Largest number of tokens of one label with its template."""
+        return self.max_tokens
+
+    def build_prompts(self, query: Query) -> list[Prompt]:
+        """A prompt for each label, which holds its words alone; for captions those of a phrase."""
+        if not query.is_caption:
+            written = query.caption_prompt or {}
+            return [class_prompt([name], caption_prompt=written, start=i) if name in written
+                    else Prompt(words := self.words_of(name), (((0, len(words)), ), ), (name, ), i)
+                    for i, name in enumerate(query.classes)]
+        phrases = query.phrases
+        if phrases is None:
+            phrases = extract_phrases(query.caption)
+        if not len(phrases):
+            raise UserError('a caption with at least one phrase to ground', repr(query.caption),
+                            'name its character spans in `phrases`')
+        return [Prompt(words, (((0, len(words)), ), ), (words, ), i)
+                for i, words in enumerate(phrase_prompt(query.caption, phrases).names)]
+
+    def _matrix(self, query: Query) -> Tensor:
+        """Class embeddings (K, D) of a query; a hand-written prompt is read as it stands."""
+        words = [prompt.caption for prompt in self.prompts(query)]
+        rows = self.label_embeddings(self.text_encoder, words, query.templates or self.templates)
+        written = set(query.caption_prompt or ())
+        chosen = [i for i, name in enumerate(query.classes or ()) if name in written]
+        if chosen:
+            rows = rows.clone()
+            rows[chosen] = self.label_embeddings(
+                self.text_encoder, [words[i] for i in chosen]).to(rows)
+        return rows
+
+    def _logits(self, features: Tensor, query: Query) -> Tensor:
+        """Logits (N, K + 1) of features (N, D), background last."""
+        return cosine_logits(features, self._matrix(query).to(features.device), self.temperature)
+
+    def _check_frozen(self) -> None:
+        if any(p.requires_grad for p in self.text_encoder.parameters()):
+            raise UserError('a text encoder that does not train', 'one that is set to train',
+                            'freeze it: this method learns regions for fixed words')
+
+
+def not_empty(words: str, name: str) -> str:
+    if not words:
+        raise UserError('class names with a letter or another sign', repr(name),
+                        'rename the class, or give it a name through caption_prompt')
+    return words
