@@ -4,6 +4,7 @@ from __future__ import annotations
 import pytest
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.model import ExponentialMovingAverage
 from mmengine.structures import InstanceData
 
 from glipkit.errors import UserError
@@ -282,3 +283,17 @@ def test_a_teacher_that_sees_the_images_larger(tiny):
     expected = tiny.pseudo_labels(larger, [2 * one for one in boxes])
     torch.testing.assert_close(found.logits, expected.logits)
     assert not torch.allclose(found.logits, tiny.pseudo_labels(images, boxes).logits)
+
+
+def test_an_averaged_copy_follows_whenever_the_pools_come(bank):
+    model = build()
+    averaged = ExponentialMovingAverage(model, momentum=.5)
+    model.set_concepts(bank)
+    averaged.update_parameters(model)  # takes over all at first
+    with torch.no_grad():
+        for parameter in model.backbone.layer2.parameters():
+            parameter.add_(1)
+    averaged.update_parameters(model)
+    for mean, now in zip(averaged.module.backbone.layer2.parameters(),
+                         model.backbone.layer2.parameters()):
+        torch.testing.assert_close(mean, now - .5)

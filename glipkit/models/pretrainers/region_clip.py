@@ -116,8 +116,8 @@ class RegionClipPretrainer(Pretrainer):
         self.box_source = MODELS.build(box_source)
         self._files = (concepts, teacher_concepts)
         self.teacher_scale = teacher_scale
-        self.register_buffer('concept_pool', None, persistent=False)
-        self.register_buffer('teacher_pool', None, persistent=False)
+        # No buffers: an averaged copy of the model has those that there were when it was made.
+        self.concept_pool = self.teacher_pool = None
 
     @property
     def learns_regions(self) -> bool:
@@ -191,6 +191,7 @@ class RegionClipPretrainer(Pretrainer):
         labels = self.pseudo_labels(images, boxes)
         kept = labels.keep
         features = self.backbone.region_features(maps, boxes)[1]
+        self.concept_pool = self.concept_pool.to(features.device)
         logits = _cosines(features[kept], self.concept_pool) / self.temperature
         found, weights = {}, self.loss_weights
         if weights['contrast']:
@@ -219,6 +220,7 @@ class RegionClipPretrainer(Pretrainer):
             boxes = [one * self.teacher_scale for one in boxes]
         with self.teacher.asked() as backbone:
             features = backbone.region_features(backbone(images)[-1], boxes)[1]
+            self.teacher_pool = self.teacher_pool.to(features.device)
             logits = _cosines(features, self.teacher_pool) / self.temperature
             scores, concepts = logits.softmax(1).max(1)
             keep = scores > self.threshold
