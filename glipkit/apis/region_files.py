@@ -38,12 +38,14 @@ class FeatureCounts:
         bad: Images that cannot be read.
         regions: Boxes in the files that were written.
         unnamed: Images that the file of boxes does not name.
+        lost: Names of the file of boxes that no image has.
     """
     written: int = 0
     there: int = 0
     bad: int = 0
     regions: int = 0
     unnamed: int = 0
+    lost: tuple[str, ...] = ()
 
 
 def read_boxes(path: str | Path) -> dict[str, list[list[float]]]:
@@ -71,25 +73,29 @@ def read_boxes(path: str | Path) -> dict[str, list[list[float]]]:
             for name, boxes in content.items()}
 
 
-def boxes_of(sources: Sequence[ImageSource], named: Mapping[str, Any]) -> list[Any]:
+def boxes_of(sources: Sequence[ImageSource],
+             named: Mapping[str, Any]) -> tuple[list[Any], tuple[str, ...]]:
     """The boxes of each image, by its path, the end of its path, or its name; None without.
+
+    Returns:
+        The boxes, and the names that no image has.
 
     Raises:
         UserError: No image is named at all.
     """
-    ends = {}
-    for name, boxes in named.items():
-        ends[Path(name).parts] = boxes
-    found = []
+    ends = {Path(name).parts: name for name in named}
+    names = []
     for source in sources:
         parts = source.path.parts
         fitting = (ends[parts[i:]] for i in range(len(parts)) if parts[i:] in ends)
-        found.append(next(fitting, None))
-    if all(boxes is None for boxes in found):
+        names.append(next(fitting, None))
+    if all(name is None for name in names):
         raise UserError('a file of boxes that names these images',
                         f'{next(iter(named), "no name")!r} and the image {sources[0]}',
                         'name images by file name, or by the end of their path')
-    return found
+    used = set(names)
+    return ([None if name is None else named[name] for name in names],
+            tuple(name for name in ends.values() if name not in used))
 
 
 def write_features(predictor: Predictor, sources: Sequence[ImageSource], out: Path,
@@ -113,12 +119,12 @@ def write_features(predictor: Predictor, sources: Sequence[ImageSource], out: Pa
             run.
     """
     given: Sequence[Any] = [None] * len(sources)
+    counts, ours = FeatureCounts(), False
     if boxes_file is not None:
-        given = boxes_of(sources, read_boxes(boxes_file))
+        given, counts.lost = boxes_of(sources, read_boxes(boxes_file))
     root = Path(os.path.commonpath([source.path.absolute().parent for source in sources]))
     identity = dict(model=fingerprint(predictor.model),
                     boxes=None if boxes_file is None else file_sha256(boxes_file))
-    counts, ours = FeatureCounts(), False
     try:
         with claimed(out, identity, SETTINGS), \
                 reporter.bar('reading regions', len(sources), 'image') as bar:

@@ -67,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
     print(f'{counts.regions} regions of {counts.written} images{before}: {args.out}')
     if counts.unnamed:
         print(f'{counts.unnamed} images are not named in {args.boxes}')
+    if counts.lost:
+        print(f'{len(counts.lost)} names in {args.boxes} are no image here, such as '
+              f'{counts.lost[0]!r}')
     if bad:
         print(f'{len(bad)} of {len(sources)} images could not be read and were left out')
     return 1 if bad else 0

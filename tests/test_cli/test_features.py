@@ -42,6 +42,12 @@ def test_one_file_for_each_image(run, model, images, boxes, tmp_path):
     assert load_file(tmp_path / 'out' / 'b.png.safetensors')['feats'].shape == (0, 64)
 
 
+def test_names_that_no_image_has_are_told(run, model, images, boxes, tmp_path):
+    boxes.write_text(json.dumps({**BOXES, 'gone.png': [[0, 0, 5, 5]]}))
+    ran = run('features', images, '--boxes', boxes, *model, '--out', tmp_path / 'out')
+    assert ran.code == 0 and "1 names in" in ran.out and "such as 'gone.png'" in ran.out
+
+
 def test_the_same_command_goes_on_and_another_is_refused(run, model, images, boxes, tmp_path):
     words = ['features', images, '--boxes', boxes, *model, '--out', tmp_path / 'out']
     assert run(*words).code == 0
