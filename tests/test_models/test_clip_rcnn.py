@@ -138,10 +138,17 @@ def test_a_callers_boxes_are_any_numbers(model):
     ([[0, 0, 9, 9], []], r'image 0: \(4,\)'),
     ([[[0, 0, 9]], []], r'image 0: \(1, 3\)'),
     ([[['a', 0, 9, 9]], []], 'image 0: could not convert'),
+    ([[], [[0, 0, 9, 9], [0, 0, float('nan'), 9]]], 'finite numbers; got box 1 of image 1'),
 ])
 def test_boxes_of_another_form_are_refused(model, boxes, match):
     with pytest.raises(UserError, match=match):
         model.region_features(images(2), boxes)
+
+
+def test_proposals_that_are_not_finite_are_refused(model):
+    with pytest.raises(UserError, match='finite numbers; got box 0 of image 1'):
+        model.predict(images(2), [sample(proposals=[]),
+                                  sample(proposals=[(0, 0, float('inf'), 9)])])
 
 
 def test_an_image_without_boxes(model):

@@ -175,7 +175,7 @@ class ClipRCNN(RegionWords):
             Per image (N, D), in the order of the boxes.
 
         Raises:
-            UserError: Boxes for another number of images, or of another shape.
+            UserError: Boxes for another number of images, of another shape, or not finite.
         """
         boxes = boxes_of_images(boxes, images)
         _, features = self.backbone.region_features(self.backbone(images)[0], boxes)

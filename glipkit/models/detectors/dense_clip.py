@@ -184,7 +184,7 @@ class DenseClip(RegionWords):
             Per image (N, D), in the order of the boxes.
 
         Raises:
-            UserError: Boxes for another number of images, or of another shape.
+            UserError: Boxes for another number of images, of another shape, or not finite.
         """
         return pool_boxes(self.dense_features(images), boxes_of_images(boxes, images),
                           self.backbone.stride)

@@ -44,8 +44,14 @@ def propose(source: BoxSource, images: Tensor,
 
     Returns:
         Instances as of :class:`BoxSource`, float32, on the device of the images.
+
+    Raises:
+        UserError: A sample brings a box that is not finite, or the source lacks what it needs.
     """
     found = [sample.get('proposals') for sample in samples]
+    for i, given in enumerate(found):
+        if given is not None:
+            _check_finite(plain_boxes(given), i)
     open_ = [i for i, given in enumerate(found) if given is None]
     if open_:
         with torch.no_grad():
@@ -76,7 +82,7 @@ def boxes_of_images(boxes: Sequence[ArrayLike | Tensor], images: Tensor) -> list
         images: (B, ...), whose type and device the boxes get.
 
     Raises:
-        UserError: Boxes for another number of images, or of another shape.
+        UserError: Boxes for another number of images, of another shape, or not finite.
     """
     if len(boxes) != len(images):
         raise UserError(f'boxes for each of {len(images)} images', f'boxes for {len(boxes)}',
@@ -95,7 +101,15 @@ def _four_columns(boxes: ArrayLike | Tensor, i: int) -> Tensor:
     if found.dim() != 2 or found.shape[1] != 4:
         raise UserError('boxes as (N, 4)', f'image {i}: {tuple(found.shape)}',
                         'pass [[x1, y1, x2, y2], ...]')
+    _check_finite(found, i)
     return found
+
+
+def _check_finite(boxes: Tensor, i: int) -> None:
+    if not boxes.isfinite().all():
+        wrong = int((~boxes.isfinite()).any(1).nonzero()[0])
+        raise UserError('boxes of finite numbers', f'box {wrong} of image {i}: '
+                        f'{boxes[wrong].tolist()}', 'remove it')
 
 
 def _on(proposed: InstanceData, device: torch.device) -> InstanceData:
