@@ -28,6 +28,7 @@ from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
 from glipkit.text.query import Query
 from glipkit.text.structures import CaptionPrompt
+from glipkit.text.templates import find_templates
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +215,7 @@ class Predictor:
         return self._stream(sources, question, skip)
 
     def classify(self, image: str | Path | np.ndarray | Image.Image, boxes: ArrayLike,
-                 classes: Iterable[str] | None = None, *, templates: Sequence[str] = (),
+                 classes: Iterable[str] | None = None, *, templates: str | Sequence[str] = (),
                  task: str | Path | None = None,
                  channel_order: str | None = None) -> np.ndarray:
         """How well each class describes each box of one image.
@@ -226,7 +227,8 @@ class Predictor:
             boxes: (N, 4) xyxy pixels of the image as it is given, right and bottom edge exclusive;
                 N may be 0. Parts beyond the edges of the image are cut off.
             classes: K names in an order; None takes those of `set_classes` or of the task.
-            templates: Sentences with ``{}`` for the name; empty for those of the model.
+            templates: Sentences with ``{}`` for the name, or the name of a set in
+                `glipkit.text.templates`; empty for those of the model.
             task: As in a call.
             channel_order: As in a call.
 
@@ -240,7 +242,7 @@ class Predictor:
         """
         query, _, model = self._asked(classes, None, None, None, task)
         if templates:
-            query = replace(query, templates=tuple(templates))
+            query = replace(query, templates=find_templates(templates))
         model.prompts(query)
         item = self._one(image, query, channel_order)
         return class_scores(model, item, boxes, query)

@@ -14,7 +14,7 @@ from glipkit.apis.build import SUFFIXES, checkpoint_for, config_errors, find_con
 from glipkit.apis.config_parts import type_name
 from glipkit.apis.options import check_options
 from glipkit.apis.weights import RANDOM
-from glipkit.common.paths import config_root
+from glipkit.common.paths import config_root, packaged
 from glipkit.errors import UserError
 from glipkit.files import check_folder, make_folder, remove_unfinished
 
@@ -201,6 +201,8 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
     if resume:
         cfg.resume = True
         cfg.load_from = resume if isinstance(resume, str) else None
+    if cfg.get('load_from'):
+        cfg.load_from = str(packaged(cfg.load_from))
     if cfg.get('load_from') and not Path(cfg.load_from).is_file():
         raise UserError('an existing checkpoint', str(cfg.load_from), 'check the path')
     from glipkit.apis.checking import check_training_data, check_validation_data

@@ -32,6 +32,14 @@ def config_root(package: Path = PACKAGE) -> Path:
                     'install glipkit again: pip install --force-reinstall --no-deps glipkit')
 
 
+def packaged(path: str | Path, package: Path = PACKAGE) -> Path:
+    """A file at a path or, where none is, the one that comes with glipkit (``glipkit/weights/...``)
+    and that a recipe names from whatever folder it is run in; else the path as it is."""
+    inside = package.parent / path
+    return inside if not Path(path).is_file() and inside.is_file() and \
+        package in inside.resolve().parents else Path(path)
+
+
 def weights_folder() -> Path:
     """The folder in which weights of named models are kept; it need not exist.
 

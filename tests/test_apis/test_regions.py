@@ -83,6 +83,14 @@ def test_classes_that_were_set_and_templates(regions):
         regions.classify(picture(), BOXES)
 
 
+def test_templates_by_name(regions):
+    by_name = regions.classify(picture(), BOXES, NAMES, templates='name')
+    np.testing.assert_array_equal(
+        by_name, regions.classify(picture(), BOXES, NAMES, templates=['{}']))
+    with pytest.raises(UserError, match='a set of templates'):
+        regions.classify(picture(), BOXES, NAMES, templates='no such set')
+
+
 @pytest.mark.parametrize('boxes, match', [
     ([[0, 0, math.nan, 5]], 'finite'), ([[5, 5, 5, 9]], 'x1 < x2'), ([[9, 5, 5, 9]], 'x1 < x2'),
     ([[100, 5, 120, 9]], 'inside the image of 90 x 60'), ([[-9, -9, 0, 0]], 'inside the image'),

@@ -121,6 +121,36 @@ def test_tiny_boxes_and_boxes_beyond_the_image(model):
     assert (kept >= 0).all() and (kept[:, 2] <= 96).all() and (kept[:, 3] <= 64).all()
 
 
+@torch.no_grad()
+def test_a_callers_boxes_are_any_numbers(model):
+    two, boxes = images(2), [[8, 8, 40, 40], [0, 0, 96, 64]]
+    expected = model.region_features(two, [torch.tensor(boxes).float(), torch.zeros(0, 4)])
+    for given in ([boxes, []], [np.array(boxes, float), np.zeros((0, 4))],
+                  [torch.tensor(boxes), torch.zeros(0)], [torch.tensor(boxes).double(), ()]):
+        for one, same in zip(model.region_features(two, given), expected, strict=True):
+            torch.testing.assert_close(one, same)
+
+
+@pytest.mark.parametrize(('boxes', 'match'), [
+    ([[[0, 0, 9, 9]]], 'each of 2 images; got boxes for 1'),
+    ([[[0, 0, 9, 9]]] * 3, 'each of 2 images; got boxes for 3'),
+    ([[], torch.zeros(3, 5)], r'image 1: \(3, 5\)'),
+    ([[0, 0, 9, 9], []], r'image 0: \(4,\)'),
+    ([[[0, 0, 9]], []], r'image 0: \(1, 3\)'),
+    ([[['a', 0, 9, 9]], []], 'image 0: could not convert'),
+    ([[], [[0, 0, 9, 9], [0, 0, float('nan'), 9]]], 'finite numbers; got box 1 of image 1'),
+])
+def test_boxes_of_another_form_are_refused(model, boxes, match):
+    with pytest.raises(UserError, match=match):
+        model.region_features(images(2), boxes)
+
+
+def test_proposals_that_are_not_finite_are_refused(model):
+    with pytest.raises(UserError, match='finite numbers; got box 0 of image 1'):
+        model.predict(images(2), [sample(proposals=[]),
+                                  sample(proposals=[(0, 0, float('inf'), 9)])])
+
+
 def test_an_image_without_boxes(model):
     with torch.no_grad():
         found, = model.predict(images(), [sample(proposals=[])])
@@ -259,6 +289,18 @@ def test_text_features_take_templates(model):
         plain = model.text_features(['a dog.', 'the dog.'])
         mean = model.text_features(['dog'], ['a {}.', 'the {}.'])
     torch.testing.assert_close(mean[0], plain.mean(0))
+
+
+def test_a_single_text_is_no_list(model):
+    with pytest.raises(UserError, match=r"pass \['a dog'\]"):
+        model.text_features('a dog')
+
+
+def test_what_a_caller_does_to_text_features_is_not_remembered(model):
+    found = model.text_features(['a dog', 'a cat'])
+    before = found.clone()
+    found /= found.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(model.text_features(['a dog', 'a cat']), before)
 
 
 def test_a_bank_of_another_width_is_refused(model):

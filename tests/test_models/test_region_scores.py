@@ -186,3 +186,13 @@ def test_the_grid_covers_images_of_any_size():
     assert 100 < len(GridBoxes().boxes(800, 1216)) < 400
     few = GridBoxes((1., ), (1., )).boxes(10, 20)
     assert few.tolist() == [[0, 0, 10, 10], [0, 0, 20, 10], [5, 0, 15, 10], [10, 0, 20, 10]]
+
+
+def test_soft_nms_prunes_what_no_box_has_weakened():
+    # Official: after a box is taken, all others at or below the limit go, whatever their label.
+    boxes = torch.tensor([[0., 0, 10, 10], [20, 20, 30, 30], [40, 40, 50, 50]])
+    taken, scores = batched_soft_nms(boxes, torch.tensor([0.9, 0.0005, 0.5]),
+                                     torch.tensor([0, 1, 1]), prune=0.001)
+    assert taken.tolist() == [0, 2] and scores.tolist() == pytest.approx([0.9, 0.5])
+    taken, scores = batched_soft_nms(boxes, torch.full((3, ), 0.0005), torch.tensor([0, 1, 1]))
+    assert taken.tolist() == [0] and scores.tolist() == pytest.approx([0.0005])

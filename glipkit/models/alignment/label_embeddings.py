@@ -104,11 +104,14 @@ class LabelEmbeddings:
             Embeddings (K, D) on the encoder's device, not normalised. Do not change them.
 
         Raises:
-            UserError: Unknown templates, a text that is too long, or a bank of another width.
+            UserError: A single string, unknown templates, a text that is too long, or a bank of
+                another width.
         """
         if encoder.token_features:
             raise UserError('a text encoder with one feature for each text', type(encoder).__name__,
                             'use a sentence encoder, such as glipkit.ClipTextEncoder')
+        if isinstance(names, str):
+            raise UserError('a list of texts', f'the string {names!r}', f'pass [{names!r}]')
         names = tuple(names)
         found = None if templates is None else find_templates(templates)
         device = next(encoder.parameters()).device

@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from glipkit.models.detectors.region_words import RegionWords
-from glipkit.models.proposals.contract import image_size, propose
+from glipkit.models.proposals.contract import boxes_of_images, image_size, propose
 from glipkit.models.roi_heads.clip_mask_head import paste_masks
 from glipkit.models.roi_heads.postprocess import RegionSettings, detections, to_original
 from glipkit.registry import MODELS
@@ -173,8 +173,11 @@ class ClipRCNN(RegionWords):
 
         Returns:
             Per image (N, D), in the order of the boxes.
+
+        Raises:
+            UserError: Boxes for another number of images, of another shape, or not finite.
         """
-        boxes = [one.to(images) for one in boxes]
+        boxes = boxes_of_images(boxes, images)
         _, features = self.backbone.region_features(self.backbone(images)[0], boxes)
         return list(features.split([len(one) for one in boxes]))
 

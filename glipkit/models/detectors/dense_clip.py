@@ -16,7 +16,7 @@ from glipkit.errors import UserError
 from glipkit.models.alignment.label_embeddings import LabelEmbeddings
 from glipkit.models.alignment.region_pooling import MaskResize, cell_masks, pool_boxes, pool_masks
 from glipkit.models.detectors.region_words import RegionWords, not_empty
-from glipkit.models.proposals.contract import image_size, propose
+from glipkit.models.proposals.contract import boxes_of_images, image_size, propose
 from glipkit.models.roi_heads.postprocess import RegionSettings, detections, to_original
 from glipkit.registry import MODELS
 from glipkit.text.query import Query
@@ -182,8 +182,11 @@ class DenseClip(RegionWords):
 
         Returns:
             Per image (N, D), in the order of the boxes.
+
+        Raises:
+            UserError: Boxes for another number of images, of another shape, or not finite.
         """
-        return pool_boxes(self.dense_features(images), [one.to(images) for one in boxes],
+        return pool_boxes(self.dense_features(images), boxes_of_images(boxes, images),
                           self.backbone.stride)
 
     def mask_features(self, images: Tensor, masks: Sequence[Tensor],

@@ -106,7 +106,8 @@ class RegionWords(GroundingDetector):
                 averaged; None takes the texts as they are. A text that is too long is cut, with a
                 warning: as in the official code its feature is then the same whatever it says.
         """
-        return self.label_embeddings(self.text_encoder, texts, templates, truncate=True)
+        # A copy, as the remembered embeddings are not for a caller to change.
+        return self.label_embeddings(self.text_encoder, texts, templates, truncate=True).clone()
 
     def set_bank(self, names: Sequence[str], matrix: Tensor | None) -> None:
         """Classes of these names take their embeddings from a matrix (N, D) from now on.

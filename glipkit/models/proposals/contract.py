@@ -4,10 +4,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
+from numpy.typing import ArrayLike
 from torch import Tensor
+
+from glipkit.errors import UserError
 
 
 class BoxSource(Protocol):
@@ -40,8 +44,14 @@ def propose(source: BoxSource, images: Tensor,
 
     Returns:
         Instances as of :class:`BoxSource`, float32, on the device of the images.
+
+    Raises:
+        UserError: A sample brings a box that is not finite, or the source lacks what it needs.
     """
     found = [sample.get('proposals') for sample in samples]
+    for i, given in enumerate(found):
+        if given is not None:
+            _check_finite(plain_boxes(given), i)
     open_ = [i for i, given in enumerate(found) if given is None]
     if open_:
         with torch.no_grad():
@@ -62,6 +72,44 @@ def plain_boxes(instances: InstanceData) -> Tensor:
     """(N, 4) float32 of instances whose boxes are a tensor or mmdet's box class."""
     boxes = instances.bboxes
     return torch.as_tensor(getattr(boxes, 'tensor', boxes)).float().reshape(-1, 4)
+
+
+def boxes_of_images(boxes: Sequence[ArrayLike | Tensor], images: Tensor) -> list[Tensor]:
+    """A caller's boxes of a batch, as tensors like the images.
+
+    Args:
+        boxes: Per image (N, 4) numbers, as a tensor, an array or a list; N may be 0.
+        images: (B, ...), whose type and device the boxes get.
+
+    Raises:
+        UserError: Boxes for another number of images, of another shape, or not finite.
+    """
+    if len(boxes) != len(images):
+        raise UserError(f'boxes for each of {len(images)} images', f'boxes for {len(boxes)}',
+                        'pass a list with one (N, 4) for every image')
+    return [_four_columns(one, i).to(images) for i, one in enumerate(boxes)]
+
+
+def _four_columns(boxes: ArrayLike | Tensor, i: int) -> Tensor:
+    try:
+        found = torch.as_tensor(boxes if isinstance(boxes, Tensor) else np.asarray(boxes, float))
+    except (TypeError, ValueError) as error:
+        raise UserError('boxes as (N, 4)', f'image {i}: {error}',
+                        'pass [[x1, y1, x2, y2], ...]') from error
+    if not found.numel():
+        return found.reshape(0, 4)
+    if found.dim() != 2 or found.shape[1] != 4:
+        raise UserError('boxes as (N, 4)', f'image {i}: {tuple(found.shape)}',
+                        'pass [[x1, y1, x2, y2], ...]')
+    _check_finite(found, i)
+    return found
+
+
+def _check_finite(boxes: Tensor, i: int) -> None:
+    if not boxes.isfinite().all():
+        wrong = int((~boxes.isfinite()).any(1).nonzero()[0])
+        raise UserError('boxes of finite numbers', f'box {wrong} of image {i}: '
+                        f'{boxes[wrong].tolist()}', 'remove it')
 
 
 def _on(proposed: InstanceData, device: torch.device) -> InstanceData:

@@ -25,7 +25,7 @@ def batched_soft_nms(boxes: Tensor, scores: Tensor, labels: Tensor, sigma: float
         scores: (M,).
         labels: (M,) int64.
         sigma: Width of the decay.
-        prune: Score at or below which a box is dropped after a decay.
+        prune: Score at or below which a box is dropped, decayed or not; the best one stays.
         limit: Number of boxes to take; None for all. Later ones would score less.
 
     Returns:
@@ -39,6 +39,10 @@ def batched_soft_nms(boxes: Tensor, scores: Tensor, labels: Tensor, sigma: float
     groups = dict(zip(names.tolist(), order.split(counts.tolist())))
     left = scores.clone()
     taken, decayed = [], []
+    # As in the official code the best box is taken whatever it scores, and what is left is pruned.
+    best = left.argmax()
+    left = torch.where((left > prune) | (torch.arange(len(left), device=left.device) == best),
+                       left, -torch.inf)
     while limit is None or len(taken) < limit:
         best = int(left.argmax())
         score = left[best].clone()
