@@ -52,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--prompt', choices=PROMPTS, default='lvis1203',
                         help='a class list (default: %(default)s)')
     parser.add_argument('--templates', default='name',
-                        help='set of templates; 81 of them on 1,203 classes take the plain way '
-                             'most of an hour (default: %(default)s)')
+                        help='set of templates; with 81 of them the plain way reads as many times '
+                             'the texts in every call (default: %(default)s)')
     parser.add_argument('--threads', type=int, help='of torch (default: what torch would take)')
     parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: %(default)s)')
     parser.add_argument('--rounds', type=int, default=3,
