@@ -19,6 +19,7 @@ from glipkit.models.losses.region_classes import (  # noqa: E402
     WeightedClassLoss,
 )
 from glipkit.models.losses.token_focal import TokenFocalLoss  # noqa: E402
+from glipkit.models.losses.words import WordLoss  # noqa: E402
 from glipkit.models.necks.fpn import DropBlockFPN  # noqa: E402
 from glipkit.models.pretrainers.clip import ClipPretrainer  # noqa: E402
 from glipkit.models.pretrainers.region_clip import RegionClipPretrainer  # noqa: E402
@@ -37,5 +38,5 @@ __all__ = [
     'ClipResNet', 'ClipRoIHead', 'ClipTextEncoder', 'ClipViT', 'DenseClip', 'DropBlockFPN',
     'DyConv', 'EvaViT', 'FocalScaledClassLoss', 'FrozenRPN', 'GLIP', 'GLIPHead', 'GivenBoxes',
     'GridBoxes', 'RandomBoxes', 'RegionClipPretrainer', 'SwinTransformer', 'TimmBackbone',
-    'TokenFocalLoss', 'TruthBoxes', 'WeightedClassLoss'
+    'TokenFocalLoss', 'TruthBoxes', 'WeightedClassLoss', 'WordLoss'
 ]

@@ -93,7 +93,9 @@ def sample_classes(positives: Collection[int], names: Sequence[str], lengths: Se
 class SharedWords:
     """For the label of a name, the labels of the others that share the most words with it.
 
-    Those count that share at most one word less than the nearest one, and at least one.
+    None that shares fewer words than the nearest one: of names such as 'large red striped star' the
+    neighbours that differ in one word are a few among many that share two, and they are those that
+    a model confuses.
 
     Args:
         names: All class names.
@@ -111,13 +113,13 @@ class SharedWords:
         """Labels of the most similar names; none where no other name shares a word.
 
         >>> sorted(SharedWords(['red big cup', 'red big jug', 'red hat', 'dog'])(0))
-        [1, 2]
+        [1]
         """
         if label not in self._found:
             shared = Counter(other for word in self._words[label] for other in self._having[word]
                              if other != label)
-            least = max(1, max(shared.values(), default=1) - 1)
-            self._found[label] = frozenset(o for o, count in shared.items() if count >= least)
+            most = max(shared.values(), default=0)
+            self._found[label] = frozenset(o for o, count in shared.items() if count == most)
         return self._found[label]
 
 

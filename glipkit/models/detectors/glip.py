@@ -23,8 +23,9 @@ from glipkit.models.detectors.prompt_passes import (
 )
 from glipkit.models.heads.postprocess import Candidates, TestSettings, suppress
 from glipkit.registry import MODELS
+from glipkit.text.encoders.words import word_features
 from glipkit.text.phrases import extract_phrases
-from glipkit.text.prompts import class_prompt, phrase_prompt, split_class_prompt
+from glipkit.text.prompts import class_prompt, clean_name, phrase_prompt, split_class_prompt
 from glipkit.text.query import Query
 from glipkit.text.spans import token_map
 from glipkit.text.structures import Prompt, TextFeatures, TextTokens
@@ -45,6 +46,7 @@ class GLIP(GroundingDetector):
         bbox_head: Config of :class:`GLIPHead`.
         max_tokens: Largest number of tokens of one prompt, special ones included. Longer class
             lists are split in predict mode; longer captions are cut in training.
+        loss_words: Config of a :class:`WordLoss` on class prompts, beside the losses of the head.
         test_cfg: Fields of :class:`TestSettings`.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: Initialisation config of mmengine.
@@ -56,6 +58,7 @@ class GLIP(GroundingDetector):
                  text_encoder: dict,
                  bbox_head: dict,
                  max_tokens: int = 256,
+                 loss_words: dict | None = None,
                  test_cfg: dict | None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
@@ -64,6 +67,7 @@ class GLIP(GroundingDetector):
         self.neck = MODELS.build(neck)
         self.text_encoder = MODELS.build(text_encoder)
         self.bbox_head = MODELS.build(bbox_head)
+        self.loss_words = None if loss_words is None else MODELS.build(loss_words)
         self.test_settings = TestSettings(**(test_cfg or {}))
         self.check_tokenizer()
 
@@ -98,7 +102,7 @@ class GLIP(GroundingDetector):
 
     def loss(self, batch_inputs: Tensor,
              batch_data_samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
-        """Losses loss_cls, loss_bbox, loss_centerness (GLIP equation (1)).
+        """Losses loss_cls, loss_bbox, loss_centerness (GLIP equation (1)), loss_words where asked.
 
         Args:
             batch_inputs: (B, 3, H, W) normalised images.
@@ -118,10 +122,32 @@ class GLIP(GroundingDetector):
             for i, (sample, prompt) in enumerate(zip(batch_data_samples, prompts))
         ]
         text = self.encode_text(tokens)
-        outputs = self.bbox_head(self.extract_feat(batch_inputs), text)
+        levels = self.extract_feat(batch_inputs)
+        outputs = self.bbox_head(levels, text)
         known = text.mask & ~torch.stack([
             self._token_map(tokens, i, [query.unknown])[0] for i, query in enumerate(queries)])
-        return self.bbox_head.loss(outputs, known, boxes, box_tokens)
+        losses = self.bbox_head.loss(outputs, known, boxes, box_tokens)
+        if self.loss_words is not None:
+            losses['loss_words'] = self._word_loss(levels, queries, boxes, batch_data_samples)
+        return losses
+
+    def _word_loss(self, levels: Sequence[Tensor], queries: Sequence[Query],
+                   boxes: Sequence[Tensor], samples: Sequence[DetDataSample]) -> Tensor:
+        """The word loss of the class prompts; a caption does not say which words are absent."""
+        asked = [() if query.is_caption else tuple(map(_words, query.classes))
+                 for query in queries]
+        known = sorted(set().union(*(words for names in asked for words in names)))
+        if not known:
+            return self.loss_words(levels, [], [], [], self.bbox_head.alignment)
+        features = word_features(self.text_encoder, known)
+        belongs, words = [], []
+        for names, sample in zip(asked, samples):
+            mine = sorted(set().union(*names))
+            labels = sample.gt_instances.labels.tolist() if mine else []
+            belongs.append(torch.tensor([[word in names[label] for word in mine]
+                                         for label in labels], dtype=torch.bool))
+            words.append(features[[known.index(word) for word in mine]])
+        return self.loss_words(levels, boxes, belongs, words, self.bbox_head.alignment)
 
     @torch.no_grad()
     def predict(self,
@@ -228,6 +254,10 @@ class GLIP(GroundingDetector):
     def _read(self, prompts: Sequence[Prompt]) -> tuple[TextTokens, TextFeatures]:
         tokens = self.tokenize(prompts)
         return tokens, self.encode_text(tokens)
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(clean_name(name).lower().split())
 
 
 def _whole_prompt(query: Query) -> Prompt:
