@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
 import timm
 import torch
 import torch.nn.functional as F
@@ -63,7 +62,8 @@ class SemanticBackbone(nn.Module):
             return
         encoder = MODELS.build(self._names_encoder).eval()
         info = ImageNetInfo('imagenet-1k')
-        synonyms = [info.index_to_description(i).split(', ') for i in range(len(info.label_names()))]
+        synonyms = [info.index_to_description(i).split(', ')
+                    for i in range(len(info.label_names()))]
         with torch.no_grad():
             self.class_embeddings.copy_(torch.stack(
                 [word_features(encoder, names).mean(0) for names in synonyms]))

@@ -138,8 +138,9 @@ class GLIPHead(nn.Module):
             logits = [self.alignment(rows(m), classifier) for m in maps]
             if self.meanings is not None:
                 words = in_float32(text.embedded)
-                logits = [scores + self.meanings(in_float32(rows(level[:, self.in_channels:])), words)
-                          for scores, level in zip(logits, levels)]
+                meanings = [in_float32(rows(level[:, self.in_channels:])) for level in levels]
+                logits = [scores + self.meanings(cells, words)
+                          for scores, cells in zip(logits, meanings)]
             return HeadOutputs(
                 token_logits=logits,
                 bbox_preds=[scale(self.bbox_pred(m)) for scale, m in zip(self.scales, maps)],
