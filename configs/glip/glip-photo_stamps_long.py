@@ -1,7 +1,6 @@
 """What trained the weights of glip-photo that come with glipkit: the demo's recipe, longer.
 
 Command:
-    pip install 'glipkit[photo]'
     glipkit world stamps --out data/stamps --train-det 2400 --train-grd 2400
     glipkit train configs/glip/glip-photo_stamps_long.py
 Hardware: one CPU thread, no GPU
@@ -15,6 +14,11 @@ _base_ = [
     '../_base_/models/glip_photo.py', '../_base_/datasets/stamps.py',
     '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
 ]
+
+# Towers that have read and seen can learn from the start that a thing may not be asked for.
+class_prompt = dict(leave_out_prob=0.25, **_base_.class_prompt)
+train_pipeline = [*_base_.loading, class_prompt, _base_.packing]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
 max_iters = 1600
 train_cfg = dict(max_iters=max_iters, val_interval=400)
