@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from glipkit.apis.images import to_rgb
+from glipkit.common.boxes import one_per_object
 from glipkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,6 +77,18 @@ class Detections:
             index = index if index.size else index.astype(int)
         return replace(self, boxes=self.boxes[index], scores=self.scores[index],
                        labels=self.labels[index])
+
+    def one_per_object(self, overlap: float = 0.5) -> Detections:
+        """One label per object: of detections that are on one object, the best, whatever its class.
+
+        Detections are on one object where their boxes overlap more than `overlap`. So of two things
+        that truly cover each other so far, a rider and a horse that are seen from the front, one is
+        lost.
+
+        Args:
+            overlap: Largest intersection over union of two boxes that both stay.
+        """
+        return self[one_per_object(self.boxes, self.scores, overlap)]
 
     def to_supervision(self) -> supervision.Detections:
         """``supervision.Detections``, with the names as ``data['class_name']``."""
