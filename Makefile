@@ -1,7 +1,7 @@
 # make check   look for slips in the code (ruff), in the spelling (codespell), and compile all of it
 # make test    run the tests; the quick ones alone (two minutes): .venv/bin/pytest -m "not slow"
 # make demo    make a world of photographs, train a small model on it (7 minutes), evaluate it, write
-#              a report; installs the towers of glipkit[photo], downloads a package of Debian
+#              a report; the photographs come from a package of Debian, which it downloads
 #              (make demo WORLD=shapes: the same on drawn shapes, with nothing to download)
 # make bench   time it against its peers, rewrite the tables of docs/benchmarks.md (half an hour)
 # make setup   only the environment that all of them make for themselves
@@ -29,7 +29,6 @@ KEY := $(firstword $(shell { $(PYTHON) -VV; $(PYTHON) -c 'import sys; print(sys.
 	pwd; } 2>&1 | cksum))
 CREATED := $(VENV)/created-$(KEY)
 INSTALLED := $(VENV)/installed-$(firstword $(shell cat pyproject.toml setup.py Makefile | cksum))
-TOWERS := $(INSTALLED)-towers
 
 # Settings from outside that would change what is installed, or from where it is imported.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV PIP_NO_BUILD_ISOLATION PIP_TARGET PIP_USER MMCV_WITH_OPS
@@ -47,13 +46,8 @@ check: $(INSTALLED)
 test: $(INSTALLED)
 	$(RUN) -m pytest
 
-demo: $(if $(filter stamps,$(WORLD)),$(TOWERS),$(INSTALLED))
+demo: $(INSTALLED)
 	$(RUN) tools/demo.py --world $(WORLD)
-
-$(TOWERS): $(INSTALLED)
-	$(RUN) -m pip install --quiet --editable '.[photo]' || { echo 'expected the packages of' \
-		'glipkit[photo]; pip cannot install them; try again, or make demo WORLD=shapes' >&2; exit 2; }
-	touch $@
 
 bench: $(INSTALLED)
 	$(RUN) -m glipkit.cli.main bench all --out docs/benchmarks --page docs/benchmarks.md

@@ -187,7 +187,7 @@ class Detections:
             A new RGB picture; ``.save(path)`` writes it, a notebook shows it.
         """
         scene = self._picture(self.image if image is None else image)
-        return draw(scene, self) if len(self) else scene
+        return draw(scene, self.to_supervision()) if len(self) else scene
 
     def _picture(self, image: Any) -> Image.Image:
         if image is None:

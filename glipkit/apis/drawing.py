@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
-    from glipkit.apis.detections import Detections
+    import supervision
 
 #: With more labels than these the rest is not moved far: nobody could follow them.
 CROWD = 60
@@ -16,21 +16,20 @@ CROWD = 60
 LIGHT = 150
 
 
-def draw(scene: Image.Image, found: Detections) -> Image.Image:
+def draw(scene: Image.Image, found: supervision.Detections) -> Image.Image:
     """The picture with boxes, names and scores, the best on top.
 
     Args:
         scene: RGB picture; it may be drawn on.
-        found: What was found in it, at least one thing.
+        found: What was found in it, at least one thing, with names as ``data['class_name']``.
     """
     import supervision
-    found = found[np.argsort(found.scores, kind='stable')]
+    found = found[np.argsort(found.confidence, kind='stable')]
     size = scene.size
     # Two pixels and ten points are for thumbnails; both grow with the picture.
     thickness = supervision.calculate_optimal_line_thickness(size)
     font = max(10, round(24 * supervision.calculate_optimal_text_scale(size)))
-    rows = found.to_supervision()
-    scene = supervision.BoxAnnotator(thickness=thickness).annotate(scene, rows)
+    scene = supervision.BoxAnnotator(thickness=thickness).annotate(scene, found)
     colours = supervision.ColorPalette.DEFAULT
     ink = supervision.ColorPalette.from_hex([_ink(one) for one in colours.colors])
     # The rich annotator writes names in any alphabet its font has, OpenCV's only in ASCII.
@@ -39,14 +38,14 @@ def draw(scene: Image.Image, found: Detections) -> Image.Image:
     measure = ImageDraw.Draw(scene)
     labels = [shortened(name, f' {score:.2f}', size[0] - 2 * writer.text_padding - 1,
                         lambda text: measure.textlength(text, font=writer.font))
-              for _, score, _, name in found]
+              for name, score in zip(found.data['class_name'].tolist(), found.confidence)]
     written = np.array([measure.textbbox((0, 0), label, font=writer.font) for label in labels])
     sides = (written[:, 2:] - written[:, :2]).astype(int) + 2 * writer.text_padding
     # The annotator fills the last row and column too.
-    corners = place_labels(found.boxes[::-1], sides[::-1] + 1, size)[::-1]
+    corners = place_labels(found.xyxy[::-1], sides[::-1] + 1, size)[::-1]
     # It writes a label on the upper left corner of its box; that corner is moved.
-    rows.xyxy[:, 0], rows.xyxy[:, 1] = corners[:, 0], corners[:, 1] + sides[:, 1]
-    return writer.annotate(scene, rows, labels)
+    found.xyxy[:, 0], found.xyxy[:, 1] = corners[:, 0], corners[:, 1] + sides[:, 1]
+    return writer.annotate(scene, found, labels)
 
 
 def _ink(colour: object) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from glipkit.common.paths import config_root
 from glipkit.errors import UserError
 from glipkit.reports import demo
 from glipkit.reports.demo import choose
@@ -19,9 +20,13 @@ SHAPES = ['--world', 'shapes']
 
 
 @pytest.fixture(autouse=True)
-def without_towers(monkeypatch):
+def without_towers(monkeypatch, tmp_path):
     """The stamps world with a model that needs no packages."""
-    monkeypatch.setitem(demo.CONFIGS, 'stamps', 'configs/glip/glip-mini_stamps.py')
+    parts = ('models/glip_mini', 'datasets/stamps', 'schedules/shapes', 'runtime/mini')
+    config = tmp_path / 'mini_stamps.py'
+    config.write_text('_base_ = [{}]\n'.format(
+        ', '.join(f"'{config_root()}/_base_/{part}.py'" for part in parts)))
+    monkeypatch.setitem(demo.CONFIGS, 'stamps', str(config))
 
 
 @pytest.mark.slow
