@@ -1,14 +1,15 @@
 # make check   look for slips in the code (ruff), in the spelling (codespell), and compile all of it
 # make test    run the tests; the quick ones alone (two minutes): .venv/bin/pytest -m "not slow"
-# make demo    make a world, train a small model on it (8 minutes), evaluate it, write a report
-#              (make demo WORLD=stamps: the same on photographs of real things)
+# make demo    make a world of photographs, train a small model on it (7 minutes), evaluate it, write
+#              a report; the photographs come from a package of Debian, which it downloads
+#              (make demo WORLD=shapes: the same on drawn shapes, with nothing to download)
 # make bench   time it against its peers, rewrite the tables of docs/benchmarks.md (half an hour)
 # make setup   only the environment that all of them make for themselves
 # make clean   remove the environment, caches and build products
 #
 # All of it needs Python 3.10-3.13 with pip, and the package index. Nothing is compiled.
 
-WORLD ?= shapes
+WORLD ?= stamps
 VENV := .venv
 CHECKED := glipkit configs data_prep tools tests setup.py docs README.md
 RUN := $(VENV)/bin/python

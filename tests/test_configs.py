@@ -15,6 +15,7 @@ from glipkit.apis.index import entry_of
 from glipkit.apis.training import load_config
 from glipkit.checkpoints.glip import Structure
 from glipkit.common.paths import config_root
+from glipkit.evaluation.functional.naming import SHOWN_ABOVE
 from glipkit.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, TRANSFORMS
 
 #: Folders of what is no recipe: parts, and proposal networks that a detector is given.
@@ -74,6 +75,16 @@ def test_model_builds_and_its_keys_are_known(name):
     if name != 'glip-mini':  # the only one without an official layout
         shapes = Structure.from_state(model.state_dict()).shapes()
         assert shapes.keys() <= model.state_dict().keys()
+
+
+def test_a_report_counts_the_labels_that_a_person_is_shown(path):
+    cfg = load_config(str(path))
+    own = cfg.get('shown_above', SHOWN_ABOVE)
+    for part in ('val_evaluator', 'test_evaluator'):
+        metrics = cfg.get(part) or []
+        for metric in metrics if isinstance(metrics, list) else [metrics]:
+            if metric['type'].endswith('GroundingCocoMetric'):
+                assert metric.get('shown_above', SHOWN_ABOVE) == own, part
 
 
 def depth(path: Path) -> int:

@@ -13,12 +13,14 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.structures import InstanceData
 
+from glipkit.apis.arguments import Shown
 from glipkit.apis.detections import Detections
-from glipkit.apis.images import ImageSource, to_rgb
+from glipkit.apis.images import ImageSource, to_bgr, to_rgb, unreadable
 from glipkit.data.transforms.loading import load_image
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
 from glipkit.registry import TRANSFORMS, building_in
+from glipkit.text.query import Query
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,10 @@ class Prepared:
     category_ids: tuple[int, ...] | None = None
 
 
-def build_pipelines(cfg: Config) -> tuple[Callable[[dict], dict], Callable[[dict], dict]]:
+Pipelines = tuple[Callable[[dict], dict], Callable[[dict], dict]]
+
+
+def build_pipelines(cfg: Config) -> Pipelines:
     """The first step of the test pipeline, which reads files, and all later steps."""
     steps = list(cfg.get('test_pipeline', ()))
     if not steps or not re.search(r'\bLoadImage(FromFile)?$', str(steps[0].get('type'))):
@@ -43,6 +48,30 @@ def build_pipelines(cfg: Config) -> tuple[Callable[[dict], dict], Callable[[dict
     with building_in(cfg.get('default_scope', 'glipkit')):
         built = [TRANSFORMS.build(step) for step in steps]
     return partial(load_image, built[0]), Compose(built[1:])
+
+
+def prepare_image(pipelines: Pipelines, source: ImageSource, query: Query, names: tuple[str, ...],
+                  channel_order: str, category_ids: tuple[int, ...] | None = None) -> Prepared:
+    """Decodes and resizes one image; for the arguments see `Predictor.prepare`.
+
+    Raises:
+        UserError: The image cannot be read.
+    """
+    load, pack = pipelines
+    if source.path is not None:
+        try:
+            results = load({'img_path': str(source.path), 'img_id': source.position})
+        except Exception as error:  # every decoder has errors of its own
+            raise unreadable(source, error) from error
+    else:
+        # As LoadImageFromNDArray does, but the path and the id of the image are kept.
+        image = to_bgr(source, channel_order)
+        results = {'img': image, 'img_path': str(source), 'img_id': source.position,
+                   'img_shape': image.shape[:2], 'ori_shape': image.shape[:2]}
+    fields = query.as_fields()
+    packed = pack({**results, **fields})
+    packed['data_samples'].set_metainfo(fields)
+    return Prepared(source, names, channel_order, packed, category_ids)
 
 
 def run_by_size(model: GroundingDetector, packed: list[dict[str, Any]]) -> list[Any]:
@@ -60,12 +89,12 @@ def run_by_size(model: GroundingDetector, packed: list[dict[str, Any]]) -> list[
     return results
 
 
-def collect(sample: Any, item: Prepared, threshold: float) -> Detections:
-    """Detections of one image, clipped to it."""
+def collect(sample: Any, item: Prepared, shown: Shown) -> Detections:
+    """Detections of one image that are to be shown, clipped to it."""
     height, width = sample.ori_shape
     source = item.source
     found: InstanceData = sample.pred_instances.cpu()
-    found = found[found.scores >= threshold]
+    found = found[found.scores >= shown.threshold]
     boxes = found.bboxes.float().numpy()
     boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
     # A copy of pixels: the caller may overwrite them before this image is drawn.
@@ -75,7 +104,9 @@ def collect(sample: Any, item: Prepared, threshold: float) -> Detections:
         image = (source.pixels[..., ::-1] if backwards else source.pixels).copy()
     elif source.pixels is not None:
         image = to_rgb(source.pixels, source)
-    return Detections(boxes=boxes.reshape(-1, 4), scores=found.scores.float().numpy(),
-                      labels=found.labels.numpy().astype(np.int64), classes=tuple(item.names),
-                      size=(height, width), path=source.path, image=image,
-                      category_ids=item.category_ids, image_id=source.position)
+    everything = Detections(
+        boxes=boxes.reshape(-1, 4), scores=found.scores.float().numpy(),
+        labels=found.labels.numpy().astype(np.int64), classes=tuple(item.names),
+        size=(height, width), path=source.path, image=image, category_ids=item.category_ids,
+        image_id=source.position)
+    return everything.one_per_object() if shown.per_object == 'one' else everything

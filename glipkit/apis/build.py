@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from glipkit.apis.index import entry_of, model_index, model_name
+from glipkit.apis.index import default_model, entry_of, model_index, model_name
 from glipkit.apis.index import shipped_weights as shipped_weights  # where programs look for it
 from glipkit.apis.weights import RANDOM, NoWeights, fetch_weights, weights_if_any
 from glipkit.checkpoints import load_checkpoint
@@ -113,6 +113,30 @@ def checkpoint_for(name_or_path: str | Path, checkpoint: str | Path | None = Non
         raise NoWeights(f'weights for {name_or_path}', 'none: glipkit comes without them',
                         "pass --checkpoint FILE (checkpoint=...), or 'random' for random ones")
     return fetch_weights(entry)
+
+
+def as_detector(model: str | Path | nn.Module, checkpoint: str | Path | None = None,
+                device: str | torch.device = 'cpu') -> nn.Module:
+    """A detector in evaluation mode: one that `load` made, or the one that a name stands for.
+
+    Args:
+        model: A model name, the path of a config, or a detector with its config as ``.cfg``.
+        checkpoint: Weights, see `checkpoint_for`; not with a detector.
+        device: Device of the model.
+
+    Raises:
+        UserError: No weights, a module without a config, or an error of `load`.
+    """
+    if not isinstance(model, nn.Module):
+        model = load(model, checkpoint_for(model, checkpoint), device)
+    elif checkpoint is not None:
+        raise UserError('a checkpoint only with a model name or config',
+                        'a detector and a checkpoint', 'load it into the detector')
+    if not isinstance(getattr(model, 'cfg', None), Config):
+        raise UserError('a model name, a config or a detector that glipkit.load made',
+                        f'a {type(model).__name__} without a config',
+                        f'pass e.g. glipkit.load({default_model()!r})')
+    return model.to(check_device(device)).eval()
 
 
 def read_config(path: str | Path) -> Config:

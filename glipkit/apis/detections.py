@@ -1,15 +1,17 @@
 """What a detector found in one image, and the formats other programs read."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from glipkit.apis.drawing import draw
 from glipkit.apis.images import to_rgb
+from glipkit.common.boxes import one_per_object
 from glipkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,6 +78,18 @@ class Detections:
             index = index if index.size else index.astype(int)
         return replace(self, boxes=self.boxes[index], scores=self.scores[index],
                        labels=self.labels[index])
+
+    def one_per_object(self, overlap: float = 0.5) -> Detections:
+        """One label per object: of detections that are on one object, the best, whatever its class.
+
+        Detections are on one object where their boxes overlap more than `overlap`. So of two things
+        that truly cover each other so far, a rider and a horse that are seen from the front, one is
+        lost.
+
+        Args:
+            overlap: Largest intersection over union of two boxes that both stay.
+        """
+        return self[one_per_object(self.boxes, self.scores, overlap)]
 
     def to_supervision(self) -> supervision.Detections:
         """``supervision.Detections``, with the names as ``data['class_name']``."""
@@ -164,7 +178,7 @@ class Detections:
                 'imageHeight': self.size[0], 'imageWidth': self.size[1]}
 
     def plot(self, image: Any = None) -> Image.Image:
-        """The image with boxes, names and scores.
+        """The image with boxes, names and scores; the best on top, names apart where there is room.
 
         Args:
             image: Image to draw on instead of the own one: path, PIL image or RGB array.
@@ -172,31 +186,8 @@ class Detections:
         Returns:
             A new RGB picture; ``.save(path)`` writes it, a notebook shows it.
         """
-        import supervision
         scene = self._picture(self.image if image is None else image)
-        if not len(self):
-            return scene
-        found = self.to_supervision()
-        size = (self.size[1], self.size[0])
-        # Two pixels and ten points are for thumbnails; both grow with the picture.
-        thickness = supervision.calculate_optimal_line_thickness(size)
-        font = max(10, round(24 * supervision.calculate_optimal_text_scale(size)))
-        scene = supervision.BoxAnnotator(thickness=thickness).annotate(scene, found)
-        # The rich annotator writes names in any alphabet its font has, OpenCV's only in ASCII.
-        writer = supervision.RichLabelAnnotator(font_size=font, text_padding=max(2, font // 4))
-        measure = ImageDraw.Draw(scene)
-        labels = []
-        for i, (box, score, _, name) in enumerate(self):
-            label = _shortened(name, f' {score:.2f}', size[0] - 2 * writer.text_padding - 1,
-                               lambda text: measure.textlength(text, font=writer.font))
-            left, top, right, bottom = measure.textbbox((0, 0), label, font=writer.font)
-            width, height = right - left, bottom - top
-            # The label stands on the upper left corner of its box; that corner is moved.
-            across = size[0] - 1 - width - 2 * writer.text_padding
-            found.xyxy[i, 0] = max(0, min(box[0], across))
-            found.xyxy[i, 1] = max(box[1], np.ceil(height) + 2 * writer.text_padding)
-            labels.append(label)
-        return writer.annotate(scene, found, labels)
+        return draw(scene, self.to_supervision()) if len(self) else scene
 
     def _picture(self, image: Any) -> Image.Image:
         if image is None:
@@ -210,18 +201,6 @@ class Detections:
                 raise UserError('an image to draw on', f'{image} ({error})',
                                 'pass it: plot(image)') from error
         return to_rgb(image, 'the image').copy()
-
-
-def _shortened(name: str, score: str, room: float, length: Callable[[str], float]) -> str:
-    """Name and score of a label, the name cut where both are longer than the picture is wide."""
-    kept = len(name)
-    while kept > 1 and length(_cut(name, kept) + score) > room:
-        kept -= 1
-    return _cut(name, kept) + score
-
-
-def _cut(name: str, kept: int) -> str:
-    return name if kept == len(name) else f'{name[:kept]}…'
 
 
 ROW_KEYS = ('image', 'x1_px', 'y1_px', 'x2_px', 'y2_px', 'score', 'label', 'name')

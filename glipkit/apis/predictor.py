@@ -8,18 +8,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from numpy.typing import ArrayLike
 from PIL import Image
 from torch import nn
 
-from glipkit.apis.arguments import check_batch_size, check_channel_order, check_threshold
+from glipkit.apis.arguments import (
+    Shown,
+    check_batch_size,
+    check_channel_order,
+    check_per_object,
+    check_threshold,
+    default_threshold,
+)
 from glipkit.apis.asking import Phrases, make_query
-from glipkit.apis.batches import Prepared, build_pipelines, collect, run_by_size
-from glipkit.apis.build import check_device, checkpoint_for, load
+from glipkit.apis.batches import Prepared, build_pipelines, collect, prepare_image, run_by_size
+from glipkit.apis.build import as_detector
 from glipkit.apis.detections import Detections
-from glipkit.apis.images import Images, ImageSource, list_images, to_bgr, unreadable
-from glipkit.apis.index import default_model
+from glipkit.apis.images import Images, ImageSource, list_images
 from glipkit.apis.regions import box_features, class_scores
 from glipkit.apis.tasks import TaskViews
 from glipkit.common import reporter
@@ -38,7 +43,7 @@ class _Question:
     query: Query
     names: tuple[str, ...]
     channel_order: str
-    threshold: float
+    shown: Shown
     model: GroundingDetector
     category_ids: tuple[int, ...] | None
 
@@ -57,13 +62,17 @@ class Predictor:
         device: Device to run on.
         batch_size: Number of images that go through the model together. Only images of one size
             do, so results do not depend on it.
-        score_threshold: Lowest score of the detections that are returned. The model itself discards
-            scores below the ``score_threshold`` of its config's ``test_cfg``; a lower number here
-            does not bring them back.
+        score_threshold: Lowest score of the detections that are returned; None takes the model's
+            own, ``shown_above`` of its config, or else 0.3. The model itself discards scores below
+            the ``score_threshold`` of its config's ``test_cfg``; a lower number here does not bring
+            them back.
         task: File that ``glipkit tune`` wrote, for all calls that name no other task; calls without
             classes look for its classes.
         channel_order: Order of the channels of numpy arrays: ``'bgr'``, as in mmdet and OpenCV, or
             ``'rgb'``. It has no effect on files and PIL images.
+        per_object: ``'one'`` returns one label per object, the best of all classes, see
+            :meth:`.Detections.one_per_object`: of two things whose boxes overlap by more than half,
+            one is lost. ``'all'`` returns whatever the model says, as evaluation does.
 
     Raises:
         UserError: For numbers outside their range, no weights, or an error of `glipkit.load`.
@@ -79,23 +88,19 @@ class Predictor:
                  checkpoint: str | Path | None = None,
                  device: str | torch.device = 'cpu',
                  batch_size: int = 1,
-                 score_threshold: float = 0.3,
+                 score_threshold: float | None = None,
                  task: str | Path | None = None,
-                 channel_order: str = 'bgr') -> None:
+                 channel_order: str = 'bgr',
+                 per_object: str = 'one') -> None:
         self.channel_order = check_channel_order(channel_order)
         self.batch_size = check_batch_size(batch_size)
-        self.score_threshold = check_threshold(score_threshold)
-        if not isinstance(model, nn.Module):
-            model = load(model, checkpoint_for(model, checkpoint), device)
-        elif checkpoint is not None:
-            raise UserError('a checkpoint only with a model name or config',
-                            'a detector and a checkpoint', 'load it into the detector')
-        if not isinstance(getattr(model, 'cfg', None), Config):
-            raise UserError('a model name, a config or a detector that glipkit.load made',
-                            f'a {type(model).__name__} without a config',
-                            f'pass e.g. glipkit.load({default_model()!r})')
-        self.model = model.to(check_device(device)).eval()
-        self._load, self._prepare = build_pipelines(model.cfg)
+        self.per_object = check_per_object(per_object)
+        if score_threshold is not None:
+            score_threshold = check_threshold(score_threshold)
+        self.model = as_detector(model, checkpoint, device)
+        self.score_threshold = default_threshold(self.model.cfg) if score_threshold is None \
+            else score_threshold
+        self._pipelines = build_pipelines(self.model.cfg)
         self._tasks = TaskViews(self.model)
         self._query: Query | None = None
         self._task = None if task is None else self.load_task(task)
@@ -144,7 +149,8 @@ class Predictor:
                  caption_prompt: CaptionPrompt | None = None,
                  task: str | Path | None = None,
                  score_threshold: float | None = None,
-                 channel_order: str | None = None) -> list[Detections]:
+                 channel_order: str | None = None,
+                 per_object: str | None = None) -> list[Detections]:
         """Detections of every image.
 
         Shows through the current reporter how many images are done.
@@ -162,6 +168,7 @@ class Predictor:
                 the base model. Without classes the task's are looked for.
             score_threshold: For this call, instead of the predictor's.
             channel_order: For this call, instead of the predictor's.
+            per_object: For this call, instead of the predictor's.
 
         Returns:
             Detections of each image, in the order of the images; best first.
@@ -171,7 +178,7 @@ class Predictor:
         """
         return list(self.stream(images, classes, caption, phrases, caption_prompt=caption_prompt,
                                 task=task, score_threshold=score_threshold,
-                                channel_order=channel_order))
+                                channel_order=channel_order, per_object=per_object))
 
     predict = __call__
 
@@ -185,6 +192,7 @@ class Predictor:
                task: str | Path | None = None,
                score_threshold: float | None = None,
                channel_order: str | None = None,
+               per_object: str | None = None,
                skip: Callable[[ImageSource, UserError], None] | None = None
                ) -> Iterator[Detections]:
         """As a call, but each image's detections as soon as they are there, and none kept.
@@ -198,6 +206,7 @@ class Predictor:
             task: As in a call.
             score_threshold: As in a call.
             channel_order: As in a call.
+            per_object: As in a call.
             skip: Called with each image that cannot be read, and why; it is left out then. None
                 raises instead.
 
@@ -207,10 +216,9 @@ class Predictor:
         query, task, model = self._asked(classes, caption, phrases, caption_prompt, task)
         names = tuple(name for prompt in model.prompts(query) for name in prompt.names)
         order = check_channel_order(channel_order or self.channel_order)
-        threshold = check_threshold(
-            self.score_threshold if score_threshold is None else score_threshold)
+        shown = self._shown(score_threshold, per_object)
         sources = list_images(images)
-        question = _Question(query, names, order, threshold, model,
+        question = _Question(query, names, order, shown, model,
                              self._tasks.category_ids(task, names))
         return self._stream(sources, question, skip)
 
@@ -304,7 +312,8 @@ class Predictor:
                         if skip is None:
                             raise
                         skip(source, error)
-                yield from self.detect(prepared, question.threshold, question.model)
+                yield from self.detect(prepared, question.shown.threshold, question.model,
+                                       question.shown.per_object)
                 bar.update(len(chunk))
 
     def prepare(self, source: ImageSource, query: Query, names: tuple[str, ...],
@@ -322,31 +331,24 @@ class Predictor:
         Raises:
             UserError: The image cannot be read.
         """
-        channel_order = channel_order or self.channel_order
-        if source.path is not None:
-            try:
-                results = self._load({'img_path': str(source.path), 'img_id': source.position})
-            except Exception as error:  # every decoder has errors of its own
-                raise unreadable(source, error) from error
-        else:
-            # As LoadImageFromNDArray does, but the path and the id of the image are kept.
-            image = to_bgr(source, channel_order)
-            results = {'img': image, 'img_path': str(source), 'img_id': source.position,
-                       'img_shape': image.shape[:2], 'ori_shape': image.shape[:2]}
-        fields = query.as_fields()
-        packed = self._prepare({**results, **fields})
-        packed['data_samples'].set_metainfo(fields)
-        return Prepared(source, names, channel_order, packed, category_ids)
+        return prepare_image(self._pipelines, source, query, names,
+                             channel_order or self.channel_order, category_ids)
 
     def detect(self, prepared: Sequence[Prepared], score_threshold: float | None = None,
-               model: GroundingDetector | None = None) -> list[Detections]:
+               model: GroundingDetector | None = None,
+               per_object: str | None = None) -> list[Detections]:
         """Detections of prepared images, each with a query of its own; one per image.
 
         Args:
             prepared: Images, from `prepare`.
             score_threshold: Threshold of this call; None takes the predictor's.
             model: Detector to run; None takes the base model.
+            per_object: Rule of this call; None takes the predictor's.
         """
-        threshold = self.score_threshold if score_threshold is None else score_threshold
+        shown = self._shown(score_threshold, per_object)
         samples = run_by_size(model or self.model, [item.packed for item in prepared])
-        return [collect(sample, item, threshold) for item, sample in zip(prepared, samples)]
+        return [collect(sample, item, shown) for item, sample in zip(prepared, samples)]
+
+    def _shown(self, score_threshold: float | None, per_object: str | None) -> Shown:
+        return Shown(self.score_threshold if score_threshold is None else score_threshold,
+                     self.per_object if per_object is None else per_object)

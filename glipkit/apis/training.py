@@ -18,17 +18,17 @@ from glipkit.common.paths import config_root, packaged
 from glipkit.errors import UserError
 from glipkit.files import check_folder, make_folder, remove_unfinished
 
-# What the runner reads from the top level of a config; everything else there is the config's own
+# What something reads from the top level of a config; everything else there is the config's own
 # variable, which may have any name but one that looks like a misspelling of these.
 RUNNER_KEYS = ('activation_checkpointing', 'auto_scale_lr', 'compile', 'custom_hooks',
                'custom_imports', 'data_preprocessor', 'default_hooks', 'default_scope',
                'efficient_conv_bn_eval', 'env_cfg', 'experiment_name', 'find_unused_parameters',
                'launcher', 'load_from', 'log_level', 'log_processor', 'model', 'model_wrapper_cfg',
-               'optim_wrapper', 'param_scheduler', 'randomness', 'resume', 'runner_type', 'sync_bn',
-               'test_cfg', 'test_dataloader', 'test_evaluator', 'test_pipeline', 'train_cfg',
-               'train_dataloader', 'train_pipeline', 'tta_model', 'tta_pipeline', 'val_cfg',
-               'val_dataloader', 'val_evaluator', 'val_pipeline', 'vis_backends', 'visualizer',
-               'work_dir')
+               'optim_wrapper', 'param_scheduler', 'randomness', 'resume', 'runner_type',
+               'shown_above', 'sync_bn', 'test_cfg', 'test_dataloader', 'test_evaluator',
+               'test_pipeline', 'train_cfg', 'train_dataloader', 'train_pipeline', 'tta_model',
+               'tta_pipeline', 'val_cfg', 'val_dataloader', 'val_evaluator', 'val_pipeline',
+               'vis_backends', 'visualizer', 'work_dir')
 
 
 def load_config(name_or_path: str, options: Mapping[str, Any] | None = None,

@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     if min(args.pairs, args.rounds, args.timed, *args.thresholds) <= 0:
         raise UserError('positive numbers', 'zero or less', 'pass larger ones')
-    predictor = Predictor(args.config, checkpoint_for(args.config, args.checkpoint))
+    predictor = Predictor(args.config, checkpoint_for(args.config, args.checkpoint),
+                          per_object='all')
     with tempfile.TemporaryDirectory() as folder:
         shapes.build(folder, args.seed, 1, args.pairs, 1)
         truth = hide_boxes(Path(folder))

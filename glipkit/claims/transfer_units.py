@@ -244,7 +244,7 @@ def repeats(setup: Setup, run: TuningRun, file: Path) -> dict[str, bool]:
         return [np.column_stack([one.boxes, one.scores, one.labels])
                 for one in predictor(images, score_threshold=0., **ask)]
 
-    first, second = (Predictor(MODELS[run.model], weights) for _ in range(2))
+    first, second = (Predictor(MODELS[run.model], weights, per_object='all') for _ in range(2))
     before = found(first, classes=classes, task='')
     with_task = found(first, task=file)
     return {'task': same(with_task, found(second, task=file)),

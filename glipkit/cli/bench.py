@@ -14,7 +14,7 @@ from glipkit.common.reporter import ConsoleReporter, note, reporting
 
 # Values of a parsed command line that are no options, or say where something is kept.
 OWN_VALUES = {'command', 'benchmark', 'run', 'parser', 'out', 'peer_env',
-              'stamps'}
+              'stamps', 'data'}
 
 # Name on the command line -> module of glipkit and what it does, so that
 # `glipkit bench --help` need not import any of them.
@@ -25,6 +25,8 @@ BENCHMARKS = {
                 'time the scores of given boxes against the same modules run the plain way'),
     'evaluation': ('benchmarks.evaluation',
                    'time LVIS AP, and what memory it takes, against mmdet'),
+    'names': ('benchmarks.names',
+              'whether names are right while more and more names are asked for'),
     'loader': ('benchmarks.loader', 'time the training loader against mmdet'),
     'pseudo-labels': ('claims.pseudo_labels',
                       'precision of pseudo-labels, and throughput against single predictions'),

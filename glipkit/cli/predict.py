@@ -21,6 +21,7 @@ EXAMPLES = '''examples:
   glipkit predict photo.jpg --classes 'dog, "salt, pepper and oil"'
   glipkit predict photo.jpg --caption "a man walks two dogs" --phrases "0-5,12-20"
   glipkit predict photo.jpg --caption "a man walks two dogs" --threshold 0.5
+  glipkit predict photo.jpg --classes "cup, mug" --all-labels     # both names on one cup
   glipkit predict photo.jpg --task work_dirs/fish/task.safetensors
   glipkit predict photo.jpg --model glip-t --classes dog          # its weights come from the hub
   glipkit predict photo.jpg --model glip-t-c --checkpoint glip-t-c.safetensors --classes dog
@@ -51,8 +52,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              "of the model's name, fetched on first use")
     parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: %(default)s)')
     parser.add_argument('--batch-size', type=int, default=1, help='(default: %(default)s)')
-    parser.add_argument('--threshold', type=float, default=0.3,
-                        help='leave out scores below (default: %(default)s)')
+    parser.add_argument('--threshold', type=float,
+                        help="leave out scores below (default: the model's own)")
+    parser.add_argument('--all-labels', action='store_true',
+                        help='keep every name that claims an object; without, only the best')
     parser.add_argument('--out', metavar='DIR',
                         help='folder for what is saved (default: predictions); alone, it means '
                              '--json')
@@ -82,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     out = _check_out(args)
     checkpoint = weights_of(args.config, args.checkpoint)
     predictor = Predictor(args.config, checkpoint, args.device, args.batch_size, args.threshold,
-                          args.task)
+                          args.task, per_object='all' if args.all_labels else 'one')
     bad: list[UserError] = []
     skip = None if args.strict or len(sources) == 1 else (lambda _, error: bad.append(error))
     counts: Counter[str] = Counter()

@@ -31,6 +31,27 @@ def paired_iou_xywh(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return common / (a[:, 2:].prod(1) + b[:, 2:].prod(1) - common)
 
 
+def one_per_object(boxes: np.ndarray, scores: np.ndarray, overlap: float = 0.5) -> np.ndarray:
+    """Which of the boxes stay where each object may have one, whatever their classes are.
+
+    Non-maximum suppression over all classes together: the best score stays, and what overlaps it
+    more than `overlap` goes, and so on with what is left. Equal scores: the first stays.
+
+    Args:
+        boxes: (N, 4) xyxy.
+        scores: (N,).
+        overlap: Intersection over union above which two boxes are one object.
+
+    Returns:
+        Indices of those that stay, in ascending order.
+    """
+    import torch  # with its weight only where it is needed
+    from torchvision.ops import nms
+    kept = nms(torch.from_numpy(np.asarray(boxes, np.float32).reshape(-1, 4)),
+               torch.from_numpy(np.asarray(scores, np.float32)), overlap)
+    return np.sort(kept.numpy())
+
+
 def box_area(boxes: np.ndarray) -> np.ndarray:
     """Areas: (..., 4) -> (...); 0 for boxes whose edges are in the wrong order."""
     return (boxes[..., 2:] - boxes[..., :2]).clip(min=0).prod(-1)

@@ -31,7 +31,7 @@ class Teacher:
 
     def load(self, device: str | None = None) -> Predictor:
         """Loads the teacher; on another device where one is given."""
-        return Predictor(self.config, self.checkpoint, device or self.device)
+        return Predictor(self.config, self.checkpoint, device or self.device, per_object='all')
 
 
 class RangeLabeller:

@@ -95,7 +95,8 @@ class CaptionGrounder:
         labels = Labels()
         with ThreadPoolExecutor(1) as reader:
             for batch in _prefetched(reader, self._batches(shard, rows, labels)):
-                found = self.predictor.detect([query.prepared for query in batch], 0.)
+                found = self.predictor.detect([query.prepared for query in batch], 0.,
+                                              per_object='all')
                 for query, detections in zip(batch, found):
                     self._keep(query, detections, labels)
         labels.lines.sort(key=lambda line: line[0])

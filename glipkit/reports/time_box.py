@@ -21,6 +21,10 @@ from glipkit.files import make_folder, write_text
 WARM_UP = 3
 """Iterations that nobody times: the first ones allocate."""
 TIMED = 12
+EVALUATED = .3
+"""Share of the time that evaluations may take where their pictures are bounded."""
+FEWEST = 8
+"""Pictures that are evaluated however slow the machine is."""
 
 
 @dataclass(frozen=True)
@@ -32,24 +36,45 @@ class TimeBox:
         of: What its config would do.
         seconds: Time of one iteration when it was measured.
         minutes: Time that was given.
+        pictures: Validation pictures of each evaluation; None for all.
     """
     iterations: int
     of: int
     seconds: float
     minutes: float
+    pictures: int | None = None
 
     def __str__(self) -> str:
         return (f'{self.iterations} of {self.of} iterations, for {self.minutes:g} minutes at '
                 f'{self.seconds:.2f} s each')
 
 
-def fit_into(cfg: Config, minutes: float, path: Path) -> TimeBox:
+@dataclass(frozen=True)
+class Speed:
+    """What a machine takes for a training, in seconds.
+
+    Args:
+        iteration: One training iteration.
+        evaluation: One evaluation of the pictures that were timed.
+        first: The first batch of it, which reads the class names.
+        picture: One picture of the later batches.
+    """
+    iteration: float
+    evaluation: float
+    first: float = 0.
+    picture: float = 0.
+
+
+def fit_into(cfg: Config, minutes: float, path: Path, pictures: int | None = None) -> TimeBox:
     """The length of a training: from its file, or else measured and written there.
 
     Args:
         cfg: Config of the training, with the config's own number of iterations; not changed.
         minutes: Time for the training, its evaluations included.
         path: File that keeps the length, so that a training which was cut off resumes with it.
+        pictures: Validation pictures where evaluations are bounded too: those in the training and
+            one more behind it take at most `EVALUATED` of the time, over fewer pictures where that
+            is needed. None evaluates all, and the one behind the training comes on top.
 
     Raises:
         UserError: The file holds something else.
@@ -59,19 +84,31 @@ def fit_into(cfg: Config, minutes: float, path: Path) -> TimeBox:
     else:
         full = cfg.train_cfg.max_iters
         make_folder(path.parent)
-        seconds, evaluation = measure(cfg, path.parent / '.measurement')
-        rounds = full // cfg.train_cfg.val_interval
-        fitting = int((60 * minutes - rounds * evaluation) / seconds)
-        box = TimeBox(max(1, min(full, fitting)), full, round(seconds, 4), minutes)
+        speed = measure(cfg, path.parent / '.measurement', pictures is not None)
+        rounds, evaluation = full // cfg.train_cfg.val_interval, speed.evaluation
+        if pictures is not None:
+            rounds += 1
+            pictures, evaluation = _bounded(speed, EVALUATED * 60 * minutes / rounds, pictures)
+        fitting = int((60 * minutes - rounds * evaluation) / speed.iteration)
+        box = TimeBox(max(1, min(full, fitting)), full, round(speed.iteration, 4), minutes,
+                      pictures)
         write_text(path, json.dumps(asdict(box), indent=1) + '\n')
     note(f'training: {box}')
     return box
 
 
+def _bounded(speed: Speed, seconds: float, pictures: int) -> tuple[int, float]:
+    """Pictures of one evaluation that has to fit into some seconds, and its time."""
+    fitting = int((seconds - speed.first) / speed.picture) if speed.picture else pictures
+    pictures = min(pictures, max(fitting, FEWEST))
+    return pictures, speed.first + pictures * speed.picture
+
+
 def _read(path: Path) -> TimeBox:
     try:
         box = TimeBox(**json.loads(path.read_text()))
-        if isinstance(box.iterations, int) and box.iterations > 0:
+        if all(isinstance(count, int) and count > 0
+               for count in (box.iterations, 1 if box.pictures is None else box.pictures)):
             return box
     except (ValueError, TypeError):
         pass
@@ -79,7 +116,7 @@ def _read(path: Path) -> TimeBox:
                     'remove the file, or pass another folder')
 
 
-def measure(cfg: Config, folder: Path) -> tuple[float, float]:
+def measure(cfg: Config, folder: Path, few: bool = False) -> Speed:
     """Seconds of a training iteration, and of an evaluation during the training.
 
     Both run as the training will run them, on its data.
@@ -87,6 +124,7 @@ def measure(cfg: Config, folder: Path) -> tuple[float, float]:
     Args:
         cfg: Config of the training; not changed.
         folder: For its logs; removed, also what a killed measurement has left there.
+        few: Whether to evaluate two batches of pictures only.
     """
     shutil.rmtree(folder, ignore_errors=True)
     trial = copy.deepcopy(cfg)
@@ -95,6 +133,9 @@ def measure(cfg: Config, folder: Path) -> tuple[float, float]:
     trial.default_hooks = {**trial.default_hooks, 'checkpoint': None}
     trial.log_level = 'WARNING'
     trial.work_dir = str(folder)
+    batch = trial.val_dataloader.batch_size
+    if few:
+        limit_pictures(trial, 2 * batch)
     try:
         with config_errors():
             runner = build_runner(trial)
@@ -102,7 +143,14 @@ def measure(cfg: Config, folder: Path) -> tuple[float, float]:
             runner.train()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return clock.iteration, clock.evaluation
+    return Speed(clock.iteration, clock.evaluation, clock.first,
+                 (clock.evaluation - clock.first) / batch if few else 0.)
+
+
+def limit_pictures(cfg: Config, pictures: int) -> None:
+    """Evaluates the first validation pictures only, in the training and behind it."""
+    for part in ('val_dataloader', 'test_dataloader'):
+        cfg[part].dataset.indices = pictures
 
 
 class _Clock(Hook):
@@ -111,7 +159,7 @@ class _Clock(Hook):
     priority = 'VERY_LOW'
 
     def __init__(self) -> None:
-        self.iteration = self.evaluation = 0.0
+        self.iteration = self.evaluation = self.first = 0.0
         self._bar = Bar()
         self._start = 0.0
 
@@ -128,6 +176,11 @@ class _Clock(Hook):
 
     def before_val(self, runner: Runner) -> None:
         self._start = time.perf_counter()
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None,
+                       outputs=None) -> None:
+        if batch_idx == 0:
+            self.first = time.perf_counter() - self._start
 
     def after_val(self, runner: Runner) -> None:
         self.evaluation = time.perf_counter() - self._start

@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
+from glipkit.apis.arguments import default_threshold
+from glipkit.apis.build import find_config, read_config
 from glipkit.apis.detections import Detections
 from glipkit.common.boxes import box_iou, to_xyxy
 from glipkit.common.markdown import markdown_table
@@ -22,7 +24,7 @@ from glipkit.tuning.result import TuneResult
 from glipkit.tuning.settings import AnnotatedImages
 
 #: Pictures in a grid, and what counts as found in them.
-PICTURES, THRESHOLD, OVERLAP = 4, 0.3, 0.5
+PICTURES, OVERLAP = 4, 0.5
 #: Metric -> its name in the table of scores.
 SHOWN = {'AP': 'AP', 'AP50': 'AP50', 'best_label': 'best label right',
          'labels_per_object': 'labels per object'}
@@ -41,7 +43,8 @@ def write_report(result: TuneResult) -> Path:
     name = f'{result.scored_on}.bbox.json'
     before = read_json(out / 'zero_shot' / name, 'COCO results')
     after = read_json(out / f'seed_{best["seed"]}' / name, 'COCO results')
-    pictures = _draw_pictures(coco, scored, after, out)
+    shown = default_threshold(read_config(find_config(result.settings.model)))
+    pictures = _draw_pictures(coco, scored, after, shown, out)
     if any(seed['history'] for seed in result.seeds):
         _plot_curves(result, out / 'curves.png')
         pictures['Validation AP and training loss'] = 'curves.png'
@@ -182,10 +185,10 @@ def _plot_curves(result: TuneResult, path: Path) -> None:
     write_encoded(path, lambda file: figure.savefig(file, format='png'))
 
 
-def _draw_pictures(coco: CocoJson, data: AnnotatedImages, found: list,
+def _draw_pictures(coco: CocoJson, data: AnnotatedImages, found: list, shown: float,
                    out: Path) -> dict[str, str]:
     """Grids of the images where most and where least was right; caption -> file."""
-    pairs = _pairs(coco, data, found)
+    pairs = _pairs(coco, data, found, shown)
     ranked = sorted(pairs, key=lambda pair: (agreement(*pair), len(pair[0])), reverse=True)
     hits = [pair for pair in ranked if agreement(*pair) == 1 and len(pair[0])][:PICTURES]
     misses = [pair for pair in ranked[::-1] if agreement(*pair) < 1][:PICTURES]
@@ -197,15 +200,15 @@ def _draw_pictures(coco: CocoJson, data: AnnotatedImages, found: list,
     return written
 
 
-def _pairs(coco: CocoJson, data: AnnotatedImages,
-           found: list) -> list[tuple[Detections, Detections]]:
-    """Ground truth and the predictions above `THRESHOLD`, for each image."""
+def _pairs(coco: CocoJson, data: AnnotatedImages, found: list,
+           shown: float) -> list[tuple[Detections, Detections]]:
+    """Ground truth and the predictions of at least a score, one per object, for each image."""
     label = {category: i for i, category in enumerate(coco.classes)}
     rows: dict[int, tuple[list, list]] = {image_id: ([], []) for image_id in coco.images}
     for record in coco.annotations:
         rows[record['image_id']][0].append({**record, 'score': 1.})
     for record in found:
-        if record['score'] >= THRESHOLD and record['image_id'] in rows:
+        if record['score'] >= shown and record['image_id'] in rows:
             rows[record['image_id']][1].append(record)
     pairs = []
     for image_id, sides in rows.items():
@@ -215,8 +218,9 @@ def _pairs(coco: CocoJson, data: AnnotatedImages,
         if None in size:
             with Image.open(path) as picture:
                 size = ImageOps.exif_transpose(picture).size[::-1]
-        pairs.append(tuple(_detections(side, label, tuple(coco.classes.values()), size, path)
-                           for side in sides))
+        truth, ours = (_detections(side, label, tuple(coco.classes.values()), size, path)
+                       for side in sides)
+        pairs.append((truth, ours.one_per_object()))
     return pairs
 
 

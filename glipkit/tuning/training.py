@@ -15,6 +15,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from glipkit.apis.arguments import default_threshold
 from glipkit.apis.config_parts import place_of, without
 from glipkit.checkpoints import read_training_checkpoint
 from glipkit.checkpoints.files import read_file
@@ -53,7 +54,8 @@ def evaluate(model: nn.Module, data: AnnotatedImages, title: str,
     with building_in():
         loader = Runner.build_dataloader(loader_cfg, seed=0)
         metric = METRICS.build(dict(type='GroundingCocoMetric', ann_file=str(data.ann_file),
-                                    outfile_prefix=predictions and str(predictions)))
+                                    outfile_prefix=predictions and str(predictions),
+                                    shown_above=default_threshold(model.cfg)))
     evaluator = Evaluator([metric])
     evaluator.dataset_meta = loader.dataset.metainfo
     model.eval()

@@ -3,12 +3,16 @@ from __future__ import annotations
 
 import builtins
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from glipkit.apis.detections import Detections, _shortened
+from glipkit.apis.detections import Detections
+from glipkit.apis.drawing import place_labels, shortened
 from glipkit.errors import UserError
 
 
@@ -134,7 +138,6 @@ def test_plot_of_nothing_and_without_an_image(found):
 
 
 def test_names_beyond_ascii_are_drawn_as_such(found):
-    from dataclasses import replace
     plain = np.asarray(replace(found, classes=('a', 'b', '?????')).plot())
     accents = np.asarray(replace(found, classes=('a', 'b', 'éèüñø')).plot())
     assert (plain != accents).any()
@@ -160,10 +163,72 @@ def test_labels_stay_in_the_picture(box):
 def test_a_label_that_is_wider_than_the_picture_keeps_its_score():
     long = one((10, 40, 50, 90), 'a very long name of a thing that nobody would write ' * 3)
     assert 20 < written(long)
-    assert _shortened('abcdef', ' 0.9', 7, len) == 'ab… 0.9'
-    assert _shortened('abc', ' 0.9', 7, len) == 'abc 0.9'
-    assert _shortened('abc', ' 0.9', 1, len) == 'a… 0.9'
+    assert shortened('abcdef', ' 0.9', 7, len) == 'ab… 0.9'
+    assert shortened('abc', ' 0.9', 7, len) == 'abc 0.9'
+    assert shortened('abc', ' 0.9', 1, len) == 'a… 0.9'
 
 
 def test_labels_of_tiny_pictures():
     assert one((0, 0, 4, 3), size=(3, 4)).plot(np.zeros((3, 4, 3), np.uint8)).size == (4, 3)
+
+
+def overlapping(corners, sides):
+    """Pairs of labels of which one covers a part of the other."""
+    rows = np.hstack([corners, corners + sides])
+    return [(i, j) for j, b in enumerate(rows) for i, a in enumerate(rows[:j])
+            if (np.minimum(a[2:], b[2:]) > np.maximum(a[:2], b[:2])).all()]
+
+
+def test_places_of_labels_by_hand():
+    box, sides = (20, 30, 60, 70), np.full((9, 2), (30, 10))
+    corners = place_labels(np.array([box] * 9), sides, (200, 100))
+    assert corners[:8].tolist() == [
+        [20, 20], [20, 30], [20, 70], [20, 60],  # above, inside, below, inside, all on the left
+        [20, 10], [20, 0], [20, 40], [50, 20]]  # the nearest to the first
+    assert not overlapping(corners, sides)
+    # In a corner of the picture.
+    assert place_labels(np.array([[190, 0, 200, 5]]), sides[:1], (200, 100)).tolist() == [[170, 0]]
+    # No room at all: the second covers the first.
+    assert place_labels(np.array([box] * 2), sides[:2], (30, 10)).tolist() == [[0, 0], [0, 0]]
+
+
+WIDTH, HEIGHT = 160, 120
+EDGES = st.floats(-20, 200, width=32)
+
+
+@st.composite
+def labelled(draw, most, tallest):
+    count = draw(st.integers(1, most))
+    boxes = np.array(draw(st.lists(st.tuples(EDGES, EDGES, EDGES, EDGES), min_size=count,
+                                   max_size=count)))
+    boxes = np.hstack([np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2],
+                                                                          boxes[:, 2:])])
+    sides = draw(st.lists(st.tuples(st.integers(1, WIDTH), st.integers(1, tallest)),
+                          min_size=count, max_size=count))
+    return boxes, np.array(sides)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(labelled(12, HEIGHT))
+def test_every_label_stands_in_the_picture(things):
+    boxes, sides = things
+    corners = place_labels(boxes, sides, (WIDTH, HEIGHT))
+    assert (corners >= 0).all() and (corners + sides <= (WIDTH, HEIGHT)).all()
+    assert np.array_equal(place_labels(boxes, sides, (WIDTH, HEIGHT)), corners)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(labelled(6, HEIGHT // 12))  # five cannot block every row for the sixth
+def test_few_labels_cover_none_of_each_other(things):
+    boxes, sides = things
+    assert not overlapping(place_labels(boxes, sides, (WIDTH, HEIGHT)), sides)
+
+
+def test_the_best_is_drawn_on_top(found):
+    boxes = np.array([[20, 30, 60, 70]] * 2, np.float32)
+    two = replace(found, boxes=boxes)
+    best = two[:1]
+    grey = np.full((100, 200, 3), 90, np.uint8)
+    edge = np.asarray(best.plot(grey))[50, 20]
+    assert (np.asarray(two.plot(grey))[50, 20] == edge).all()
+    assert (np.asarray(two[::-1].plot(grey))[50, 20] == edge).all()

@@ -37,7 +37,8 @@ def assert_answer(name: str, found: list) -> None:
 
 @pytest.fixture(scope='module')
 def predict() -> Predictor:
-    return Predictor(OLD / 'tiny.py', OLD / 'base.safetensors', score_threshold=0.0)
+    return Predictor(OLD / 'tiny.py', OLD / 'base.safetensors', score_threshold=0.0,
+                     per_object='all')
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def config():
 
 @pytest.mark.parametrize('name', ['base.safetensors', 'base.pth'])
 def test_checkpoints_answer_as_they_did(name):
-    predict = Predictor(OLD / 'tiny.py', OLD / name, score_threshold=0.0)
+    predict = Predictor(OLD / 'tiny.py', OLD / name, score_threshold=0.0, per_object='all')
     assert_answer('classes', predict(picture(8), classes=ASKED))
     assert_answer('caption', predict(picture(8), caption='a red circle left of two cats and a dog'))
 

@@ -15,6 +15,7 @@ from glipkit.apis.asking import make_query
 from glipkit.apis.images import ImageSource, list_images, to_bgr
 from glipkit.apis.predictor import Predictor
 from glipkit.checkpoints import save_checkpoint
+from glipkit.common.boxes import box_iou
 from glipkit.common.reporter import Bar, Reporter, reporting
 from glipkit.errors import UserError
 from glipkit.models.detectors import glip
@@ -55,7 +56,7 @@ def test_boxes_are_the_models_inside_the_image(predictor, folder):
         sample, = predictor.model.test_step({'inputs': [packed['inputs']],
                                              'data_samples': [packed['data_samples']]})
     wanted = sample.pred_instances.bboxes.clamp(min=0).minimum(torch.tensor([50., 80, 50, 80]))
-    found, = predictor(path, classes=CLASSES)
+    found, = predictor(path, classes=CLASSES, per_object='all')
     torch.testing.assert_close(torch.from_numpy(found.boxes), wanted)
     # An image is as wide as its last pixel's number plus one; some box reaches that far.
     assert found.boxes[:, 2].max() == 50
@@ -86,7 +87,7 @@ def test_pil_images_of_every_mode_are_read_as_files_are(predictor, tmp_path, mod
     image = image.convert('I').convert('I;16') if mode == 'I;16' else image.convert(mode)
     path = tmp_path / f'a.{suffix}'
     image.save(path)
-    from_file = predictor._load({'img_path': str(path)})['img']
+    from_file = predictor._pipelines[0]({'img_path': str(path)})['img']
     from_pil = to_bgr(ImageSource(None, Image.open(path), 0), 'bgr')
     assert np.array_equal(from_file, from_pil)
 
@@ -251,6 +252,36 @@ def test_thresholds(predictor, threshold):
     assert same(own, kept)
 
 
+def test_an_object_has_one_label_where_a_person_looks(predictor):
+    everything, = predictor(picture(), classes=CLASSES, per_object='all')
+    one, = predictor(picture(), classes=CLASSES)
+    overlaps = np.triu(box_iou(everything.boxes, everything.boxes), 1)
+    assert (overlaps[everything.labels[:, None] != everything.labels] > .5).any()
+    assert same(one, everything.one_per_object()) and 0 < len(one) < len(everything)
+    assert (np.triu(box_iou(one.boxes, one.boxes), 1) <= .5).all()
+    assert one.scores[0] == everything.scores[0]
+    predict = Predictor(predictor.model, score_threshold=0., per_object='all')
+    assert same(predict(picture(), classes=CLASSES)[0], everything)
+    assert same(predict(picture(), classes=CLASSES, per_object='one')[0], one)
+    caption, = predictor(picture(), caption='a man walks two dogs')
+    assert (np.triu(box_iou(caption.boxes, caption.boxes), 1) <= .5).all()
+    prepared = predictor.prepare(list_images(picture())[0], make_query(CLASSES, None, None),
+                                 tuple(CLASSES))
+    assert same(predictor.detect([prepared])[0], one)
+    assert same(predictor.detect([prepared], per_object='all')[0], everything)
+
+
+def test_a_model_may_have_a_threshold_of_its_own(config, tmp_path):
+    assert Predictor(config, 'random').score_threshold == .3
+    own = tmp_path / 'own_test.py'
+    own.write_text(config.read_text() + 'shown_above = 0.42\n')
+    assert Predictor(own, 'random').score_threshold == .42
+    assert Predictor(own, 'random', score_threshold=.2).score_threshold == .2
+    own.write_text(config.read_text() + 'shown_above = 42\n')
+    with pytest.raises(UserError, match='between 0 and 1; got 42'):
+        Predictor(own, 'random')
+
+
 def test_captions(predictor):
     caption = 'a man walks two dogs'
     found, = predictor.predict(picture(), caption=caption, phrases=[(0, 5), [(12, 15), (16, 20)]])
@@ -322,6 +353,7 @@ def test_the_order_of_channels_of_a_predictor(predictor):
     (dict(caption=''), 'noun phrase'),
     (dict(classes=['dog'], channel_order='hsv'), 'hsv'),
     (dict(classes=['dog'], score_threshold=2), 'between 0 and 1'),
+    (dict(classes=['dog'], per_object='two'), "'one' or 'all' as per_object; got 'two'"),
 ])
 def test_words_that_cannot_be_asked_for(predictor, arguments, said):
     with pytest.raises(UserError, match=said):
@@ -373,6 +405,8 @@ def test_an_empty_folder(predictor, tmp_path):
 def test_arguments_of_the_predictor(predictor, config):
     with pytest.raises(UserError, match='batch size'):
         Predictor(predictor.model, batch_size=0)
+    with pytest.raises(UserError, match='per_object'):
+        Predictor(predictor.model, per_object=None)
     with pytest.raises(UserError, match='threshold'):
         Predictor(predictor.model, score_threshold=-1)
     with pytest.raises(UserError, match='a detector and a checkpoint'):

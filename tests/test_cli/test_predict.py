@@ -29,7 +29,7 @@ def predict(files):
 
 def test_everything_is_saved(run, predict, images, tmp_path):
     ran = run(*predict(images, '--classes', 'red dog, Katze', '--out', tmp_path / 'out',
-                       '--save-images', '--csv', '--json'))
+                       '--save-images', '--csv', '--json', '--all-labels'))
     assert ran.code == 0
     assert '20 found in 2 images: ' in ran.out and f'saved to {tmp_path / "out"}' in ran.out
     assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == \
@@ -129,7 +129,7 @@ def test_bad_images_are_named_counted_and_left_out(run, predict, images, tmp_pat
     (images / 'below/d.png').write_bytes((images / 'a.png').read_bytes())
     (images / 'below/._d.png').write_bytes(b'of macOS')
     ran = run(*predict(images, '--classes', 'dog', '--out', tmp_path / 'x', '--save-images',
-                       '--csv', '--json'))
+                       '--csv', '--json', '--all-labels'))
     assert ran.code == 1
     assert '20 found in 2 images: ' in ran.out
     assert '2 of 4 images could not be read and were left out' in ran.out

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glipkit.common.boxes import box_iou, paired_iou_xywh, to_xywh, to_xyxy
+from glipkit.common.boxes import box_iou, one_per_object, paired_iou_xywh, to_xywh, to_xyxy
 from glipkit.common.digests import file_sha256, files_sha256
 from glipkit.common.image_files import is_image_file
 from glipkit.common.markdown import markdown_table
@@ -34,6 +34,27 @@ def test_overlaps_are_symmetric_shares(a, b):
     assert ((found >= 0) & (found <= 1 + 1e-9)).all()
     np.testing.assert_allclose(found, box_iou(b, a).T)
     np.testing.assert_allclose(to_xyxy(to_xywh(a)), a, atol=1e-9)
+
+
+def test_the_best_box_of_an_object_by_hand():
+    # Of height 10: the first two overlap by 2 / 3, the second and the third by a half, which is
+    # not more than a half; the last is elsewhere.
+    boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10], [2, 0, 7, 10], [50, 50, 60, 60.]])
+    scores = np.array([.4, .6, .5, .1])
+    assert one_per_object(boxes, scores).tolist() == [1, 2, 3]
+    assert one_per_object(boxes, np.array([.9, .6, .5, .1])).tolist() == [0, 2, 3]
+    assert one_per_object(boxes, scores, .4).tolist() == [1, 3]
+    assert one_per_object(boxes, np.full(4, .5)).tolist() == [0, 2, 3]  # equal: the first stays
+    assert one_per_object(np.zeros((0, 4), np.float32), np.zeros(0)).tolist() == []
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(BOXES)
+def test_no_two_boxes_of_one_object_stay(boxes):
+    boxes = to_xyxy(np.array(boxes, dtype=float).reshape(-1, 4)).astype(np.float32)
+    kept = one_per_object(boxes, np.linspace(0, 1, len(boxes)))
+    assert bool(len(kept)) == bool(len(boxes))
+    assert not (np.triu(box_iou(boxes[kept], boxes[kept]), 1) > .5 + 1e-4).any()
 
 
 def test_digests(tmp_path):

@@ -179,6 +179,6 @@ def test_tools_of_mmdet_build_our_model(tmp_path, scope):
                                scope=scope, show_progress=False)
     assert type(inferencer.model) is type(model)
     found = inferencer(image, texts='red square', custom_entities=True)['predictions'][0]
-    expected = glipkit.Predictor(model)(image, classes=['red square'])[0]
+    expected = glipkit.Predictor(model, per_object='all')(image, classes=['red square'])[0]
     np.testing.assert_allclose(found['scores'][:len(expected)], expected.scores, atol=1e-5)
     np.testing.assert_allclose(found['bboxes'][0], expected.boxes[0], atol=0.01)

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from glipkit.apis.training import load_config, set_max_iters
 from glipkit.errors import UserError
 from glipkit.reports import time_box
-from glipkit.reports.time_box import fit_into
+from glipkit.reports.time_box import Speed, fit_into
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def speed(monkeypatch):
     """Sets how fast the machine is said to be; counts how often that was asked."""
     asked = []
 
-    def put(iteration, evaluation):
-        monkeypatch.setattr(time_box, 'measure', lambda cfg, folder: (asked.append(folder),
-                                                                      iteration, evaluation)[1:])
+    def put(iteration, evaluation, *rest):
+        monkeypatch.setattr(time_box, 'measure', lambda cfg, folder, few: (
+            asked.append(few), Speed(iteration, evaluation, *rest))[1])
         return asked
 
     return put
@@ -40,6 +40,17 @@ def test_what_fits(cfg, speed, tmp_path, iteration, evaluation, minutes, expecte
                         f'{iteration:.2f} s each')
 
 
+@pytest.mark.parametrize('picture,minutes,iterations,pictures', [
+    # Four evaluations of 36 s, the first 8 of them for the names: (480 - 144) / 0.5.
+    (.4, 8, 672, 70), (.01, 8, 880, 200), (9., 1, 1, 8)])
+def test_evaluations_that_are_bounded_too(cfg, speed, tmp_path, picture, minutes, iterations,
+                                          pictures):
+    asked = speed(.5, 99., 8., picture)
+    box = fit_into(cfg, minutes, tmp_path / 'length.json', 200)
+    assert asked == [True] and (box.iterations, box.pictures) == (iterations, pictures)
+    assert fit_into(cfg, 1, tmp_path / 'length.json', 200) == box
+
+
 def test_a_resumed_training_keeps_its_length(cfg, speed, tmp_path):
     asked = speed(0.5, 0.)
     first = fit_into(cfg, 8, tmp_path / 'length.json')
@@ -49,6 +60,8 @@ def test_a_resumed_training_keeps_its_length(cfg, speed, tmp_path):
 
 
 @pytest.mark.parametrize('text', ['', '{', '[]', '{}', '{"iterations": 3}', '3',
+                                  '{"iterations": 9, "of": 1, "seconds": 1, "minutes": 1, '
+                                  '"pictures": 0}',
                                   '{"iterations": 0, "of": 1, "seconds": 1, "minutes": 1}',
                                   '{"iterations": "9", "of": 1, "seconds": 1, "minutes": 1}'])
 def test_a_file_of_something_else_is_refused(cfg, tmp_path, text):

@@ -25,6 +25,7 @@ from glipkit.tuning import TuneSettings, tune
 from glipkit.tuning.data import prepare_data
 from glipkit.tuning.report import NO_HELP, change, score_lines, write_report
 from glipkit.tuning.settings import AnnotatedImages
+from glipkit.tuning.training import evaluate
 from tests.recorder import Recorder
 
 OPTIONS = {'schedule.max_epochs': 2, 'schedule.batch_size': 2}
@@ -289,3 +290,11 @@ def test_labels_of_unturned_pictures_are_refused(settings):
     with pytest.raises(UserError, match='EXIF tag turns.*1.png is'):
         tune(run)
     assert not run.out.exists()
+
+
+def test_labels_are_counted_above_the_threshold_of_the_model(tmp_path):
+    data = write_images(tmp_path / 'data', 2, 0)
+    config = write_config(tmp_path)
+    assert evaluate(load(config, 'random'), data, 'a')['labels_per_object'] == 0
+    config.write_text(config.read_text() + 'shown_above = 0.\n')  # all 10 of 2 objects
+    assert evaluate(load(config, 'random'), data, 'b')['labels_per_object'] == 5

@@ -12,6 +12,8 @@ import numpy as np
 from glipkit.common.boxes import box_iou, to_xyxy
 
 OVERLAP = 0.5
+#: Lowest score of a detection that a person is shown, of models that name none of their own.
+SHOWN_ABOVE = 0.3
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Naming:
 
 def naming(images: Collection[int], classes: Collection[int], annotations: Sequence[Mapping],
            detections: Sequence[Mapping], groups: Mapping[str, Sequence[int]] | None = None,
-           shown_above: float = 0.3) -> Naming:
+           shown_above: float = SHOWN_ABOVE) -> Naming:
     """Best-label accuracy and labels per object.
 
     Args:

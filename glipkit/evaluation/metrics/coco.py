@@ -13,7 +13,7 @@ from glipkit.common.boxes import to_xywh
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
 from glipkit.data.formats.reading import as_area
 from glipkit.evaluation.functional.coco_ap import SCORE_NAMES, CocoAP, coco_ap
-from glipkit.evaluation.functional.naming import naming
+from glipkit.evaluation.functional.naming import SHOWN_ABOVE, naming
 from glipkit.evaluation.metrics.classes import (
     AskedIds,
     asked_classes,
@@ -50,7 +50,8 @@ class GroundingCocoMetric(BaseMetric):
             as COCO results; None writes none.
         classwise: Whether to log AP and AP50 of each class.
         max_dets: Number of detections per image and class that count.
-        shown_above: Lowest score of the detections that a person is shown, for labels_per_object.
+        shown_above: Lowest score of the detections that a person is shown, for labels_per_object:
+            a config's own ``shown_above`` where it has one.
         prefix: Prefix of the names of metrics.
         **kwargs: Arguments collect_device and collect_dir of ``BaseMetric``.
 
@@ -71,7 +72,7 @@ class GroundingCocoMetric(BaseMetric):
                  outfile_prefix: str | None = None,
                  classwise: bool = False,
                  max_dets: int = 100,
-                 shown_above: float = 0.3,
+                 shown_above: float = SHOWN_ABOVE,
                  prefix: str | None = None,
                  **kwargs: Any) -> None:
         super().__init__(prefix=prefix, **kwargs)
