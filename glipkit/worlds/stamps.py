@@ -38,7 +38,7 @@ DEFAULT_SEED = 0
 #: Fewest and most objects that a picture is planned with; one that finds no room is left out.
 OBJECTS = (1, 6)
 #: Long side of an object as a share of the picture's side, [lowest, highest].
-SCALES = (.17, .5)
+SCALES = (.17, .9)
 #: Cut-outs are enlarged at most so far; some are only 50 pixels wide.
 LARGEST_ZOOM = 2.
 #: Largest tilt in degrees either way.
