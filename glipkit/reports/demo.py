@@ -1,4 +1,4 @@
-"""From nothing to a detector: a world, the mini model pre-trained on it, and a report."""
+"""From nothing to a detector: a world, a small model pre-trained on it, and a report."""
 from __future__ import annotations
 
 import json
