@@ -1,4 +1,4 @@
-"""From nothing to a detector: a world, the mini model pre-trained on it, and a report."""
+"""From nothing to a detector: a world, a small model pre-trained on it, and a report."""
 from __future__ import annotations
 
 import json
@@ -24,7 +24,7 @@ from glipkit.engine.resuming import newest_checkpoint
 from glipkit.errors import UserError
 from glipkit.files import write_text
 from glipkit.reports.pictures import plot_curves, plot_grid, read_scalars, write_markdown
-from glipkit.reports.time_box import TimeBox, fit_into, limit_pictures
+from glipkit.reports.time_box import TimeBox, bound_evaluations, fit_into
 from glipkit.worlds.stamp_source import unpack_package
 from glipkit.worlds.world_files import read_manifest
 
@@ -142,12 +142,12 @@ def pretrain(settings: DemoSettings, data: Path,
         bounded = val_pictures if settings.world == 'stamps' else None
         length = fit_into(cfg, settings.minutes or MINUTES[settings.world],
                           settings.out / 'length.json', bounded)
-        if length.pictures is not None:
-            limit_pictures(cfg, length.pictures)
         # So that a kill costs a part of a short training, too.
         checkpoint = cfg.default_hooks.checkpoint
         checkpoint.interval = max(1, min(checkpoint.interval, length.iterations // SAVED))
     set_max_iters(cfg, settings.iters or length.iterations)
+    if length is not None and length.pictures is not None:
+        bound_evaluations(cfg, length.pictures, val_pictures)
     cfg.custom_hooks.append(dict(type='ProgressBarHook'))
     cfg.log_level = 'WARNING'
     train(cfg, resume=True)
@@ -228,8 +228,9 @@ def write_report(settings: DemoSettings, metrics: dict[str, float], manifest: di
         new: Names in the pictures that are new to the model.
     """
     out, groups = settings.out, GROUPS[settings.world]
-    plot_curves(read_scalars(out / 'training'), out / 'curves.png',
-                [f'coco/{group}_AP50' for group in groups])
+    scalars = read_scalars(out / 'training')
+    scalars.evaluations.append({'step': cfg.train_cfg.max_iters, **metrics})
+    plot_curves(scalars, out / 'curves.png', [f'coco/{group}_AP50' for group in groups])
     environment = collect()
     counts = {name: part['pictures'] for name, part in manifest['counts'].items()}
     scored = counts['val'] if length is None or length.pictures is None else length.pictures

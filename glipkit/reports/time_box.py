@@ -21,8 +21,9 @@ from glipkit.files import make_folder, write_text
 WARM_UP = 3
 """Iterations that nobody times: the first ones allocate."""
 TIMED = 12
-EVALUATED = .3
-"""Share of the time that evaluations may take where their pictures are bounded."""
+EVALUATED, ROUNDS = .2, 3
+"""Share of the time that evaluations may take where they are bounded, and how many there are: two
+in the training and one behind it."""
 FEWEST = 8
 """Pictures that are evaluated however slow the machine is."""
 
@@ -72,9 +73,10 @@ def fit_into(cfg: Config, minutes: float, path: Path, pictures: int | None = Non
         cfg: Config of the training, with the config's own number of iterations; not changed.
         minutes: Time for the training, its evaluations included.
         path: File that keeps the length, so that a training which was cut off resumes with it.
-        pictures: Validation pictures where evaluations are bounded too: those in the training and
-            one more behind it take at most `EVALUATED` of the time, over fewer pictures where that
-            is needed. None evaluates all, and the one behind the training comes on top.
+        pictures: Validation pictures where evaluations are bounded too, see `bound_evaluations`:
+            they take `EVALUATED` of the time at most, over fewer pictures where that is needed.
+            None evaluates all of them as often as the config says, and the evaluation behind the
+            training comes on top.
 
     Raises:
         UserError: The file holds something else.
@@ -84,11 +86,11 @@ def fit_into(cfg: Config, minutes: float, path: Path, pictures: int | None = Non
     else:
         full = cfg.train_cfg.max_iters
         make_folder(path.parent)
-        speed = measure(cfg, path.parent / '.measurement', pictures is not None)
+        speed = measure(cfg, path.parent / '.measurement', pictures)
         rounds, evaluation = full // cfg.train_cfg.val_interval, speed.evaluation
         if pictures is not None:
-            rounds += 1
-            pictures, evaluation = _bounded(speed, EVALUATED * 60 * minutes / rounds, pictures)
+            rounds = ROUNDS
+            pictures, evaluation = _fewer(speed, EVALUATED * 60 * minutes / rounds, pictures)
         fitting = int((60 * minutes - rounds * evaluation) / speed.iteration)
         box = TimeBox(max(1, min(full, fitting)), full, round(speed.iteration, 4), minutes,
                       pictures)
@@ -97,7 +99,7 @@ def fit_into(cfg: Config, minutes: float, path: Path, pictures: int | None = Non
     return box
 
 
-def _bounded(speed: Speed, seconds: float, pictures: int) -> tuple[int, float]:
+def _fewer(speed: Speed, seconds: float, pictures: int) -> tuple[int, float]:
     """Pictures of one evaluation that has to fit into some seconds, and its time."""
     fitting = int((seconds - speed.first) / speed.picture) if speed.picture else pictures
     pictures = min(pictures, max(fitting, FEWEST))
@@ -116,7 +118,7 @@ def _read(path: Path) -> TimeBox:
                     'remove the file, or pass another folder')
 
 
-def measure(cfg: Config, folder: Path, few: bool = False) -> Speed:
+def measure(cfg: Config, folder: Path, pictures: int | None = None) -> Speed:
     """Seconds of a training iteration, and of an evaluation during the training.
 
     Both run as the training will run them, on its data.
@@ -124,7 +126,8 @@ def measure(cfg: Config, folder: Path, few: bool = False) -> Speed:
     Args:
         cfg: Config of the training; not changed.
         folder: For its logs; removed, also what a killed measurement has left there.
-        few: Whether to evaluate two batches of pictures only.
+        pictures: Number of the validation pictures, to evaluate two batches of them only; None
+            evaluates all.
     """
     shutil.rmtree(folder, ignore_errors=True)
     trial = copy.deepcopy(cfg)
@@ -134,8 +137,8 @@ def measure(cfg: Config, folder: Path, few: bool = False) -> Speed:
     trial.log_level = 'WARNING'
     trial.work_dir = str(folder)
     batch = trial.val_dataloader.batch_size
-    if few:
-        limit_pictures(trial, 2 * batch)
+    if pictures is not None:
+        _limit(trial, 2 * batch, pictures)
     try:
         with config_errors():
             runner = build_runner(trial)
@@ -144,11 +147,24 @@ def measure(cfg: Config, folder: Path, few: bool = False) -> Speed:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return Speed(clock.iteration, clock.evaluation, clock.first,
-                 (clock.evaluation - clock.first) / batch if few else 0.)
+                 0. if pictures is None else (clock.evaluation - clock.first) / batch)
 
 
-def limit_pictures(cfg: Config, pictures: int) -> None:
-    """Evaluates the first validation pictures only, in the training and behind it."""
+def bound_evaluations(cfg: Config, pictures: int, of: int) -> None:
+    """Evaluates the first validation pictures only: twice in the training, and behind it.
+
+    Args:
+        cfg: Config with the number of iterations that it will have; changed in place.
+        pictures: Number of pictures.
+        of: Number of all validation pictures.
+    """
+    cfg.train_cfg.val_interval = cfg.train_cfg.max_iters // ROUNDS + 1
+    _limit(cfg, pictures, of)
+
+
+def _limit(cfg: Config, pictures: int, of: int) -> None:
+    if pictures >= of:  # which mmengine would refuse
+        return
     for part in ('val_dataloader', 'test_dataloader'):
         cfg[part].dataset.indices = pictures
 

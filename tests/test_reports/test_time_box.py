@@ -21,8 +21,8 @@ def speed(monkeypatch):
     asked = []
 
     def put(iteration, evaluation, *rest):
-        monkeypatch.setattr(time_box, 'measure', lambda cfg, folder, few: (
-            asked.append(few), Speed(iteration, evaluation, *rest))[1])
+        monkeypatch.setattr(time_box, 'measure', lambda cfg, folder, pictures: (
+            asked.append(pictures), Speed(iteration, evaluation, *rest))[1])
         return asked
 
     return put
@@ -41,14 +41,25 @@ def test_what_fits(cfg, speed, tmp_path, iteration, evaluation, minutes, expecte
 
 
 @pytest.mark.parametrize('picture,minutes,iterations,pictures', [
-    # Four evaluations of 36 s, the first 8 of them for the names: (480 - 144) / 0.5.
-    (.4, 8, 672, 70), (.01, 8, 880, 200), (9., 1, 1, 8)])
+    # Three evaluations of 32 s, the first 8 of them for the names: (480 - 96) / 0.5.
+    (.4, 8, 768, 60), (.01, 8, 900, 200), (9., 1, 1, 8)])
 def test_evaluations_that_are_bounded_too(cfg, speed, tmp_path, picture, minutes, iterations,
                                           pictures):
     asked = speed(.5, 99., 8., picture)
     box = fit_into(cfg, minutes, tmp_path / 'length.json', 200)
-    assert asked == [True] and (box.iterations, box.pictures) == (iterations, pictures)
+    assert asked == [200] and (box.iterations, box.pictures) == (iterations, pictures)
     assert fit_into(cfg, 1, tmp_path / 'length.json', 200) == box
+
+
+@pytest.mark.parametrize('iterations', [5, 7, 250, 1300])
+def test_two_evaluations_in_a_training_and_none_at_its_end(iterations):
+    cfg = load_config('configs/glip/glip-mini_shapes.py')
+    set_max_iters(cfg, iterations)
+    time_box.bound_evaluations(cfg, 12, 12)
+    assert 'indices' not in cfg.val_dataloader.dataset
+    time_box.bound_evaluations(cfg, 12, 13)
+    assert iterations // cfg.train_cfg.val_interval == 2 and iterations % cfg.train_cfg.val_interval
+    assert cfg.val_dataloader.dataset.indices == cfg.test_dataloader.dataset.indices == 12
 
 
 def test_a_resumed_training_keeps_its_length(cfg, speed, tmp_path):
