@@ -2,21 +2,21 @@
 student's, on gold alone.
 
 Command:
-    glipkit train configs/glip/glip-mini_stamps_continued.py
+    glipkit train configs/glip/glip-photo_stamps_continued.py
 Hardware: one CPU thread, no GPU
 Time: not measured
 Memory: not measured
 Result: AP50 0.4 on vegetables, 87.5 and 8.8 on seen and unseen fruit (one seed, 400 iterations
     after the teacher's 800)
 
-Starts from the weights of glip-mini_stamps_teacher.
+Starts from the weights of glip-photo_stamps_teacher.
 """
 _base_ = [
-    '../_base_/models/glip_mini.py', '../_base_/datasets/stamps.py',
+    '../_base_/models/glip_photo.py', '../_base_/datasets/stamps.py',
     '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
 ]
 
-load_from = 'work_dirs/glip-mini_stamps_teacher/iter_1300.pth'
+load_from = 'work_dirs/glip-photo_stamps_teacher/iter_1300.pth'
 class_prompt = dict(leave_out_prob=0.5, **_base_.class_prompt)
 train_pipeline = [*_base_.loading, class_prompt, _base_.packing]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline, datasets=[_base_.detection]))

@@ -1,22 +1,22 @@
 """Self-training, last step, on photographs of real things: as glip-mini_shapes_student.
 
 Command:
-    glipkit train configs/glip/glip-mini_stamps_student.py
+    glipkit train configs/glip/glip-photo_stamps_student.py
 Hardware: one CPU thread, no GPU
 Time: not measured
 Memory: not measured
 Result: AP50 2.9 on vegetables, 77.4 and 10.3 on seen and unseen fruit (one seed, 400 iterations
     after the teacher's 800)
 
-Starts from the weights and the labels of glip-mini_stamps_teacher; the commands for both stand
+Starts from the weights and the labels of glip-photo_stamps_teacher; the commands for both stand
 there.
 """
 _base_ = [
-    '../_base_/models/glip_mini.py', '../_base_/datasets/stamps.py',
+    '../_base_/models/glip_photo.py', '../_base_/datasets/stamps.py',
     '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
 ]
 
-load_from = 'work_dirs/glip-mini_stamps_teacher/iter_1300.pth'
+load_from = 'work_dirs/glip-photo_stamps_teacher/iter_1300.pth'
 class_prompt = dict(leave_out_prob=0.5, **_base_.class_prompt)
 train_pipeline = [*_base_.loading, class_prompt, _base_.packing]
 

@@ -2,19 +2,19 @@
 
 Command:
     glipkit world stamps --out data/stamps --grouping food
-    glipkit train configs/glip/glip-mini_stamps_teacher.py
+    glipkit train configs/glip/glip-photo_stamps_teacher.py
     glipkit pseudo-label data/stamps/annotations/grd_train.jsonl \\
         --images data/stamps/images/train_grd \\
-        --teacher glip-mini --checkpoint work_dirs/glip-mini_stamps_teacher/iter_1300.pth \\
+        --teacher glip-photo --checkpoint work_dirs/glip-photo_stamps_teacher/iter_1300.pth \\
         --threshold 0.4 --out data/stamps/pseudo
-    glipkit train configs/glip/glip-mini_stamps_student.py
+    glipkit train configs/glip/glip-photo_stamps_student.py
 Hardware: one CPU thread, no GPU
 Time: not measured
 Memory: not measured
 Result: AP50 1.4 on vegetables, 81.6 and 10.0 on seen and unseen fruit (one seed, 800 iterations)
 """
 _base_ = [
-    '../_base_/models/glip_mini.py', '../_base_/datasets/stamps.py',
+    '../_base_/models/glip_photo.py', '../_base_/datasets/stamps.py',
     '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
 ]
 
