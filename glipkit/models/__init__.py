@@ -6,6 +6,7 @@ import_mmdet()
 from glipkit.models.backbones.clip_resnet import ClipResNet  # noqa: E402
 from glipkit.models.backbones.clip_vit import ClipViT  # noqa: E402
 from glipkit.models.backbones.eva_vit import EvaViT  # noqa: E402
+from glipkit.models.backbones.semantic import SemanticBackbone  # noqa: E402
 from glipkit.models.backbones.swin import SwinTransformer  # noqa: E402
 from glipkit.models.backbones.timm_backbone import TimmBackbone  # noqa: E402
 from glipkit.models.detectors.clip_rcnn import ClipRCNN  # noqa: E402
@@ -20,6 +21,7 @@ from glipkit.models.losses.region_classes import (  # noqa: E402
 )
 from glipkit.models.losses.token_focal import TokenFocalLoss  # noqa: E402
 from glipkit.models.necks.fpn import DropBlockFPN  # noqa: E402
+from glipkit.models.necks.semantic_fpn import SemanticFPN  # noqa: E402
 from glipkit.models.pretrainers.clip import ClipPretrainer  # noqa: E402
 from glipkit.models.pretrainers.region_clip import RegionClipPretrainer  # noqa: E402
 from glipkit.models.proposals.frozen_rpn import FrozenRPN  # noqa: E402
@@ -36,6 +38,6 @@ __all__ = [
     'BertEncoder', 'BertLayer', 'BiAttention', 'ClipMaskHead', 'ClipPretrainer', 'ClipRCNN',
     'ClipResNet', 'ClipRoIHead', 'ClipTextEncoder', 'ClipViT', 'DenseClip', 'DropBlockFPN',
     'DyConv', 'EvaViT', 'FocalScaledClassLoss', 'FrozenRPN', 'GLIP', 'GLIPHead', 'GivenBoxes',
-    'GridBoxes', 'RandomBoxes', 'RegionClipPretrainer', 'SwinTransformer', 'TimmBackbone',
-    'TokenFocalLoss', 'TruthBoxes', 'WeightedClassLoss'
+    'GridBoxes', 'RandomBoxes', 'RegionClipPretrainer', 'SemanticBackbone', 'SemanticFPN',
+    'SwinTransformer', 'TimmBackbone', 'TokenFocalLoss', 'TruthBoxes', 'WeightedClassLoss'
 ]

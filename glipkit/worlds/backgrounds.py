@@ -1,10 +1,19 @@
-"""Backgrounds without a nameable thing in them, from a seed alone."""
+"""Backgrounds without a nameable thing in them, from a seed and, where asked, photographs."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+
+#: Photographs of surfaces that come with scikit-image. Its others show things with a name.
+SURFACE_PHOTOGRAPHS = ('brick.png', 'grass.png', 'gravel.png', 'moon.png')
+#: Share of the surfaces that are taken from a photograph, where there are any.
+PHOTOGRAPHED = .5
 
 
 def draw_clutter(side: int, rng: np.random.Generator) -> np.ndarray:
@@ -26,15 +35,21 @@ def draw_clutter(side: int, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(image, dtype=np.float32)
 
 
-def draw_scenery(side: int, rng: np.random.Generator) -> np.ndarray:
+def draw_scenery(side: int, rng: np.random.Generator,
+                 photographs: Sequence[Path] = ()) -> np.ndarray:
     """A photo-like background: one blurred natural surface, or two with a horizon between them.
+
+    Args:
+        side: Width and height in pixels.
+        rng: Random generator.
+        photographs: Pictures of surfaces, from which about half of the surfaces are taken.
 
     Returns:
         (side, side, 3) float32, 0-255.
     """
-    canvas = _surface(side, rng)
+    canvas = _surface(side, rng, photographs)
     if rng.random() < .5:
-        ground = _surface(side, rng)
+        ground = _surface(side, rng, photographs)
         heights = np.arange(side, dtype=np.float32)[:, None, None]
         uneven = rng.uniform(0, .06) * side * _cloud(side, (2, 9), rng)[:1]
         horizon = rng.uniform(.25, .75) * side + uneven
@@ -50,19 +65,52 @@ SURFACES = (((24, 46, 20), (120, 150, 84)), ((52, 84, 30), (164, 186, 92)),
             ((20, 52, 84), (116, 164, 186)), ((170, 160, 146), (236, 230, 220)))
 
 
-def _surface(side: int, rng: np.random.Generator) -> np.ndarray:
-    """Multi-octave noise between the two colours of a surface, (side, side, 3) float32."""
+def surface_photographs() -> list[Path]:
+    """The photographs of surfaces that are installed here; none without scikit-image."""
+    package = find_spec('skimage')
+    folders = [] if package is None else package.submodule_search_locations or []
+    paths = [Path(folder) / 'data' / name for folder in folders for name in SURFACE_PHOTOGRAPHS]
+    return [path for path in paths if path.is_file()]
+
+
+def _surface(side: int, rng: np.random.Generator, photographs: Sequence[Path]) -> np.ndarray:
+    """A pattern between the two colours of a surface, (side, side, 3) float32."""
     dark, light = np.array(SURFACES[rng.integers(len(SURFACES))], np.float32)
+    if photographs and rng.random() < PHOTOGRAPHED:
+        level = _crop(photographs[rng.integers(len(photographs))], side, rng)
+    else:
+        level = _noise(side, rng)
+    uneven, even = rng.uniform(-14, 14, 3), rng.uniform(-16, 16, 3)
+    tint = _cloud(side, (4, 4), rng) * uneven.astype(np.float32) + even.astype(np.float32)
+    return dark + (light - dark) * level + tint
+
+
+def _crop(path: Path, side: int, rng: np.random.Generator) -> np.ndarray:
+    """A random square of a photograph, in greys of 0 to 1, (side, side, 1) float32."""
+    picture = _grey(path)
+    edge = round(min(picture.size) * rng.uniform(.3, 1.))
+    left, top = (int(rng.integers(room - edge + 1)) for room in picture.size)
+    picture = picture.resize((side, side), Image.BICUBIC, (left, top, left + edge, top + edge))
+    if rng.random() < .5:
+        picture = picture.transpose(Image.FLIP_LEFT_RIGHT)
+    return np.asarray(picture, np.float32)[..., None] / 255
+
+
+@lru_cache(maxsize=16)
+def _grey(path: Path) -> Image.Image:
+    with Image.open(path) as file:
+        return file.convert('L')
+
+
+def _noise(side: int, rng: np.random.Generator) -> np.ndarray:
+    """Multi-octave noise around a half, (side, side, 1) float32."""
     # Grass, wood and water run one way: fewer bumps along it than across.
     stretch = (1, 1) if rng.random() < .5 else (int(rng.integers(1, 5)), int(rng.integers(1, 5)))
     roughness = rng.uniform(.45, .95)
     noise = sum(roughness**octave * _cloud(side, (3 * 2**octave // stretch[0] + 1,
                                                   3 * 2**octave // stretch[1] + 1), rng)
                 for octave in range(6))
-    level = .5 + noise * rng.uniform(.12, .45)
-    uneven, even = rng.uniform(-14, 14, 3), rng.uniform(-16, 16, 3)
-    tint = _cloud(side, (4, 4), rng) * uneven.astype(np.float32) + even.astype(np.float32)
-    return dark + (light - dark) * level + tint
+    return .5 + noise * rng.uniform(.12, .45)
 
 
 def _dull_colour(rng: np.random.Generator) -> np.ndarray:

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from glipkit.common.digests import files_sha256
 from glipkit.common.pixels import eight_bits
 from glipkit.errors import UserError
-from glipkit.worlds.backgrounds import draw_scenery
+from glipkit.worlds.backgrounds import draw_scenery, surface_photographs
 from glipkit.worlds.captions import Thing
 from glipkit.worlds.patches import Patch, find_place
 from glipkit.worlds.stamp_names import spoken_words
@@ -54,7 +55,7 @@ FRUIT, VEGETABLES = 'food/fruit', 'food/vegetables'
 #: Seed of that choice; a new value makes a new benchmark.
 SPLIT_SEED = 2112
 #: Raise when drawing, naming or grammar change, so that worlds on disk are made anew.
-VERSION = 1
+VERSION = 2
 
 
 def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DEFAULT_TRAIN_DET,
@@ -96,12 +97,15 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
     folders = {stamp.name: stamp.folder for stamp in stamps}
     groups = GROUPINGS[grouping](folders)
     shown = {name for names in groups.values() for name in names}
-    settings = dict(version=VERSION, stamps=digest(stamps))
+    photographs = surface_photographs()
+    settings = dict(version=VERSION, stamps=digest(stamps),
+                    backgrounds=files_sha256(photographs))
     if grouping != 'all':
         settings['grouping'] = grouping
     world = World('stamps', groups,
                   {name: folder for name, folder in sorted(folders.items()) if name in shown},
-                  SceneDrawer.of([stamp for stamp in stamps if stamp.name in shown]), OBJECTS,
+                  SceneDrawer.of([stamp for stamp in stamps if stamp.name in shown], photographs),
+                  OBJECTS,
                   settings, notes)
     return build_world(world, out_dir, seed, sizes, image_size, workers)
 
@@ -168,16 +172,18 @@ class SceneDrawer:
 
     Args:
         stamps: Thing -> its cut-outs.
+        photographs: Photographs of surfaces for the backgrounds; none draws them all.
     """
     stamps: Mapping[str, Sequence[Stamp]]
+    photographs: Sequence[Path] = ()
 
     @classmethod
-    def of(cls, stamps: Sequence[Stamp]) -> SceneDrawer:
+    def of(cls, stamps: Sequence[Stamp], photographs: Sequence[Path] = ()) -> SceneDrawer:
         """Sort stamps by name."""
         by_name = defaultdict(list)
         for stamp in stamps:
             by_name[stamp.name].append(stamp)
-        return cls(dict(by_name))
+        return cls(dict(by_name), tuple(photographs))
 
     def __call__(self, names: Sequence[str], image_size: int,
                  rng: np.random.Generator) -> tuple[Image.Image, list[Thing]]:
@@ -186,7 +192,7 @@ class SceneDrawer:
         Returns:
             The picture, RGB, and what is in it, with boxes tight around each whole object.
         """
-        canvas = draw_scenery(image_size, rng)
+        canvas = draw_scenery(image_size, rng, self.photographs)
         things: list[Thing] = []
         for name in names:
             stamps = self.stamps[name]

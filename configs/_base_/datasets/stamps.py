@@ -4,7 +4,32 @@
 _base_ = './shapes.py'
 
 data_root = 'data/stamps/'
-validation = dict(data_root=data_root)
+# Half as large again as the pictures: things have the size at which ImageNet's classes were learnt.
+image_scale = (640, 384)
+
+loading = [
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(type='glipkit.ShortSideResize', scale=image_scale),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='glipkit.SwapLeftRight')
+]
+# Towers that have read and seen can learn from the start that a thing may not be asked for.
+class_prompt = dict(
+    type='glipkit.SampleClassPrompt',
+    num_negatives=20,
+    full_prob=0.5,
+    leave_out_prob=0.25,
+    max_tokens=126)
+packing = dict(type='glipkit.PackGrounding')
+train_pipeline = [*loading, class_prompt, packing]
+test_pipeline = [
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='glipkit.ShortSideResize', scale=image_scale),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(type='glipkit.PackGrounding')
+]
+validation = dict(data_root=data_root, pipeline=test_pipeline)
 
 detection = dict(
     type='glipkit.CocoDetection',
@@ -17,7 +42,8 @@ grounding = dict(
     ann_file='annotations/grd_train.jsonl',
     data_prefix=dict(img='images/train_grd/'))
 
-train_dataloader = dict(dataset=dict(datasets=[detection, grounding]))
+train_dataloader = dict(
+    dataset=dict(pipeline=train_pipeline, datasets=[detection, grounding]))
 val_dataloader = dict(dataset=validation)
 test_dataloader = dict(dataset=validation)
 val_evaluator = dict(

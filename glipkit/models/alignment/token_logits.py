@@ -48,3 +48,22 @@ class TokenAlignment(nn.Module):
         weights, bias = classifier
         logits = torch.baddbmm(bias.to(weights.dtype), regions.to(weights.dtype), weights)
         return logits.clamp(-self.max_logit, self.max_logit)
+
+
+class MeaningAlignment(nn.Module):
+    """Cosine of what a cell means and of a token, times a learned scale.
+
+    Both come from the same text encoder, so nothing has to be learned about a word before it can
+    be found; see :class:`glipkit.models.backbones.semantic.SemanticBackbone`.
+
+    Args:
+        scale: Scale that the training starts from.
+    """
+
+    def __init__(self, scale: float = 5.) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor([math.log(scale)]))
+
+    def forward(self, meanings: Tensor, tokens: Tensor) -> Tensor:
+        """Unit vectors (B, R, C) and token features (B, T, C) -> addends of logits (B, R, T)."""
+        return self.log_scale.exp() * meanings @ F.normalize(tokens, dim=-1).transpose(1, 2)

