@@ -17,6 +17,4 @@ _base_ = [
 ]
 
 load_from = 'work_dirs/glip-photo_stamps_teacher/iter_1300.pth'
-class_prompt = dict(leave_out_prob=0.5, **_base_.class_prompt)
-train_pipeline = [*_base_.loading, class_prompt, _base_.packing]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline, datasets=[_base_.detection]))
+train_dataloader = dict(dataset=dict(datasets=[_base_.detection]))

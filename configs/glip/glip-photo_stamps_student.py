@@ -17,17 +17,13 @@ _base_ = [
 ]
 
 load_from = 'work_dirs/glip-photo_stamps_teacher/iter_1300.pth'
-class_prompt = dict(leave_out_prob=0.5, **_base_.class_prompt)
-train_pipeline = [*_base_.loading, class_prompt, _base_.packing]
 
 pseudo = dict(
     type='glipkit.CaptionShards',
     data_root='data/stamps/',
     ann_file='pseudo',
     data_prefix=dict(img='images/train_grd/'),
-    score_thr=0.4,
+    score_thr=0.05,
     packing=dict(num_captions=4, max_tokens=128))
 
-train_dataloader = dict(
-    dataset=dict(
-        pipeline=train_pipeline, datasets=[_base_.detection, pseudo], weights=[1, 1]))
+train_dataloader = dict(dataset=dict(datasets=[_base_.detection, pseudo], weights=[1, 1]))

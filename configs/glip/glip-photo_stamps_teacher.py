@@ -6,7 +6,7 @@ Command:
     glipkit pseudo-label data/stamps/annotations/grd_train.jsonl \\
         --images data/stamps/images/train_grd \\
         --teacher glip-photo --checkpoint work_dirs/glip-photo_stamps_teacher/iter_1300.pth \\
-        --threshold 0.4 --out data/stamps/pseudo
+        --threshold 0.4 --leftover 0.05 --cross-nms 0.5 --out data/stamps/pseudo
     glipkit train configs/glip/glip-photo_stamps_student.py
 Hardware: one CPU thread, no GPU
 Time: not measured
