@@ -16,6 +16,13 @@ _base_ = [
     '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
 ]
 
+# The size of the pictures themselves, for speed.
+resize = dict(type='glipkit.ShortSideResize', scale=(427, 256))
+loading = [resize if step['type'] == resize['type'] else step for step in _base_.loading]
+train_pipeline = [*loading, _base_.class_prompt, _base_.packing]
+test_pipeline = [
+    resize if step['type'] == resize['type'] else step for step in _base_.test_pipeline]
+
 load_from = 'work_dirs/glip-photo_stamps_teacher/iter_1300.pth'
 
 pseudo = dict(
@@ -26,4 +33,7 @@ pseudo = dict(
     score_thr=0.05,
     packing=dict(num_captions=4, max_tokens=128))
 
-train_dataloader = dict(dataset=dict(datasets=[_base_.detection, pseudo], weights=[1, 1]))
+train_dataloader = dict(dataset=dict(
+    pipeline=train_pipeline, datasets=[_base_.detection, pseudo], weights=[1, 1]))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader

@@ -18,4 +18,13 @@ _base_ = [
     '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
 ]
 
-train_dataloader = dict(dataset=dict(datasets=[{{_base_.detection}}]))
+# The size of the pictures themselves, for speed.
+resize = dict(type='glipkit.ShortSideResize', scale=(427, 256))
+loading = [resize if step['type'] == resize['type'] else step for step in _base_.loading]
+train_pipeline = [*loading, _base_.class_prompt, _base_.packing]
+test_pipeline = [
+    resize if step['type'] == resize['type'] else step for step in _base_.test_pipeline]
+
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline, datasets=[_base_.detection]))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
