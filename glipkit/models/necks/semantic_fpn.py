@@ -16,8 +16,9 @@ class SemanticFPN(DropBlockFPN):
     """A feature pyramid over the maps of :class:`SemanticBackbone`.
 
     The meanings join the last map on its way in. What a linear layer reads from that map is added
-    to them (nothing at first), so that they learn words of the training; then they are appended to
-    every level that comes out, resized to it, for a head that compares them with words directly.
+    to a copy of them (nothing at first), which so learns the words of the training. Both are
+    appended to every level that comes out, resized to it, for a head that compares them with words
+    directly: the copy knows what was trained best, the original what was not.
 
     Args:
         semantic_channels: Channels D of the meanings.
@@ -41,12 +42,13 @@ class SemanticFPN(DropBlockFPN):
         nn.init.zeros_(self.refine.bias)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Maps and meanings (B, D, H_n, W_n) -> levels (B, out_channels + D, H_i, W_i)."""
+        """Maps and meanings (B, D, H_n, W_n) -> levels (B, out_channels + 2 * D, H_i, W_i)."""
         *maps, last, meanings = inputs
-        meanings = F.normalize(meanings + self.refine(last), dim=1)
-        levels = super().forward([*maps, torch.cat([last, meanings], 1)])
-        return tuple(torch.cat([level, _resized(meanings, level.shape[-2:])], 1)
-                     for level in levels)
+        learned = F.normalize(meanings + self.refine(last), dim=1)
+        levels = super().forward([*maps, torch.cat([last, learned], 1)])
+        return tuple(
+            torch.cat([level, *(_resized(m, level.shape[-2:]) for m in (learned, meanings))], 1)
+            for level in levels)
 
 
 def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,0 +1,30 @@
+"""What trained the weights of glip-photo that come with glipkit: the demo's recipe, longer.
+
+Command:
+    glipkit world stamps --out data/stamps --train-det 2400 --train-grd 2400
+    glipkit train configs/glip/glip-photo_stamps_long.py
+Hardware: one CPU thread, no GPU
+Time: TIME_PHOTO
+Memory: MEM_PHOTO
+Result: RESULT_PHOTO
+
+More in glipkit/weights/glip-photo.md.
+"""
+_base_ = [
+    '../_base_/models/glip_photo.py', '../_base_/datasets/stamps.py',
+    '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
+]
+
+# Towers that have read and seen can learn from the start that a thing may not be asked for.
+class_prompt = dict(leave_out_prob=0.25, **_base_.class_prompt)
+train_pipeline = [*_base_.loading, class_prompt, _base_.packing]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+
+max_iters = 1600
+train_cfg = dict(max_iters=max_iters, val_interval=400)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=max_iters, eta_min=1e-5)
+]
+val_dataloader = dict(dataset=dict(indices=100))
+default_hooks = dict(checkpoint=dict(interval=200))
