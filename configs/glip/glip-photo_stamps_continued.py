@@ -19,7 +19,8 @@ _base_ = [
 # The size of the pictures themselves, for speed.
 resize = dict(type='glipkit.ShortSideResize', scale=(427, 256))
 loading = [resize if step['type'] == resize['type'] else step for step in _base_.loading]
-train_pipeline = [*loading, _base_.class_prompt, _base_.packing]
+class_prompt = dict(leave_out_prob=0.25, **_base_.class_prompt)
+train_pipeline = [*loading, class_prompt, _base_.packing]
 test_pipeline = [
     resize if step['type'] == resize['type'] else step for step in _base_.test_pipeline]
 
