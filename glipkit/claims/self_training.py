@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from glipkit.claims.self_training_units import WORLDS, Setup, make_world, plan_units, usual_iters
-from glipkit.claims.self_training_verdicts import judge, score_rows
+from glipkit.claims.self_training_verdicts import GROUPS, judge, score_rows
 from glipkit.common.reporter import note
 from glipkit.errors import UserError
 from glipkit.runs.folder import claim
@@ -40,6 +40,11 @@ at by another process at the same time.
 '''
 #: Below that of ``glipkit pseudo-label``: so short a training leaves a teacher unsure.
 DEFAULT_THRESHOLD = .4
+#: World -> score above which unknown words take what known ones leave over; 1 is off. Words of
+#: shapes have parts that a teacher knows; a vegetable is news to one that was shown fruit.
+DEFAULT_LEFTOVER = {'shapes': 1., 'stamps': .05}
+#: World -> groups of categories whose gains are held against bars.
+JUDGED = {'shapes': tuple(GROUPS), 'stamps': ('caption_only', )}
 #: A schedule has a warm-up and a decay.
 LEAST_ITERS = 2
 NOTES = (
@@ -78,6 +83,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--threshold', type=float, default=DEFAULT_THRESHOLD, metavar='SCORE',
                         help="score above which the teacher's boxes are labels "
                              '(default: %(default)s)')
+    parser.add_argument('--leftover', type=float, metavar='SCORE',
+                        help='score above which a phrase that is sure of no box takes boxes that '
+                             'no other phrase has; 1 is off (default: {})'.format(', '.join(
+                                 f'{value:g} for {world}'
+                                 for world, value in DEFAULT_LEFTOVER.items())))
     parser.add_argument('--device', default='cpu',
                         help='device of labelling (default: %(default)s)')
 
@@ -106,7 +116,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     run_units(units)
     results = read_results({unit.name: unit.result for unit in units})
     return {'setting': _setting(setup, args.seeds), 'notes': [*NOTES, GROUP_NOTES[setup.world]],
-            'rows': judge(results, args.seeds, judged=setup.world == 'shapes'),
+            'rows': judge(results, args.seeds, JUDGED[setup.world]),
             'scores': score_rows(results, args.seeds), 'units': results}
 
 
@@ -126,14 +136,16 @@ def make_setup(args: argparse.Namespace) -> Setup:
     world = WORLDS[args.world]
     gold, val = args.pictures or (world.DEFAULT_TRAIN_DET, world.DEFAULT_VAL)
     student = args.student_iters or max(teacher // 2, LEAST_ITERS)
+    leftover = DEFAULT_LEFTOVER[args.world] if args.leftover is None else args.leftover
     return Setup(folder=args.out.resolve() / 'self-training', world=args.world,
                  gold_pictures=gold, pairs=args.pairs or world.DEFAULT_TRAIN_GRD,
                  val_pictures=val, teacher_iters=teacher, student_iters=student,
-                 threshold=args.threshold, device=args.device)
+                 threshold=args.threshold, leftover=leftover, device=args.device)
 
 
 def _setting(setup: Setup, seeds: list[int]) -> dict[str, Any]:
     return {'world': setup.world, 'seeds': ' '.join(map(str, seeds)),
             'iterations': f'{setup.teacher_iters} of the teacher and {setup.student_iters} more',
             'pictures': f'{setup.gold_pictures} gold, {setup.pairs} captioned, '
-                        f'{setup.val_pictures} to score on', 'threshold': setup.threshold}
+                        f'{setup.val_pictures} to score on', 'threshold': setup.threshold,
+            'leftover': 'off' if setup.leftover == 1 else setup.leftover}

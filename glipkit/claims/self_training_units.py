@@ -25,6 +25,8 @@ from glipkit.worlds.stamp_source import digest, find_stamps_dir, list_stamps
 from glipkit.worlds.world_files import read_manifest
 
 WORLDS = {'shapes': shapes, 'stamps': stamps}
+#: World -> the model whose configs are taken.
+BASES = {'shapes': 'glip-mini', 'stamps': 'glip-photo'}
 #: Model -> what its config's name ends with.
 MODELS = {'teacher': 'teacher', 'gold-only': 'continued', 'student': 'student'}
 PSEUDO = 'pseudo'
@@ -45,6 +47,8 @@ class Setup:
         teacher_iters: Iterations of the teacher.
         student_iters: Further iterations of student and gold-only.
         threshold: Score above which the teacher's boxes are labels.
+        leftover: Score above which words that the teacher does not know take boxes that others
+            leave over; 1 is off.
         device: Device of labelling.
     """
     folder: Path
@@ -55,6 +59,7 @@ class Setup:
     teacher_iters: int
     student_iters: int
     threshold: float
+    leftover: float = 1.
     device: str = 'cpu'
 
     def identity(self) -> dict[str, Any]:
@@ -68,7 +73,15 @@ class Setup:
 
     def config(self, model: str) -> str:
         """Config of a model of `MODELS`."""
-        return f'configs/glip/glip-mini_{self.world}_{MODELS[model]}.py'
+        return f'configs/glip/{BASES[self.world]}_{self.world}_{MODELS[model]}.py'
+
+    @property
+    def labels(self) -> LabelSettings:
+        """Which boxes of the teacher are labels."""
+        if self.leftover == 1:
+            return LabelSettings(score=self.threshold)
+        # What one word has is no longer left over: no box may have two words.
+        return LabelSettings(score=self.threshold, leftover=self.leftover, cross_nms=.5)
 
     def weights(self, model: str, seed: int) -> Path:
         """Weights file of a model, written or not."""
@@ -85,7 +98,7 @@ class Setup:
 
 def usual_iters(world: str) -> int:
     """Iterations of the teacher's config."""
-    return read_config(find_config(f'configs/glip/glip-mini_{world}_teacher.py')
+    return read_config(find_config(f'configs/glip/{BASES[world]}_{world}_teacher.py')
                        ).train_cfg.max_iters
 
 
@@ -147,7 +160,8 @@ def train_and_score(model: str, setup: Setup, seed: int) -> None:
         options['load_from'] = str(setup.weights('teacher', seed))
     if model == 'student':
         _check_labels(setup, seed)
-        change = partial(use_labels, shards=setup.shards(seed), threshold=setup.threshold)
+        change = partial(use_labels, shards=setup.shards(seed),
+                         threshold=min(setup.threshold, setup.leftover))
     iters = setup.teacher_iters if model == 'teacher' else setup.student_iters
     weights = setup.weights(model, seed)
     if not weights.is_file():
@@ -185,8 +199,7 @@ def label(setup: Setup, seed: int) -> None:
     truth = hide_boxes(setup.data)
     teacher = Teacher(setup.config('teacher'), str(setup.weights('teacher', seed)), setup.device)
     manifest = pseudo_label([setup.data / 'pairs.jsonl'], setup.shards(seed), teacher,
-                            LabelSettings(score=setup.threshold),
-                            images=setup.data / 'images/train_grd')
+                            setup.labels, images=setup.data / 'images/train_grd')
     records = [json.loads(line) for shard in manifest['shards']
                for line in (setup.shards(seed) / shard['name']).read_text(
                    encoding='utf-8').splitlines()]

@@ -1,7 +1,7 @@
 """What the units of the self-training benchmark say: scores, precision, gains and their bars."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,20 +51,22 @@ def points(results: Results, model: str, group: str, seeds: Sequence[int]) -> np
     return np.where(found < 0, np.nan, 100 * found)
 
 
-def judge(results: Results, seeds: Sequence[int], judged: bool = True) -> list[Row]:
+def judge(results: Results, seeds: Sequence[int],
+          judged: Collection[str] = tuple(GROUPS)) -> list[Row]:
     """The rows of the table: models, pseudo-labels, gains.
 
     Args:
         results: Results of all units, by 'unit-seed'.
         seeds: Seeds of the units.
-        judged: Whether gains are held against their bars, or reported only.
+        judged: Groups whose gains are held against their bars; others are reported only.
     """
     models = [{'line': f'{model}, AP50',
                **{column: spread(points(results, model, group, seeds))
                   for group, column in GROUPS.items()}} for model in ORDER]
     return [*models, _labels(results, seeds, 'all', 'all phrases'),
             _labels(results, seeds, 'held_out', 'phrases with a held-out word'),
-            *(_gain(results, seeds, comparison, judged) for comparison in COMPARISONS)]
+            *(_gain(results, seeds, comparison, comparison.group in judged)
+              for comparison in COMPARISONS)]
 
 
 def _labels(results: Results, seeds: Sequence[int], group: str, phrases: str) -> Row:

@@ -15,11 +15,13 @@ unit that an earlier one was in, at its newest checkpoint.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from glipkit.apis.build import find_config, read_config
 from glipkit.apis.index import shipped_weights
 from glipkit.benchmarks.results import table
+from glipkit.claims import transfer_stamps
 from glipkit.claims.transfer_tasks import plan_tasks
 from glipkit.claims.transfer_units import CLAIMS, MODELS, SHOTS, Setup, Work, plan_runs
 from glipkit.claims.transfer_verdicts import judge, plot_shots, score_rows
@@ -34,6 +36,7 @@ SUMMARY = 'what tuning brings: seven comparisons of the paper, in hours'
 EXAMPLES = '''examples:
   glipkit bench transfer --out bench
   glipkit bench transfer --out bench --claims 1 3 5 7
+  glipkit bench transfer --out photos --world stamps --stamps /usr/share/tuxpaint/stamps
   glipkit bench transfer --out quick --pretrain-iters 300 --pictures 40 20 40 --max-passes 5
 
 The first needs hours; the same command again resumes.
@@ -51,6 +54,9 @@ NOTES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Registers what the command line takes."""
+    parser.add_argument('--world', choices=['shapes', 'stamps'], default='shapes',
+                        help='shapes: seven comparisons of mini models; stamps: few shots on '
+                             'photographs (default: %(default)s)')
     parser.add_argument('--claims', type=int, nargs='+', choices=CLAIMS, default=list(CLAIMS),
                         metavar='N', help='comparisons to make, 1 to 7 (default: all)')
     parser.add_argument('--seeds', type=int, nargs='+', default=[3, 30, 300], metavar='N',
@@ -70,6 +76,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="most passes of a tuning run (default: the recipe's 200, with early "
                              'stops)')
     parser.add_argument('--device', default='cpu', help='device of tuning (default: %(default)s)')
+    photos = parser.add_argument_group('--world stamps')
+    photos.add_argument('--stamps', type=Path, metavar='DIR',
+                        help='stamps folder, or folder of an unpacked package (default: download '
+                             'it with apt-get)')
+    photos.add_argument('--checkpoint', metavar='FILE',
+                        help=f'weights (default: those of {transfer_stamps.MODEL})')
+    photos.add_argument('--only', nargs='+', default=[], metavar='NAME',
+                        help='these tasks, e.g. food/fruit')
+    photos.add_argument('--world-pictures', type=int, nargs=2, default=transfer_stamps.PICTURES,
+                        metavar=('TRAIN', 'TEST'),
+                        help='pictures of the world, of all tasks (default: {} {})'.format(
+                            *transfer_stamps.PICTURES))
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -86,7 +104,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         UserError: Impossible numbers, no --out, or one that holds a run of other settings.
     """
     check_settings(args.out, [*args.pictures, args.pretrain_pictures, args.pretrain_iters,
-                              args.max_passes], args.seeds)
+                              args.max_passes, *args.world_pictures], args.seeds)
+    if args.world == 'stamps':
+        return transfer_stamps.run(args)
     setup = make_setup(args)
     word_tasks = [f'word-{seed}' for seed in setup.seeds]
     claim(setup)

@@ -42,6 +42,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--cross-nms', type=float, default=0.9, metavar='IOU',
                         help='the same for boxes of different phrases; 1 is off '
                              '(default: %(default)s)')
+    parser.add_argument('--leftover', type=float, default=1., metavar='SCORE',
+                        help='a phrase without a box above --threshold keeps those above this '
+                             'score where no other phrase has one; 1 is off (default: '
+                             '%(default)s)')
+    parser.add_argument('--leftover-share', type=float, default=0.7, metavar='SHARE',
+                        help="of these, drop boxes below this share of the phrase's best score "
+                             '(default: %(default)s)')
     parser.add_argument('--min-boxes', type=int, default=1, metavar='N',
                         help='leave out images with fewer (default: %(default)s)')
     parser.add_argument('--min-strong', type=int, default=0, metavar='N',

@@ -186,7 +186,8 @@ class CaptionGrounder:
         return max((end for _, end in offsets[:self._max_tokens - 1]), default=0)
 
     def _keep(self, query: _Asked, found: Detections, labels: Labels) -> None:
-        chosen = screen(found.boxes, found.scores, found.labels, self.settings)
+        texts = [query.caption[begin:end].lower() for begin, end in query.spans]
+        chosen = screen(found.boxes, found.scores, found.labels, self.settings, texts)
         if not len(chosen):
             labels.lose(query.position, query.item.key, 'captions without a box',
                         'no box that is kept')

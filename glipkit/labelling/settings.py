@@ -16,6 +16,9 @@ class LabelSettings:
         score: Score above which boxes are kept.
         phrase_nms: IoU above which the worse of two boxes of one phrase is dropped; 1 is off.
         cross_nms: The same between boxes of different phrases; 1 is off.
+        leftover: Score above which a phrase that is sure of no box takes boxes that no other
+            phrase has; 1 is off. For teachers that do not know the words of the captions.
+        leftover_share: Of these, boxes below this share of the phrase's best score are dropped.
         min_boxes: Least number of boxes; images with fewer are left out.
         strong_score: Score of a strong box, for ``min_strong``.
         min_strong: Least number of boxes above ``strong_score``; images with fewer are left out.
@@ -29,6 +32,8 @@ class LabelSettings:
     score: float = 0.5
     phrase_nms: float = 0.5
     cross_nms: float = 0.9
+    leftover: float = 1.
+    leftover_share: float = 0.7
     min_boxes: int = 1
     strong_score: float = 0.7
     min_strong: int = 0
@@ -38,7 +43,8 @@ class LabelSettings:
     batch_size: int = 8
 
     def __post_init__(self) -> None:
-        for name in ('score', 'phrase_nms', 'cross_nms', 'strong_score'):
+        for name in ('score', 'phrase_nms', 'cross_nms', 'leftover', 'leftover_share',
+                     'strong_score'):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 <= value <= 1:
                 raise UserError(f'{name} from 0 to 1', repr(value), 'pass e.g. 0.5')

@@ -400,6 +400,31 @@ def test_screening_by_hand():
     assert screen(boxes[:0], scores[:0], labels[:0], LabelSettings(min_boxes=0)).size == 0
 
 
+def test_an_unknown_word_takes_what_known_words_leave_over():
+    # Boxes 0, 1 and 2 stand apart; phrase 0 is known, phrases 1 and 2 are one unknown word.
+    boxes = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]], float)[
+        [0, 0, 1, 2, 1, 0]]
+    scores = np.array([.9, .30, .25, .22, .20, .01])
+    labels = np.array([0, 1, 1, 1, 2, 2])
+    texts = ['pear', 'carrot', 'carrot']
+
+    def kept(texts=texts, **settings):
+        return screen(boxes, scores, labels, LabelSettings(**settings), texts).tolist()
+
+    assert kept() == kept(leftover=1) == [0]
+    # Its best box lies on the pear; of the others, .22 is above .7 * .25.
+    assert kept(leftover=.1) == [0, 2, 3, 4]
+    assert kept(leftover=.1, leftover_share=.9) == [0, 2, 4]
+    assert kept(leftover=.24) == [0, 2]
+    # As words of their own they are rivals, and the better one gets the box.
+    assert kept(leftover=.1, texts=None) == [0, 2, 3]
+    # A second mention of a known thing takes nothing from others.
+    assert kept(leftover=.1, texts=['pear', 'pear', 'pear']) == [0]
+    # Without a sure box the best of all phrases comes first.
+    assert kept(score=.95, leftover=.1) == [0, 2, 3, 4]
+    assert kept(leftover=.1, min_strong=2) == []
+
+
 def test_a_page_obeys_no_control_characters():
     assert mark_phrases('a \x1b[2Jred\x00 dog\u202e\n cat\ud800\U0001f469\u200d\U0001f9b0',
                         [[(2, 9)]]) == (

@@ -1,0 +1,30 @@
+"""Self-training, for comparison, on photographs of real things: as much more training as the
+student's, on gold alone.
+
+Command:
+    glipkit train configs/glip/glip-photo_stamps_continued.py
+Hardware: one CPU thread, no GPU
+Time: not measured
+Memory: not measured
+Result: AP50 0.4 on vegetables, 87.5 and 8.8 on seen and unseen fruit (one seed, 400 iterations
+    after the teacher's 800)
+
+Starts from the weights of glip-photo_stamps_teacher.
+"""
+_base_ = [
+    '../_base_/models/glip_photo.py', '../_base_/datasets/stamps.py',
+    '../_base_/schedules/shapes.py', '../_base_/runtime/mini.py'
+]
+
+# The size of the pictures themselves, for speed.
+resize = dict(type='glipkit.ShortSideResize', scale=(427, 256))
+loading = [resize if step['type'] == resize['type'] else step for step in _base_.loading]
+class_prompt = dict(leave_out_prob=0.25, **_base_.class_prompt)
+train_pipeline = [*loading, class_prompt, _base_.packing]
+test_pipeline = [
+    resize if step['type'] == resize['type'] else step for step in _base_.test_pipeline]
+
+load_from = 'work_dirs/glip-photo_stamps_teacher/iter_1300.pth'
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline, datasets=[_base_.detection]))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
