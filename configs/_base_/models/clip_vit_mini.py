@@ -6,10 +6,10 @@ are what it knows; larger ones have more patches.
 _base_ = './clip_mini.py'
 clip_tower = dict(
     _delete_=True,
-    type='glipkit.EvaViT',
+    type='glipkit.ClipViT',
     image_size=64,
     patch=8,
-    width=128,
+    width=96,
     layers=4,
     heads=4,
     embed_dim=64)
