@@ -39,7 +39,7 @@ pictures = dict(
     data_prefix=dict(img='images/train_det/'),
     pipeline=grid_pipeline)
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=0,
     sampler=dict(type='glipkit.DrawSampler'),
     dataset=dict(type='glipkit.MixedDataset', datasets=[pictures]))
