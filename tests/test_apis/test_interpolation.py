@@ -9,10 +9,12 @@ from mmengine.hooks import EMAHook
 from torch import nn
 
 from glipkit.apis.convert import convert_checkpoint
+from glipkit.checkpoints import load_checkpoint, save_checkpoint
 from glipkit.checkpoints.interpolation import between
 from glipkit.cli.main import main
 from glipkit.engine.hooks.interpolate import InterpolateHook
 from glipkit.errors import UserError
+from glipkit.registry import MODELS
 from tests import clipself_golden as golden
 
 
@@ -78,6 +80,24 @@ def test_a_training_file_is_mixed_without_its_teacher(files, tmp_path):
     assert mixed.keys() == origin.keys()
     key = 'backbone.head.weight'
     assert torch.allclose(mixed[key], 0.7 * tower[key] + 0.3 * origin[key], atol=1e-6)
+
+
+def test_a_distillation_begins_with_a_clip_and_its_result_reads_words(files, tmp_path):
+    tower = dict(type='glipkit.EvaViT', image_size=64, patch=16, width=128, layers=3, heads=2,
+                 embed_dim=64)
+    distilled = MODELS.build(dict(type='glipkit.ClipSelfPretrainer', backbone=tower))
+    with pytest.warns(UserWarning, match='teacher_backbone begins with the weights of backbone$'):
+        load_checkpoint(distilled, files / 'origin.pt')
+    origin = state(files / 'origin.pt')
+    for key, tensor in distilled.state_dict().items():
+        assert torch.equal(tensor, origin[key.removeprefix('teacher_')]), key
+    save_checkpoint(distilled, tmp_path / 'distilled.safetensors')
+    convert_checkpoint(tmp_path / 'distilled.safetensors', tmp_path / 'words.safetensors',
+                       text=files / 'origin.pt')
+    words = dict(type='glipkit.ClipTextEncoder', width=64, heads=2, layers=2, embed_dim=64)
+    dense = MODELS.build(dict(type='glipkit.DenseClip', backbone=tower, text_encoder=words))
+    load_checkpoint(dense, tmp_path / 'words.safetensors')
+    assert all(torch.equal(tensor, origin[key]) for key, tensor in dense.state_dict().items())
 
 
 def test_formats_and_whole_numbers_are_the_first_ones():
