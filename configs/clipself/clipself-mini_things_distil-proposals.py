@@ -1,4 +1,4 @@
-"""The same from boxes without labels, whose crops show half as much again.
+"""CLIPSelf's distillation in miniature, from boxes without labels; crops show half as much again.
 
 Command:
     glipkit world things --out data/things
@@ -11,13 +11,21 @@ Result: not measured
 
 The boxes are those of the annotations here; a file of detections takes their place.
 """
-_base_ = 'clipself-mini_things_distil.py'
+_base_ = [
+    '../_base_/models/clip_vit_mini.py', '../_base_/datasets/things_regions.py',
+    '../_base_/schedules/crops_mini.py', '../_base_/runtime/default.py'
+]
 
+load_from = 'work_dirs/clip-vit-mini_things/iter_1200.pth'
+model = dict(
+    type='glipkit.ClipSelfPretrainer',
+    backbone=_base_.clip_tower,
+    crop_batch=100,
+    data_preprocessor=_base_.clip_input)
+boxes = dict(proposals='annotations/det_train.json', pipeline=_base_.proposal_pipeline)
 train_dataloader = dict(
-    dataset=dict(datasets=[
-        dict(
-            proposals='annotations/det_train.json',
-            **{
-                **_base_.pictures, 'pipeline': _base_.proposal_pipeline
-            })
-    ]))
+    batch_size=4,
+    num_workers=0,
+    sampler=dict(type='glipkit.DrawSampler'),
+    dataset=dict(type='glipkit.MixedDataset', datasets=[dict(**{**_base_.pictures, **boxes})]))
+default_hooks = dict(checkpoint=dict(interval=300))

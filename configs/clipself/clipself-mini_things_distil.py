@@ -21,4 +21,9 @@ model = dict(
     backbone=_base_.clip_tower,
     crop_batch=100,
     data_preprocessor=_base_.clip_input)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=0,
+    sampler=dict(type='glipkit.DrawSampler'),
+    dataset=dict(type='glipkit.MixedDataset', datasets=[_base_.pictures]))
 default_hooks = dict(checkpoint=dict(interval=300))

@@ -1,8 +1,8 @@
 """Times a step of a map that learns from crops: teacher, forward, backward and AdamW.
 
 The other candidate has the same towers and weights and runs them the plain way: all crops go
-through the teacher in one batch, every activation is kept for the gradients, and the text tower of
-the model is in memory beside the student, which a distillation has no use for.
+through the teacher in one batch, every activation is kept for the gradients, AdamW takes one tensor
+after the other, and the text tower of the model is in memory, which a distillation has no use for.
 """
 from __future__ import annotations
 
@@ -129,7 +129,8 @@ class Step:
         self.plain, self.dtype, self.device = plain, DTYPES[dtype], torch.device(device)
         rate = dict(cfg.optim_wrapper.optimizer)
         self.adam = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad],
-                                      lr=rate['lr'], weight_decay=rate['weight_decay'])
+                                      lr=rate['lr'], weight_decay=rate['weight_decay'],
+                                      fused=not plain and rate.get('fused', False))
         random = torch.Generator().manual_seed(seed)
         self.images = torch.randn(batch, 3, side, side, generator=random).to(device)
         cells = torch.from_numpy(grid_cells(5, 4))[:crops]

@@ -38,9 +38,4 @@ pictures = dict(
     ann_file='annotations/det_train.json',
     data_prefix=dict(img='images/train_det/'),
     pipeline=grid_pipeline)
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=0,
-    sampler=dict(type='glipkit.DrawSampler'),
-    dataset=dict(type='glipkit.MixedDataset', datasets=[pictures]))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

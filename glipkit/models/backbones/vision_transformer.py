@@ -15,19 +15,22 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+)
 
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import freeze_groups
 
 Grid = tuple[int, int]
 _aten = torch.ops.aten
-#: What a layer with ``with_cp`` does not compute twice.
-_KEPT = [_aten.mm.default, _aten.addmm.default, _aten.bmm.default,
-         _aten._scaled_dot_product_flash_attention_for_cpu.default,
-         _aten._scaled_dot_product_flash_attention.default,
-         _aten._scaled_dot_product_efficient_attention.default,
-         _aten._scaled_dot_product_cudnn_attention.default]
+_PRODUCTS = {_aten.mm.default, _aten.addmm.default}
+_ATTENTION = {_aten.bmm.default, _aten._scaled_dot_product_flash_attention_for_cpu.default,
+              _aten._scaled_dot_product_flash_attention.default,
+              _aten._scaled_dot_product_efficient_attention.default,
+              _aten._scaled_dot_product_cudnn_attention.default}
 
 
 class VisionTransformer(BaseModule):
@@ -169,7 +172,7 @@ class VisionTransformer(BaseModule):
         """The tokens that a step gives, with little kept for its gradients; see ``with_cp``."""
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(step, *inputs, use_reentrant=False, preserve_rng_state=False,
-                              context_fn=partial(create_selective_checkpoint_contexts, _KEPT))
+                              context_fn=partial(create_selective_checkpoint_contexts, _kept))
         return step(*inputs)
 
     def attended_alone(self) -> list[nn.Parameter]:
@@ -184,6 +187,16 @@ class VisionTransformer(BaseModule):
         """
         freeze_groups(self.layer_groups(), count)
         self.frozen_stages = count
+
+
+def _kept(_: Any, operator: Any, *inputs: Any, **__: Any) -> CheckpointPolicy:
+    """What a layer with ``with_cp`` does not compute twice."""
+    kept = operator in _ATTENTION
+    if operator in _PRODUCTS:
+        # No gradient needs the result of the last product, which leads out of the MLP.
+        into, out = inputs[-1].shape
+        kept = into <= out
+    return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
 def resize_positions(table: Tensor, native: Grid, grid: Grid) -> Tensor:
