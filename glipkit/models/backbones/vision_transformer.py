@@ -7,18 +7,30 @@ Letters in shapes: B images, N = h * w patches, C channels inside, D channels of
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+)
 
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import freeze_groups
 
 Grid = tuple[int, int]
+_aten = torch.ops.aten
+_PRODUCTS = {_aten.mm.default, _aten.addmm.default}
+_ATTENTION = {_aten.bmm.default, _aten._scaled_dot_product_flash_attention_for_cpu.default,
+              _aten._scaled_dot_product_flash_attention.default,
+              _aten._scaled_dot_product_efficient_attention.default,
+              _aten._scaled_dot_product_cudnn_attention.default}
 
 
 class VisionTransformer(BaseModule):
@@ -32,6 +44,9 @@ class VisionTransformer(BaseModule):
         width: Channels C inside.
         heads: Attention heads.
         embed_dim: Channels D of an embedding.
+        with_cp: Whether a training keeps matrix products and attention of a layer alone, and
+            computes what lies between them (norms, activations, rotations) again in the backward
+            pass: a third of the memory for little time.
         init_cfg: mmengine's config of initial weights.
 
     Attributes:
@@ -44,7 +59,7 @@ class VisionTransformer(BaseModule):
     """
 
     def __init__(self, image_size: int, patch: int, width: int, heads: int, embed_dim: int,
-                 init_cfg: dict | None = None) -> None:
+                 with_cp: bool = False, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if width % heads:
             raise UserError('a width that the heads divide', f'width {width}, {heads} heads',
@@ -54,6 +69,7 @@ class VisionTransformer(BaseModule):
                             'change one of them')
         self.image_size, self.stride, self.width, self.heads = image_size, patch, width, heads
         self.embed_dim: int = embed_dim
+        self.with_cp = with_cp
         self.grid: Grid = (image_size // patch, image_size // patch)
         self.channels = [embed_dim]
 
@@ -146,9 +162,22 @@ class VisionTransformer(BaseModule):
         places = self.places(grid, tokens.device)
         last = len(self.layers) - 1
         for index, layer in enumerate(self.layers):
-            tokens = layer.values(tokens) if dense and index == last else \
-                self.apply_layer(layer, tokens, places)
+            if dense and index == last:
+                tokens = self._kept_small(layer.values, tokens)
+            else:
+                tokens = self._kept_small(self.apply_layer, layer, tokens, places)
             yield tokens, grid
+
+    def _kept_small(self, step: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        """The tokens that a step gives, with little kept for its gradients; see ``with_cp``."""
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(step, *inputs, use_reentrant=False, preserve_rng_state=False,
+                              context_fn=partial(create_selective_checkpoint_contexts, _kept))
+        return step(*inputs)
+
+    def attended_alone(self) -> list[nn.Parameter]:
+        """Parameters that embeddings of images need and the dense map never does."""
+        return []
 
     def freeze(self, count: int) -> None:
         """Takes the first ``count`` of the groups out of training.
@@ -158,6 +187,16 @@ class VisionTransformer(BaseModule):
         """
         freeze_groups(self.layer_groups(), count)
         self.frozen_stages = count
+
+
+def _kept(_: Any, operator: Any, *inputs: Any, **__: Any) -> CheckpointPolicy:
+    """What a layer with ``with_cp`` does not compute twice."""
+    kept = operator in _ATTENTION
+    if operator in _PRODUCTS:
+        # No gradient needs the result of the last product, which leads out of the MLP.
+        into, out = inputs[-1].shape
+        kept = into <= out
+    return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
 def resize_positions(table: Tensor, native: Grid, grid: Grid) -> Tensor:

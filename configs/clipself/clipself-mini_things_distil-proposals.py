@@ -1,0 +1,31 @@
+"""CLIPSelf's distillation in miniature, from boxes without labels; crops show half as much again.
+
+Command:
+    glipkit world things --out data/things
+    glipkit train configs/clipself/clip-vit-mini_things.py
+    glipkit train configs/clipself/clipself-mini_things_distil-proposals.py
+Hardware: one CPU thread, no GPU
+Time: not measured
+Memory: not measured
+Result: not measured
+
+The boxes are those of the annotations here; a file of detections takes their place.
+"""
+_base_ = [
+    '../_base_/models/clip_vit_mini.py', '../_base_/datasets/things_regions.py',
+    '../_base_/schedules/crops_mini.py', '../_base_/runtime/default.py'
+]
+
+load_from = 'work_dirs/clip-vit-mini_things/iter_1200.pth'
+model = dict(
+    type='glipkit.ClipSelfPretrainer',
+    backbone=_base_.clip_tower,
+    crop_batch=100,
+    data_preprocessor=_base_.clip_input)
+boxes = dict(proposals='annotations/det_train.json', pipeline=_base_.proposal_pipeline)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=0,
+    sampler=dict(type='glipkit.DrawSampler'),
+    dataset=dict(type='glipkit.MixedDataset', datasets=[dict(**{**_base_.pictures, **boxes})]))
+default_hooks = dict(checkpoint=dict(interval=300))
