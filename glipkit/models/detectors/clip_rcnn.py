@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from glipkit.models.detectors.region_words import RegionWords
 from glipkit.models.proposals.contract import boxes_of_images, image_size, propose
-from glipkit.models.roi_heads.clip_mask_head import paste_masks
+from glipkit.models.roi_heads.masks import mask_loss, paste_masks
 from glipkit.models.roi_heads.postprocess import RegionSettings, detections, to_original
 from glipkit.registry import MODELS
 from glipkit.text.query import Query
@@ -111,7 +111,7 @@ class ClipRCNN(RegionWords):
         losses = self.roi_head.losses(regions, logits, features)
         if self.roi_head.mask_head is not None:
             holds = torch.cat([one.labels for one in regions]) >= 0
-            losses['loss_mask'] = self.roi_head.mask_head.loss(
+            losses['loss_mask'] = mask_loss(
                 self.roi_head.mask_head(maps[holds]),
                 [one.boxes[:len(one.matched)] for one in regions],
                 [one.matched for one in regions],
