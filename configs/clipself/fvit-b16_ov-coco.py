@@ -1,0 +1,1 @@
+_base_ = ['../_base_/models/fvit_eva-b16.py']
