@@ -28,7 +28,7 @@ from glipkit.checkpoints.key_table import KeyTable, Row
 from glipkit.common.rotary import rotary_tables
 from glipkit.errors import UserError
 
-CONTAINERS = {'fvit': 'state_dict', 'eva': '', 'openai': '', 'open_clip': '', 'timm': ''}
+CONTAINERS = {'eva': '', 'openai': '', 'open_clip': '', 'timm': '', 'fvit': 'state_dict'}
 _WRAPPED = 'module.'
 _MARKERS = {'fvit': re.compile(r'backbone\.visual\.blocks\.\d+\.attn\.q_bias$'),
             'eva': re.compile(r'visual\.blocks\.\d+\.attn\.q_bias$'),

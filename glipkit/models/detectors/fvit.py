@@ -22,7 +22,7 @@ from glipkit.models.detectors.dense_clip import DenseClip
 from glipkit.models.detectors.fvit_settings import FVitSettings
 from glipkit.models.detectors.region_words import labelled, stack_logits
 from glipkit.models.necks.vit_pyramid import ViTPyramid
-from glipkit.models.proposals.contract import image_size, plain_boxes, propose
+from glipkit.models.proposals.contract import boxes_of_images, image_size, plain_boxes, propose
 from glipkit.models.roi_heads.box_deltas import move
 from glipkit.models.roi_heads.masks import paste_masks
 from glipkit.models.roi_heads.postprocess import detections, to_original
@@ -240,6 +240,12 @@ class FVit(DenseClip):
         alone = [self._alone(images, i, sample) for i, sample in enumerate(samples)]
         return [self._propose(self.extract_feat(image), image, sample)
                 for image, sample in zip(alone, samples)]
+
+    def region_features(self, images: Tensor, boxes: Sequence[Tensor]) -> list[Tensor]:
+        """Embeddings of boxes in the tower's map, as prediction sees it; see
+        :meth:`DenseClip.region_features`."""
+        return pool_boxes(self.backbone.dense_map(self._square(images)),
+                          boxes_of_images(boxes, images), self.backbone.stride)
 
     def _propose(self, levels: Sequence[Tensor], image: Tensor, sample: DetDataSample) -> Tensor:
         """Boxes (N, 4) of one image: those that its sample brings, or those of the proposal head.
