@@ -29,7 +29,8 @@ model = dict(
     taps=(0, 1, 2, 3),
     norm_cfg=norm,
     neck=dict(
-        type='mmdet.FPN', in_channels=[128] * 4, out_channels=channels, num_outs=5, norm_cfg=norm),
+        type='mmdet.FPN', in_channels=[_base_.clip_tower.width] * 4, out_channels=channels,
+        num_outs=5, norm_cfg=norm),
     rpn_head=dict(
         type='mmdet.RPNHead',
         in_channels=channels,
