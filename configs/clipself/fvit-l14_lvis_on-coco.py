@@ -12,11 +12,11 @@ All classes are blended alike. For Objects365 and VOC the authors take 0.3 inste
 `--cfg-options model.test_cfg.alpha=0.3 model.test_cfg.beta=0.3`.
 """
 _base_ = [
-    '../_base_/models/fvit_eva-b16.py', '../_base_/datasets/coco_val2017.py',
+    '../_base_/models/fvit_eva-b16.py', '../_base_/datasets/coco_regions.py',
     '../_base_/runtime/default.py'
 ]
 embed_dim = 768
-levels = [3.5, 7, 14, 28, 56]
+strides = [3.5, 7, 14, 28]
 
 model = dict(
     backbone=dict(image_size=336, patch=14, width=1024, layers=24, embed_dim=embed_dim),
@@ -25,10 +25,10 @@ model = dict(
     neck=dict(in_channels=[1024] * 4),
     rpn_head=dict(
         type='glipkit.NormedRPNHead', norm_cfg=dict(type='BN'),
-        anchor_generator=dict(strides=levels)),
+        anchor_generator=dict(strides=[*strides, 56])),
     roi_head=dict(
         bbox_head=dict(embed_dim=embed_dim),
-        bbox_roi_extractor=dict(featmap_strides=levels[:4])),
+        bbox_roi_extractor=dict(featmap_strides=strides)),
     test_cfg=dict(
         score_threshold=1e-4, nms_iou=0.5, max_per_image=300, alpha=0.2, beta=0.2,
         vlm_temperature=120., detector_temperature=50., base_classes=None))

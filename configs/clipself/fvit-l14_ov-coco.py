@@ -15,7 +15,7 @@ _base_ = [
     '../_base_/schedules/frozen_tower.py', '../_base_/runtime/default.py'
 ]
 embed_dim = 768
-levels = [3.5, 7, 14, 28, 56]
+strides = [3.5, 7, 14, 28]
 
 load_from = 'eva_vitl14_coco_clipself_proposals.pt'
 model = dict(
@@ -25,10 +25,10 @@ model = dict(
     text_encoder=dict(width=768, heads=12, embed_dim=embed_dim),
     taps=(6, 10, 14, 23),
     neck=dict(in_channels=[1024] * 4),
-    rpn_head=dict(anchor_generator=dict(strides=levels)),
+    rpn_head=dict(anchor_generator=dict(strides=[*strides, 56])),
     roi_head=dict(
         bbox_head=dict(embed_dim=embed_dim),
-        bbox_roi_extractor=dict(featmap_strides=levels[:4])))
+        bbox_roi_extractor=dict(featmap_strides=strides)))
 
 train_pipeline = [
     dict(type='glipkit.LoadImage', imdecode_backend='fast'),

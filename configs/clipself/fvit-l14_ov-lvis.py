@@ -17,7 +17,7 @@ _base_ = [
     '../_base_/schedules/frozen_tower_long.py', '../_base_/runtime/default.py'
 ]
 embed_dim = 768
-levels = [3.5, 7, 14, 28, 56]
+strides = [3.5, 7, 14, 28]
 norm = dict(type='BN')
 
 load_from = 'eva_vitl14_lvis_clipself_patches.pt'
@@ -29,10 +29,10 @@ model = dict(
     taps=(6, 10, 14, 23),
     neck=dict(in_channels=[1024] * 4),
     rpn_head=dict(
-        type='glipkit.NormedRPNHead', norm_cfg=norm, anchor_generator=dict(strides=levels)),
+        type='glipkit.NormedRPNHead', norm_cfg=norm, anchor_generator=dict(strides=[*strides, 56])),
     roi_head=dict(
         bbox_head=dict(embed_dim=embed_dim),
-        bbox_roi_extractor=dict(featmap_strides=levels[:4]),
+        bbox_roi_extractor=dict(featmap_strides=strides),
         mask_head=dict(
             type='mmdet.FCNMaskHead',
             num_convs=4,
@@ -46,7 +46,7 @@ model = dict(
             type='mmdet.SingleRoIExtractor',
             roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0),
             out_channels=256,
-            featmap_strides=levels[:4]),
+            featmap_strides=strides),
         loss_cls=dict(background_weight=0.9),
         sampler=dict(match_low_quality=True)),
     test_cfg=dict(

@@ -19,7 +19,7 @@ _base_ = [
 ]
 channels = 48
 norm = dict(type='BN')
-levels = [2, 4, 8, 16, 32]
+strides = [2, 4, 8, 16]
 
 model = dict(
     type='glipkit.FVit',
@@ -37,7 +37,7 @@ model = dict(
         feat_channels=channels,
         num_convs=2,
         anchor_generator=dict(
-            type='mmdet.AnchorGenerator', scales=[6], ratios=[1.0], strides=levels),
+            type='mmdet.AnchorGenerator', scales=[6], ratios=[1.0], strides=[*strides, 32]),
         bbox_coder=dict(type='mmdet.DeltaXYWHBBoxCoder'),
         loss_cls=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True),
         loss_bbox=dict(type='mmdet.L1Loss'),
@@ -64,7 +64,7 @@ model = dict(
             type='mmdet.SingleRoIExtractor',
             roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=2),
             out_channels=channels,
-            featmap_strides=levels[:4],
+            featmap_strides=strides,
             finest_scale=28),
         sampler=dict(num_samples=48)),
     templates='name',
