@@ -100,7 +100,7 @@ def put(model: nn.Module, checkpoint: Checkpoint, path: Path) -> LoadReport:
         raise refuse(f'a checkpoint of {ours}', f'{path} of {theirs}', problems,
                      'pass the config that the checkpoint belongs to, or another checkpoint')
     check_sound(checkpoint.state, own, path)
-    check_statistics(checkpoint.state, own, path)
+    check_statistics(checkpoint.state, wanted, path)
     if remark:
         warnings.warn(remark, stacklevel=3)
     names = keys_of(model)

@@ -13,7 +13,7 @@ from torch import nn
 from glipkit.apis.build import build_model, find_config, known_models, read_config
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
-from glipkit.testing import tiny_clip_rcnn, tiny_dense_clip, tiny_glip
+from glipkit.testing import tiny_clip_rcnn, tiny_dense_clip, tiny_fvit, tiny_glip
 from glipkit.text.query import Query
 from tests.toys import two_stage
 
@@ -26,14 +26,15 @@ def build(name: str) -> GroundingDetector:
     if name == 'toy':
         return build_model(Config(dict(model=TOY)))
     tiny = {'tiny': tiny_glip.TINY_CONFIG, 'tiny-regions': tiny_clip_rcnn.TINY_CONFIG,
-            'tiny-dense': tiny_dense_clip.TINY_CONFIG}
+            'tiny-dense': tiny_dense_clip.TINY_CONFIG, 'tiny-fvit': tiny_fvit.TINY_CONFIG}
     cfg = (Config.fromstring(tiny[name], '.py') if name in tiny
            else read_config(find_config(name)))
     cfg.model.test_cfg.score_threshold = 0.  # random weights find nothing that is sure
     return build_model(cfg)
 
 
-@pytest.fixture(scope='module', params=['toy', 'tiny', 'tiny-regions', 'tiny-dense', 'glip-mini'])
+@pytest.fixture(scope='module', params=['toy', 'tiny', 'tiny-regions', 'tiny-dense', 'tiny-fvit',
+                                        'glip-mini'])
 def model(request) -> GroundingDetector:
     """Detectors that are small enough to run."""
     torch.manual_seed(0)
@@ -41,7 +42,7 @@ def model(request) -> GroundingDetector:
 
 
 @pytest.fixture(scope='module',
-                params=['toy', 'tiny', 'tiny-regions', 'tiny-dense', *known_models()])
+                params=['toy', 'tiny', 'tiny-regions', 'tiny-dense', 'tiny-fvit', *known_models()])
 def described(request) -> GroundingDetector:
     """All detectors, with whatever the memory of their weights holds."""
     with pytest.MonkeyPatch.context() as patch:

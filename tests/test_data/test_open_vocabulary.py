@@ -7,8 +7,8 @@ from mmdet.datasets import LVISV1Dataset
 from mmengine.dataset import ClassBalancedDataset
 
 from glipkit.data import CocoDetection, LvisDetection, MixedDataset
-from glipkit.data.splits.open_vocabulary import class_split, split_classes
 from glipkit.errors import UserError
+from glipkit.text.splits.open_vocabulary import class_split, split_classes
 
 
 def test_ov_coco_has_48_base_and_17_novel_classes_in_the_order_of_their_ids():

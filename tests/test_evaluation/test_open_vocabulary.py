@@ -7,8 +7,8 @@ from mmdet.structures import DetDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
-from glipkit.data.splits.open_vocabulary import class_split
 from glipkit.evaluation import GroundingCocoMetric, LvisMetric
+from glipkit.text.splits.open_vocabulary import class_split
 
 #: One picture each: a person (base) is found, a cat (novel) is missed by half of its box.
 FOUND = {'person': (1, [0, 0, 40, 40]), 'cat': (2, [0, 0, 20, 40])}

@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData
 from glipkit.apis.build import build_model
 from glipkit.errors import UserError
 from glipkit.models.detectors.clip_rcnn import ClipRCNN
-from glipkit.models.roi_heads.clip_mask_head import mask_targets
+from glipkit.models.roi_heads.masks import mask_targets
 from glipkit.testing.tiny_clip_rcnn import TINY_CONFIG
 from glipkit.text.bank import TextBank
 from glipkit.text.query import Query

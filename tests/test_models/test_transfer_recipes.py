@@ -2,8 +2,8 @@
 import pytest
 
 from glipkit.apis.training import load_config
-from glipkit.data.splits.open_vocabulary import split_classes
 from glipkit.registry import MODELS
+from glipkit.text.splits.open_vocabulary import split_classes
 
 OFFICIAL = {
     'ov-coco': dict(loss=dict(type='glipkit.FocalScaledClassLoss', background_weight=.2, gamma=.5),

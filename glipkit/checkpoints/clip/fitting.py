@@ -17,9 +17,9 @@ from glipkit.errors import UserError
 
 IMAGE, TEXT, TEACHER = 'backbone', 'text_encoder', 'teacher_backbone'
 #: Parts that a model may have and a file need not: the model's own values stay.
-_NEW = ('roi_head', 'logit_scale')
+_NEW = ('pyramid', 'neck', 'rpn_head', 'roi_head', 'logit_scale')
 #: Parts that a file may have and a model need not.
-_DROPPED = (TEXT, TEACHER, 'roi_head', 'logit_scale')
+_DROPPED = (TEXT, TEACHER, *_NEW)
 _MASKS = 'roi_head.mask_head.'
 
 
@@ -38,7 +38,7 @@ def fit(checkpoint: Checkpoint, own: Mapping[str, Tensor], path: str | Path) -> 
         raise UserError(
             'a checkpoint with the text encoder, as the model embeds the words it is asked',
             f'{path}, which holds an image side alone', 'add the CLIP weights it was made with: '
-            f'glipkit convert {path} with_text.safetensors --text RN50.pt')
+            f'glipkit convert {path} with_text.safetensors --text {_example(state)}')
     if TEACHER in wanted and TEACHER not in held:
         state |= {f'{TEACHER}{key[len(IMAGE):]}': tensor for key, tensor in state.items()
                   if key.startswith(f'{IMAGE}.')}
@@ -51,6 +51,11 @@ def fit(checkpoint: Checkpoint, own: Mapping[str, Tensor], path: str | Path) -> 
     aside = {**checkpoint.aside, **{key: state.pop(key) for key in dropped}}
     return Fitted(replace(checkpoint, state=state, aside=aside), untouched,
                   f'{path}: {"; ".join(notes)}' if notes else '')
+
+
+def _example(state: Mapping[str, Tensor]) -> str:
+    """A file that has the text encoder of such a tower."""
+    return 'RN50.pt' if any('.attnpool.' in key for key in state) else 'EVA02_CLIP_B_psz16_s8B.pt'
 
 
 def _without_use(key: str, own: Mapping[str, Tensor], wanted: set[str]) -> bool:

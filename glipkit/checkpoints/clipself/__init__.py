@@ -1,5 +1,6 @@
 """The CLIPSelf family: CLIP models whose image tower is a transformer, distilled or not."""
 from glipkit.checkpoints.clip.fitting import fit
+from glipkit.checkpoints.clip.tables import is_counter
 from glipkit.checkpoints.clipself.layouts import (
     CONTAINERS,
     check,
@@ -10,9 +11,9 @@ from glipkit.checkpoints.clipself.layouts import (
     variant,
 )
 from glipkit.checkpoints.clipself.towers import CLIP_VIT
-from glipkit.checkpoints.family import Family, never, register
+from glipkit.checkpoints.family import Family, register
 
 CLIPSELF = register(Family('CLIPSelf', CONTAINERS, detect, to_own, from_own, describe_towers,
-                           variant, check, never, dict, (CLIP_VIT, ), fit))
+                           variant, check, is_counter, dict, (CLIP_VIT, ), fit))
 
 __all__ = ['CLIPSELF']

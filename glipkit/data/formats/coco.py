@@ -11,9 +11,9 @@ from glipkit.data import sample_keys as keys
 from glipkit.data.formats.coco_json import CocoJson, box_in_image, check_names, read_coco_json
 from glipkit.data.formats.reading import summary
 from glipkit.data.grounding_dataset import GroundingDataset
-from glipkit.data.splits.open_vocabulary import split_classes
 from glipkit.errors import UserError
 from glipkit.registry import DATASETS
+from glipkit.text.splits.open_vocabulary import split_classes
 
 
 @DATASETS.register_module()
@@ -23,7 +23,7 @@ class CocoDetection(GroundingDataset):
     The text of every sample is the tuple of all class names in ascending order of their ids, and
     labels are 0-based indices into it; a class without a box that is the super-category of another
     one is left out. ``metainfo=dict(classes=[...])`` takes a subset, in the given order, and
-    ``classes='ov-coco/base'`` that of a benchmark (`data.splits.open_vocabulary`): boxes of other
+    ``classes='ov-coco/base'`` that of a benchmark (`text.splits.open_vocabulary`): boxes of other
     classes are dropped, so that a detector trains on the base classes and is tested on all. Crowd
     boxes are dropped in training and flagged ``ignore_flag=1`` in test mode. Boxes are clipped to
     the image, and dropped where a side of at most one pixel is left.

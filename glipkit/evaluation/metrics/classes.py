@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from glipkit.data.formats.reading import read_json
-from glipkit.data.splits.open_vocabulary import SPLITS, class_split
 from glipkit.errors import UserError
 from glipkit.text.query import Query
+from glipkit.text.splits.open_vocabulary import SPLITS, class_split
 
 
 def category_ids(query: Query, id_of_name: Mapping[str, int], path: str) -> np.ndarray:

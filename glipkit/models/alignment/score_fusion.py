@@ -1,8 +1,9 @@
-"""Class probabilities and a box's own score as one score."""
+"""Scores of two sources as one: of a class and a box, or of two classifiers."""
 from __future__ import annotations
 
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from glipkit.errors import UserError
@@ -49,3 +50,25 @@ def check_fusion(how: str) -> None:
     if how not in FUSIONS:
         raise UserError(f'a fusion of scores ({", ".join(FUSIONS)})', repr(how),
                         'choose one of these')
+
+
+def blend_scores(detector: Tensor, model: Tensor, trained: Tensor, alpha: float,
+                 beta: float) -> Tensor:
+    """Weighted geometric mean of what a detector and an image-text model say of regions.
+
+    ``detector^(1 - w) * model^w``, where w is alpha for classes that the detector was trained on
+    and beta for others (Gu et al., "Open-vocabulary Object Detection via Vision and Language
+    Knowledge Distillation", ICLR 2022, equation 6). Rows do not sum to 1.
+
+    Args:
+        detector: Probabilities (N, K).
+        model: Probabilities (N, K).
+        trained: (K,) bool.
+        alpha: Weight of the model, from 0 to 1.
+        beta: The same for classes that were not trained.
+
+    Returns:
+        Scores (N, K).
+    """
+    weights = torch.where(trained, alpha, beta).to(detector)
+    return detector**(1 - weights) * model**weights

@@ -126,10 +126,15 @@ class VisionTransformer(BaseModule):
         tokens, grid = None, None
         for tokens, grid in self._run(images, dense=True):  # noqa: B007
             pass
-        cells = self.project(tokens[:, 1:])
+        return self.embed_cells(as_map(tokens[:, 1:], grid))
+
+    def embed_cells(self, last: Tensor) -> Tensor:
+        """The last layer's map of :meth:`tap_features` (B, C, h, w) -> the dense map (B, D, h, w).
+        """
+        cells = self.project(last.permute(0, 2, 3, 1))
         # Half precision would round lengths to 1 only roughly, and RoIAlign has none everywhere.
         cells = cells.to(torch.promote_types(cells.dtype, torch.float32))
-        return as_map(F.normalize(cells, dim=-1), grid)
+        return F.normalize(cells, dim=-1).permute(0, 3, 1, 2)
 
     def tap_features(self, images: Tensor, indices: Sequence[int]) -> list[Tensor]:
         """Patches after some layers, as maps; the last layer as in :meth:`dense_map`.

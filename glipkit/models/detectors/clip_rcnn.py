@@ -12,9 +12,9 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from glipkit.models.detectors.region_words import RegionWords
+from glipkit.models.detectors.region_words import RegionWords, labelled, stack_logits
 from glipkit.models.proposals.contract import boxes_of_images, image_size, propose
-from glipkit.models.roi_heads.clip_mask_head import paste_masks
+from glipkit.models.roi_heads.masks import mask_loss, paste_masks
 from glipkit.models.roi_heads.postprocess import RegionSettings, detections, to_original
 from glipkit.registry import MODELS
 from glipkit.text.query import Query
@@ -101,17 +101,17 @@ class ClipRCNN(RegionWords):
         """
         self._check_frozen()
         proposed = propose(self.box_source, batch_inputs, batch_data_samples)
-        regions = [self.roi_head.sample(one.bboxes, _labelled(sample.gt_instances))
+        regions = [self.roi_head.sample(one.bboxes, labelled(sample.gt_instances))
                    for one, sample in zip(proposed, batch_data_samples)]
         maps, features = self.backbone.region_features(self.backbone(batch_inputs)[0],
                                                        [one.boxes for one in regions])
         split = features.split([len(one.boxes) for one in regions])
-        logits = _stacked([self._logits(one, Query.of_sample(sample))
+        logits = stack_logits([self._logits(one, Query.of_sample(sample))
                            for one, sample in zip(split, batch_data_samples)])
         losses = self.roi_head.losses(regions, logits, features)
         if self.roi_head.mask_head is not None:
             holds = torch.cat([one.labels for one in regions]) >= 0
-            losses['loss_mask'] = self.roi_head.mask_head.loss(
+            losses['loss_mask'] = mask_loss(
                 self.roi_head.mask_head(maps[holds]),
                 [one.boxes[:len(one.matched)] for one in regions],
                 [one.matched for one in regions],
@@ -180,21 +180,3 @@ class ClipRCNN(RegionWords):
         boxes = boxes_of_images(boxes, images)
         _, features = self.backbone.region_features(self.backbone(images)[0], boxes)
         return list(features.split([len(one) for one in boxes]))
-
-
-def _labelled(truth: InstanceData) -> InstanceData:
-    """Annotations with labels: without, each box is what its own phrase says."""
-    if 'labels' not in truth:
-        truth = truth.clone()
-        truth.labels = torch.arange(len(truth))
-    return truth
-
-
-def _stacked(logits: Sequence[Tensor]) -> Tensor:
-    """Logits of images that were asked for different numbers of classes, as (R, K + 1)."""
-    width = max(one.shape[1] for one in logits)
-    if all(one.shape[1] == width for one in logits):
-        return torch.cat(list(logits))
-    return torch.cat([torch.cat([one[:, :-1],
-                                 one.new_full((len(one), width - one.shape[1]), -torch.inf),
-                                 one[:, -1:]], dim=1) for one in logits])

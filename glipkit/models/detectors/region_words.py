@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from glipkit.errors import UserError
@@ -185,3 +187,21 @@ def not_empty(words: str, name: str) -> str:
         raise UserError('class names with a letter or another sign', repr(name),
                         'rename the class, or give it a name through caption_prompt')
     return words
+
+
+def labelled(truth: InstanceData) -> InstanceData:
+    """Annotations with labels: without, each box is what its own phrase says."""
+    if 'labels' not in truth:
+        truth = truth.clone()
+        truth.labels = torch.arange(len(truth))
+    return truth
+
+
+def stack_logits(logits: Sequence[Tensor]) -> Tensor:
+    """Logits of images that were asked for different numbers of classes, as (R, K + 1)."""
+    width = max(one.shape[1] for one in logits)
+    if all(one.shape[1] == width for one in logits):
+        return torch.cat(list(logits))
+    return torch.cat([torch.cat([one[:, :-1],
+                                 one.new_full((len(one), width - one.shape[1]), -torch.inf),
+                                 one[:, -1:]], dim=1) for one in logits])

@@ -6,33 +6,13 @@ every region (RegionCLIP section 3.3). R regions of a batch, R_i of an image, K 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
-from mmdet.models.task_modules.assigners import MaxIoUAssigner
-from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
-from mmdet.models.task_modules.samplers import RandomSampler
-from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from glipkit.models.proposals.contract import plain_boxes
+from glipkit.models.roi_heads.box_deltas import box_loss, move
+from glipkit.models.roi_heads.sampling import RegionSampler, SampledRegions
 from glipkit.registry import MODELS
-
-
-@dataclass(frozen=True)
-class SampledRegions:
-    """Regions of an image that train: those with a thing first.
-
-    Attributes:
-        boxes: (R_i, 4).
-        labels: (R_i,) int64; -1 for background.
-        targets: (P, 4) annotated boxes of the first P regions, which hold a thing.
-        matched: (P,) int64, which annotation each of them has.
-    """
-    boxes: Tensor
-    labels: Tensor
-    targets: Tensor
-    matched: Tensor
 
 
 @MODELS.register_module()
@@ -47,6 +27,9 @@ class ClipRoIHead(nn.Module):
         num_samples: Regions of an image that train, at most.
         positive_fraction: Largest part of them that hold a thing.
         positive_iou: Overlap with an annotation from which a region holds it.
+
+    Attributes:
+        sample: Draws regions that train, see :class:`~.sampling.RegionSampler`.
     """
 
     def __init__(self, embed_dim: int = 1024, loss_cls: dict | None = None,
@@ -60,35 +43,11 @@ class ClipRoIHead(nn.Module):
         nn.init.zeros_(self.bbox_pred.bias)
         self.mask_head = None if mask_head is None else MODELS.build(mask_head)
         self.loss_cls = MODELS.build(loss_cls or dict(type='glipkit.WeightedClassLoss'))
-        self._coder = DeltaXYWHBBoxCoder(target_stds=(0.1, 0.1, 0.2, 0.2))
-        self._assigner = MaxIoUAssigner(positive_iou, positive_iou, positive_iou,
-                                        match_low_quality=False,
-                                        iou_calculator=dict(type='mmdet.BboxOverlaps2D'))
-        self._sampler = RandomSampler(num_samples, positive_fraction)
+        self.sample = RegionSampler(num_samples, positive_fraction, positive_iou)
 
     def layer_groups(self) -> dict[str, list[nn.Module]]:
         """``boxes``: the box layer and, where there is one, the mask head."""
         return dict(boxes=[self.bbox_pred] + ([self.mask_head] if self.mask_head else []))
-
-    def sample(self, proposed: Tensor, truth: InstanceData) -> SampledRegions:
-        """Draws regions from proposals and annotations, with torch's generator.
-
-        Args:
-            proposed: (N, 4); N may be 0.
-            truth: ``bboxes`` (G, 4) and ``labels`` (G,); G may be 0. Annotated boxes are proposals
-                too; those without an area, which no box can be moved to, are left out.
-        """
-        boxes = plain_boxes(truth).to(proposed)
-        real = (boxes[:, 2:] > boxes[:, :2]).all(1).nonzero()[:, 0]
-        boxes, labels = boxes[real], truth.labels.to(proposed.device)[real]
-        priors = InstanceData(priors=proposed)
-        plain = InstanceData(bboxes=boxes, labels=labels)
-        drawn = self._sampler.sample(self._assigner.assign(priors, plain), priors, plain)
-        background = labels.new_full((len(drawn.neg_priors), ), -1)
-        return SampledRegions(torch.cat([drawn.pos_priors, drawn.neg_priors]),
-                              torch.cat([drawn.pos_gt_labels.to(labels), background]),
-                              boxes[drawn.pos_assigned_gt_inds],
-                              real[drawn.pos_assigned_gt_inds])
 
     def losses(self, regions: Sequence[SampledRegions], logits: Tensor,
                features: Tensor) -> dict[str, Tensor]:
@@ -104,14 +63,9 @@ class ClipRoIHead(nn.Module):
         """
         labels = torch.cat([one.labels for one in regions])
         background = logits.shape[1] - 1
-        deltas = self.bbox_pred(features).float()
-        holds = labels >= 0
-        priors = torch.cat([one.boxes[:len(one.targets)] for one in regions])
-        targets = self._coder.encode(priors, torch.cat([one.targets for one in regions]))
-        loss_bbox = (deltas[holds] - targets).abs().sum() / max(len(labels), 1)
-        return dict(loss_cls=self.loss_cls(logits, labels.where(holds, background)),
-                    loss_bbox=loss_bbox)
+        return dict(loss_cls=self.loss_cls(logits, labels.where(labels >= 0, background)),
+                    loss_bbox=box_loss(regions, self.bbox_pred(features)))
 
     def decode(self, features: Tensor, boxes: Tensor) -> Tensor:
         """Boxes (R, 4) moved by what the head sees in their features (R, D)."""
-        return self._coder.decode(boxes, self.bbox_pred(features).float())
+        return move(boxes, self.bbox_pred(features))

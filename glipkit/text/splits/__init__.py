@@ -1,0 +1,1 @@
+"""Class lists of the open-vocabulary benchmarks, as tables."""
