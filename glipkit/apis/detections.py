@@ -173,7 +173,7 @@ class Detections:
             A new RGB picture; ``.save(path)`` writes it, a notebook shows it.
         """
         import supervision
-        scene = self._picture(self.image if image is None else image)
+        scene = open_picture(self.image if image is None else image)
         if not len(self):
             return scene
         found = self.to_supervision()
@@ -198,18 +198,24 @@ class Detections:
             labels.append(label)
         return writer.annotate(scene, found, labels)
 
-    def _picture(self, image: Any) -> Image.Image:
-        if image is None:
-            raise UserError('an image to draw on', 'none', 'pass it: plot(image)')
-        if isinstance(image, np.ndarray):
-            image = Image.fromarray(np.ascontiguousarray(image))
-        elif not isinstance(image, Image.Image):
-            try:
-                image = Image.open(image)
-            except OSError as error:
-                raise UserError('an image to draw on', f'{image} ({error})',
-                                'pass it: plot(image)') from error
-        return to_rgb(image, 'the image').copy()
+
+def open_picture(image: Any) -> Image.Image:
+    """A copy of what is drawn on, in RGB: a path, a PIL image or an RGB array.
+
+    Raises:
+        UserError: There is none, or it cannot be read.
+    """
+    if image is None:
+        raise UserError('an image to draw on', 'none', 'pass it: plot(image)')
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(np.ascontiguousarray(image))
+    elif not isinstance(image, Image.Image):
+        try:
+            image = Image.open(image)
+        except OSError as error:
+            raise UserError('an image to draw on', f'{image} ({error})',
+                            'pass it: plot(image)') from error
+    return to_rgb(image, 'the image').copy()
 
 
 def _shortened(name: str, score: str, room: float, length: Callable[[str], float]) -> str:

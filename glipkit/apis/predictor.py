@@ -21,6 +21,7 @@ from glipkit.apis.detections import Detections
 from glipkit.apis.images import Images, ImageSource, list_images, to_bgr, unreadable
 from glipkit.apis.index import default_model
 from glipkit.apis.regions import box_features, class_scores
+from glipkit.apis.segmentation import Segmenter
 from glipkit.apis.tasks import TaskViews
 from glipkit.common import reporter
 from glipkit.common.reporter import Bar
@@ -43,7 +44,7 @@ class _Question:
     category_ids: tuple[int, ...] | None
 
 
-class Predictor:
+class Predictor(Segmenter):
     """Finds things in images by their names; arrays are BGR unless ``channel_order`` is 'rgb'.
 
     Runs the model's own test pipeline and ``predict``, as evaluation does. The text of a class
