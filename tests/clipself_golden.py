@@ -67,3 +67,13 @@ def case(name: str) -> tuple[dict, dict[str, Tensor]]:
     with np.load(FOLDER / f'{name}.npz') as file:
         meta = json.loads(str(file['meta']))
         return meta, {key: torch.from_numpy(file[key]) for key in file.files if key != 'meta'}
+
+
+def picture(seed: int, width: int, height: int) -> np.ndarray:
+    """The picture of a data case, (height, width, 3) RGB uint8."""
+    y, x = np.mgrid[0:height, 0:width]
+    base = np.stack([x * 255 // max(width - 1, 1), y * 255 // max(height - 1, 1),
+                     (x + y) * 255 // max(width + height - 2, 1)], -1)
+    blocks = np.random.RandomState(seed).randint(0, 256, (-(-height // 8), -(-width // 8), 3))
+    noise = blocks.repeat(8, 0).repeat(8, 1)[:height, :width]
+    return ((base + noise) // 2).astype(np.uint8)

@@ -11,6 +11,7 @@ from glipkit.checkpoints import check_target, known_layouts, read, write
 from glipkit.checkpoints.differences import fold
 from glipkit.checkpoints.family import ADDED_TEXT, OWN, Checkpoint, family_of
 from glipkit.checkpoints.hub import resolve
+from glipkit.checkpoints.interpolation import between, check_alpha
 from glipkit.checkpoints.loading import put
 from glipkit.common.digests import file_sha256
 from glipkit.errors import UserError
@@ -36,6 +37,7 @@ class ConvertReport:
         ignored: Entries of the source that are not weights, and were not copied.
         written: Number of tensors in the target.
         sha256: Digests of source and target.
+        mixed: The other model of an interpolation and the source's share; None without one.
     """
 
     source: Path
@@ -49,12 +51,16 @@ class ConvertReport:
     ignored: tuple[str, ...]
     written: int
     sha256: tuple[str, str]
+    mixed: tuple[Path, float] | None = None
 
     def __str__(self) -> str:
         lines = [f'{self.source} ({self.layouts[0]}) -> {self.target} ({self.layouts[1]})',
                  f'model    {self.model}',
                  f'tensors  {self.read} read, {self.changed} times re-ordered or re-shaped; '
                  f'{self.kept} more kept aside; {self.written} written']
+        if self.mixed:
+            lines.append(f'mixed    {self.mixed[1]:g} of it, {1 - self.mixed[1]:g} of '
+                         f'{self.mixed[0]}')
         if self.left:
             lines.append(f'left out {fold(self.left)}: the {self.layouts[1]} layout has no '
                          'place for them')
@@ -68,7 +74,9 @@ class ConvertReport:
 def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipkit',
                        force: bool = False, dtype: str | None = None,
                        config: str | Path | None = None,
-                       text: str | Path | None = None) -> ConvertReport:
+                       text: str | Path | None = None,
+                       interpolate: str | Path | None = None,
+                       alpha: float | None = None) -> ConvertReport:
     """Rewrites a checkpoint.
 
     Args:
@@ -83,9 +91,12 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
             other.
         text: File or hub name of a checkpoint whose text encoder joins a detector that was
             published without one.
+        interpolate: File or hub name of a checkpoint to mix with: what the source began with.
+        alpha: Share of the source in the mixture, from 0 to 1.
 
     Raises:
-        UserError: When a file cannot be read or written, or one tensor of the model is missing,
+        UserError: When a file cannot be read or written, when one of ``interpolate`` and ``alpha``
+            is given alone, or two models that are mixed differ in tensors, or one tensor of the model is missing,
             unknown, or of another shape than the rest asks for. Nothing is written then.
     """
     layouts = known_layouts()
@@ -93,11 +104,19 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
         raise UserError(f'one of {", ".join(layouts)} as target layout', repr(to), 'pass one')
     if dtype is not None and dtype not in DTYPES:
         raise UserError(f'one of {", ".join(DTYPES)} as number format', repr(dtype), 'pass one')
+    if (interpolate is None) != (alpha is None):
+        raise UserError('--interpolate FILE with --alpha SHARE (interpolate=..., alpha=...)',
+                        'one of them', 'pass both or none')
+    if alpha is not None:
+        check_alpha(alpha)
     target = check_target(target, force)
     source = resolve(source)
-    checkpoint = read(source)
+    checkpoint, mixed = read(source), None
     if text is not None:
         checkpoint = _with_text(checkpoint, source, resolve(text))
+    if interpolate is not None:
+        mixed = resolve(interpolate), alpha
+        checkpoint = _mixed(checkpoint, source, *mixed)
     if config is not None:
         put(build_model(read_config(find_config(config))), checkpoint, source)
     model = _identify(checkpoint, source, to)
@@ -110,10 +129,10 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
     return ConvertReport(source, target, (checkpoint.layout, to), model,
                          len(checkpoint.state), checkpoint.changed + written.changed,
                          len(checkpoint.aside) - len(written.left), written.left,
-                         checkpoint.ignored, written.tensors, (digest, file_sha256(target)))
+                         checkpoint.ignored, written.tensors, (digest, file_sha256(target)), mixed)
 
 
-_TEXT = 'text_encoder.'
+_TEXT, _TEACHER, _TEMPERATURE = 'text_encoder.', 'teacher_backbone.', ('logit_scale', )
 
 
 def _with_text(checkpoint: Checkpoint, source: Path, path: Path) -> Checkpoint:
@@ -127,6 +146,21 @@ def _with_text(checkpoint: Checkpoint, source: Path, path: Path) -> Checkpoint:
                         'pass the weights of the model that the detector was made from')
     return replace(checkpoint, state={**checkpoint.state, **text},
                    source={**checkpoint.source, ADDED_TEXT: file_sha256(path)})
+
+
+def _mixed(checkpoint: Checkpoint, source: Path, path: Path, alpha: float) -> Checkpoint:
+    """A checkpoint between that one and another file's.
+
+    A teacher that a training file holds is left out. A temperature that only one has stays as it
+    is, for files of one tower lose it.
+    """
+    state = {key: tensor for key, tensor in checkpoint.state.items()
+             if not key.startswith(_TEACHER)}
+    other = {key: tensor for key, tensor in read(path).state.items()
+             if not key.startswith(_TEACHER)}
+    alone = {key: state.pop(key, other.pop(key, None)) for key in _TEMPERATURE
+             if (key in state) != (key in other)}
+    return replace(checkpoint, state={**between(state, other, alpha, (source, path)), **alone})
 
 
 def _identify(checkpoint: Checkpoint, source: Path, to: str) -> str:

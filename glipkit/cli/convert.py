@@ -18,6 +18,7 @@ EXAMPLES = '''examples:
   glipkit convert glip-t-c.safetensors for_mmdet.pth --to mmdet
   glipkit convert hf:owner/repository/model.pth glip-t.safetensors --force
   glipkit convert regionclip_finetuned-coco_rn50.pth detector.safetensors --text RN50.pt
+  glipkit convert distilled.safetensors mixed.safetensors --interpolate clip.pt --alpha 0.7
 '''
 
 
@@ -35,6 +36,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--config', help='config name or path of a model that SRC must fit')
     parser.add_argument('--text', metavar='FILE', help='checkpoint whose text encoder joins a '
                         'detector without one, e.g. the CLIP weights it was made from')
+    parser.add_argument('--interpolate', metavar='FILE', help='checkpoint of the same architecture '
+                        'to mix with, e.g. what the training of SRC began with')
+    parser.add_argument('--alpha', type=float, metavar='SHARE', help='share of SRC in the mixture, '
+                        'from 0 to 1')
     parser.add_argument('--force', action='store_true', help='replace DST if it exists')
     parser.set_defaults(run=run)
 
@@ -43,5 +48,5 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from glipkit.apis.convert import convert_checkpoint
     print(convert_checkpoint(args.source, args.target, args.to, args.force, args.dtype,
-                             args.config, args.text))
+                             args.config, args.text, args.interpolate, args.alpha))
     return 0

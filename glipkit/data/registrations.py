@@ -8,6 +8,7 @@ from glipkit.data.formats.caption_shards import CaptionShards  # noqa: E402
 from glipkit.data.formats.coco import CocoDetection  # noqa: E402
 from glipkit.data.formats.detect import READERS, detect_format  # noqa: E402
 from glipkit.data.formats.image_captions import ImageCaptions  # noqa: E402
+from glipkit.data.formats.image_proposals import ImageProposals  # noqa: E402
 from glipkit.data.formats.lvis import LvisDetection  # noqa: E402
 from glipkit.data.formats.mdetr import FlickrGrounding, MdetrGrounding  # noqa: E402
 from glipkit.data.formats.odvg import OdvgGrounding  # noqa: E402
@@ -17,7 +18,11 @@ from glipkit.data.samplers import DrawSampler  # noqa: E402
 from glipkit.data.transforms import (  # noqa: E402
     AskClasses,
     CropToBox,
+    CutCrops,
+    DrawProposals,
+    GridProposals,
     LoadImage,
+    LongSideResize,
     PackGrounding,
     SampleClassPrompt,
     ShortSideResize,
@@ -26,8 +31,9 @@ from glipkit.data.transforms import (  # noqa: E402
 )
 
 __all__ = [
-    'AskClasses', 'BoxCaptions', 'CaptionShards', 'CocoDetection', 'CropToBox', 'DrawSampler',
-    'FlickrGrounding', 'ImageCaptions', 'LoadImage', 'LvisDetection', 'MdetrGrounding',
+    'AskClasses', 'BoxCaptions', 'CaptionShards', 'CocoDetection', 'CropToBox', 'CutCrops',
+    'DrawProposals', 'DrawSampler', 'FlickrGrounding', 'GridProposals', 'ImageCaptions',
+    'ImageProposals', 'LoadImage', 'LongSideResize', 'LvisDetection', 'MdetrGrounding',
     'MixedDataset', 'OdvgGrounding', 'PackGrounding', 'READERS', 'SampleClassPrompt',
     'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'WithProposals', 'detect_format'
 ]

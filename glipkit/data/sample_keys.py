@@ -62,6 +62,10 @@ PROPOSALS = 'proposals'
 the original image; for transforms (N, 4) ``HorizontalBoxes``, which `WithProposals` moves
 with the image; in a packed sample ``InstanceData`` with ``bboxes``."""
 
+CROPS = 'crops'
+"""Optional: (N, 3, S, S) uint8 array, a picture of each of N ``proposals``, in BGR order. Cut at
+``crop_boxes``, (N, 4) xyxy in the original image, which may be larger than the proposals."""
+
 INSTANCES = 'instances'
 """list of N dicts ``bbox`` [x1, y1, x2, y2], ``bbox_label`` int, ``ignore_flag`` 0 or 1."""
 

@@ -1,5 +1,6 @@
 """Training: runner, optimiser construction, mixed precision, hooks."""
 from glipkit.engine.hooks.finite import FiniteHook
+from glipkit.engine.hooks.interpolate import InterpolateHook
 from glipkit.engine.hooks.iter_seed import IterSeedHook
 from glipkit.engine.hooks.part_weights import PartWeightsHook
 from glipkit.engine.hooks.plateau import PlateauHook
@@ -12,6 +13,6 @@ from glipkit.engine.transfer.constructor import TransferOptimConstructor
 
 __all__ = [
     'AutocastOptimWrapper', 'ClippingOptimWrapper', 'FiniteHook', 'GroundingOptimConstructor',
-    'GroundingRunner', 'IterSeedHook', 'PartWeightsHook', 'PlateauHook', 'ProgressBarHook',
-    'TransferOptimConstructor'
+    'GroundingRunner', 'InterpolateHook', 'IterSeedHook', 'PartWeightsHook', 'PlateauHook',
+    'ProgressBarHook', 'TransferOptimConstructor'
 ]

@@ -21,6 +21,7 @@ from glipkit.models.losses.region_classes import (  # noqa: E402
 from glipkit.models.losses.token_focal import TokenFocalLoss  # noqa: E402
 from glipkit.models.necks.fpn import DropBlockFPN  # noqa: E402
 from glipkit.models.pretrainers.clip import ClipPretrainer  # noqa: E402
+from glipkit.models.pretrainers.clipself import ClipSelfPretrainer  # noqa: E402
 from glipkit.models.pretrainers.region_clip import RegionClipPretrainer  # noqa: E402
 from glipkit.models.proposals.frozen_rpn import FrozenRPN  # noqa: E402
 from glipkit.models.proposals.given import GivenBoxes  # noqa: E402
@@ -34,8 +35,8 @@ from glipkit.text.encoders.clip_text import ClipTextEncoder  # noqa: E402
 
 __all__ = [
     'BertEncoder', 'BertLayer', 'BiAttention', 'ClipMaskHead', 'ClipPretrainer', 'ClipRCNN',
-    'ClipResNet', 'ClipRoIHead', 'ClipTextEncoder', 'ClipViT', 'DenseClip', 'DropBlockFPN',
-    'DyConv', 'EvaViT', 'FocalScaledClassLoss', 'FrozenRPN', 'GLIP', 'GLIPHead', 'GivenBoxes',
-    'GridBoxes', 'RandomBoxes', 'RegionClipPretrainer', 'SwinTransformer', 'TimmBackbone',
-    'TokenFocalLoss', 'TruthBoxes', 'WeightedClassLoss'
+    'ClipResNet', 'ClipRoIHead', 'ClipSelfPretrainer', 'ClipTextEncoder', 'ClipViT', 'DenseClip',
+    'DropBlockFPN', 'DyConv', 'EvaViT', 'FocalScaledClassLoss', 'FrozenRPN', 'GLIP', 'GLIPHead',
+    'GivenBoxes', 'GridBoxes', 'RandomBoxes', 'RegionClipPretrainer', 'SwinTransformer',
+    'TimmBackbone', 'TokenFocalLoss', 'TruthBoxes', 'WeightedClassLoss'
 ]

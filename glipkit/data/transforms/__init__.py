@@ -8,11 +8,17 @@ from glipkit.data.transforms.class_prompt import SampleClassPrompt  # noqa: E402
 from glipkit.data.transforms.crop_to_box import CropToBox  # noqa: E402
 from glipkit.data.transforms.loading import LoadImage  # noqa: E402
 from glipkit.data.transforms.packing import PackGrounding  # noqa: E402
-from glipkit.data.transforms.resize import ShortSideResize  # noqa: E402
+from glipkit.data.transforms.proposal_crops import (  # noqa: E402
+    CutCrops,
+    DrawProposals,
+    GridProposals,
+)
+from glipkit.data.transforms.resize import LongSideResize, ShortSideResize  # noqa: E402
 from glipkit.data.transforms.swap_left_right import SwapLeftRight  # noqa: E402
 from glipkit.data.transforms.with_proposals import WithProposals  # noqa: E402
 
 __all__ = [
-    'AskClasses', 'CropToBox', 'LoadImage', 'PackGrounding', 'SampleClassPrompt',
-    'ShortSideResize', 'SwapLeftRight', 'WithProposals'
+    'AskClasses', 'CropToBox', 'CutCrops', 'DrawProposals', 'GridProposals', 'LoadImage',
+    'LongSideResize', 'PackGrounding', 'SampleClassPrompt', 'ShortSideResize', 'SwapLeftRight',
+    'WithProposals'
 ]

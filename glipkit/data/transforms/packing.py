@@ -35,7 +35,8 @@ class PackGrounding(BaseTransform):
     * for captions ``tokens_positive``, the list of the [start, end) spans of each box's phrase.
 
     Without any ``gt_bboxes`` the instances exist and are empty. With ``proposals`` the sample has
-    ``proposals`` as well, an ``InstanceData`` with ``bboxes`` in the same frame.
+    ``proposals`` as well, an ``InstanceData`` with ``bboxes`` in the same frame, and with ``crops``
+    (N, 3, S, S) uint8 where pictures of them were cut.
 
     Args:
         meta_keys: Keys of the results dict for the metainfo, where present.
@@ -62,6 +63,8 @@ class PackGrounding(BaseTransform):
         sample.ignored_instances = _instances(boxes, labels, ignored, phrases, masks)
         if results.get('proposals') is not None:
             sample.proposals = InstanceData(bboxes=_tensor(results['proposals']))
+            if 'crops' in results:
+                sample.proposals.crops = torch.from_numpy(results['crops'])
         return dict(inputs=torch.from_numpy(image), data_samples=sample)
 
     def __repr__(self) -> str:

@@ -70,3 +70,31 @@ class ShortSideResize(Resize):
         results['img_shape'] = results['img'].shape[:2]
         results['scale_factor'] = (size[0] / width, size[1] / height)
         results['keep_ratio'] = True
+
+
+@TRANSFORMS.register_module()
+class LongSideResize(Resize):
+    """The longer side becomes ``size`` pixels, by Pillow's bicubic filter.
+
+    Boxes are multiplied by the factor itself, while sides are rounded to whole pixels: an edge of
+    a box may lie half a pixel away from that of the image, as in CLIP's evaluations.
+
+    Args:
+        size: New longer side in pixels.
+        interpolation: Name of mmcv's interpolation.
+    """
+
+    def __init__(self, size: int, interpolation: str = 'bicubic') -> None:
+        super().__init__(scale=(size, size), keep_ratio=True, clip_object_border=False,
+                         backend='pillow', interpolation=interpolation)
+        self.size = size
+
+    def _resize_img(self, results: dict) -> None:
+        height, width = results['img'].shape[:2]
+        factor = self.size / max(height, width)
+        size = tuple(max(round(side * factor), 1) for side in (width, height))
+        results['img'] = mmcv.imresize(results['img'], size, interpolation=self.interpolation,
+                                       backend=self.backend)
+        results['img_shape'] = results['img'].shape[:2]
+        results['scale_factor'] = (factor, factor)
+        results['keep_ratio'] = True

@@ -28,6 +28,7 @@ class ClipViT(VisionTransformer):
         embed_dim: Channels D of an embedding.
         activation: ``'quick_gelu'`` for OpenAI's weights, ``'gelu'`` for most others.
         frozen_stages: How many of the groups do not train, from the first.
+        with_cp: See :class:`VisionTransformer`.
         init_cfg: mmengine's config of initial weights.
 
     Raises:
@@ -36,9 +37,10 @@ class ClipViT(VisionTransformer):
 
     def __init__(self, image_size: int = 224, patch: int = 16, width: int = 768, layers: int = 12,
                  heads: int | None = None, embed_dim: int = 512, activation: str = 'quick_gelu',
-                 frozen_stages: int = 0, init_cfg: dict | None = None) -> None:
+                 frozen_stages: int = 0, with_cp: bool = False,
+                 init_cfg: dict | None = None) -> None:
         heads = heads or max(1, width // 64)
-        super().__init__(image_size, patch, width, heads, embed_dim, init_cfg)
+        super().__init__(image_size, patch, width, heads, embed_dim, with_cp, init_cfg)
         if activation not in ACTIVATIONS:
             raise UserError(f'an activation ({", ".join(ACTIVATIONS)})', repr(activation),
                             'choose one of these')

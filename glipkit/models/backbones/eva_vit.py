@@ -106,6 +106,7 @@ class EvaViT(VisionTransformer):
         embed_dim: Channels D of an embedding.
         span: Rotary units from the first to behind the last row and column of any grid.
         frozen_stages: How many of the groups do not train, from the first.
+        with_cp: See :class:`VisionTransformer`.
         init_cfg: mmengine's config of initial weights.
 
     Raises:
@@ -114,9 +115,10 @@ class EvaViT(VisionTransformer):
 
     def __init__(self, image_size: int = 224, patch: int = 16, width: int = 768, layers: int = 12,
                  heads: int | None = None, hidden: int | None = None, embed_dim: int = 512,
-                 span: float = 16, frozen_stages: int = 0, init_cfg: dict | None = None) -> None:
+                 span: float = 16, frozen_stages: int = 0, with_cp: bool = False,
+                 init_cfg: dict | None = None) -> None:
         heads = heads or max(1, width // 64)
-        super().__init__(image_size, patch, width, heads, embed_dim, init_cfg)
+        super().__init__(image_size, patch, width, heads, embed_dim, with_cp, init_cfg)
         if width // heads % 4:
             raise UserError('heads of a multiple of 4 channels, for row and column',
                             str(width // heads), 'change width or heads')
@@ -163,6 +165,11 @@ class EvaViT(VisionTransformer):
 
     def project(self, tokens: Tensor) -> Tensor:
         return self.head(self.norm(tokens))
+
+    def attended_alone(self) -> list[nn.Parameter]:
+        """Query and key of the last layer; OpenAI's towers have one table with the values."""
+        last = self.blocks[-1].attn
+        return [last.q_proj.weight, last.k_proj.weight, last.q_bias]
 
     def layer_groups(self) -> list[nn.Module]:
         """Patches and positions, every layer, last norm and projection."""

@@ -7,13 +7,14 @@ Letters in shapes: B images, N = h * w patches, C channels inside, D channels of
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import freeze_groups
@@ -32,6 +33,8 @@ class VisionTransformer(BaseModule):
         width: Channels C inside.
         heads: Attention heads.
         embed_dim: Channels D of an embedding.
+        with_cp: Whether a training computes a layer again in the backward pass instead of keeping
+            what is inside of it: less memory, a third more time.
         init_cfg: mmengine's config of initial weights.
 
     Attributes:
@@ -44,7 +47,7 @@ class VisionTransformer(BaseModule):
     """
 
     def __init__(self, image_size: int, patch: int, width: int, heads: int, embed_dim: int,
-                 init_cfg: dict | None = None) -> None:
+                 with_cp: bool = False, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if width % heads:
             raise UserError('a width that the heads divide', f'width {width}, {heads} heads',
@@ -54,6 +57,7 @@ class VisionTransformer(BaseModule):
                             'change one of them')
         self.image_size, self.stride, self.width, self.heads = image_size, patch, width, heads
         self.embed_dim: int = embed_dim
+        self.with_cp = with_cp
         self.grid: Grid = (image_size // patch, image_size // patch)
         self.channels = [embed_dim]
 
@@ -146,9 +150,21 @@ class VisionTransformer(BaseModule):
         places = self.places(grid, tokens.device)
         last = len(self.layers) - 1
         for index, layer in enumerate(self.layers):
-            tokens = layer.values(tokens) if dense and index == last else \
-                self.apply_layer(layer, tokens, places)
+            if dense and index == last:
+                tokens = self._kept_small(layer.values, tokens)
+            else:
+                tokens = self._kept_small(self.apply_layer, layer, tokens, places)
             yield tokens, grid
+
+    def _kept_small(self, step: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        """The tokens that a step gives; with ``with_cp`` it keeps its inputs alone."""
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(step, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return step(*inputs)
+
+    def attended_alone(self) -> list[nn.Parameter]:
+        """Parameters that embeddings of images need and the dense map never does."""
+        return []
 
     def freeze(self, count: int) -> None:
         """Takes the first ``count`` of the groups out of training.

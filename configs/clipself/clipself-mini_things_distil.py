@@ -1,0 +1,24 @@
+"""CLIPSelf's distillation in miniature: a map learns from crops of a grid, without any label.
+
+Command:
+    glipkit world things --out data/things
+    glipkit train configs/clipself/clip-vit-mini_things.py
+    glipkit train configs/clipself/clipself-mini_things_distil.py
+Hardware: one CPU thread, no GPU
+Time: not measured
+Memory: not measured
+Result: not measured
+"""
+_base_ = [
+    '../_base_/models/clip_vit_mini.py', '../_base_/datasets/things_regions.py',
+    '../_base_/schedules/crops_mini.py', '../_base_/runtime/default.py'
+]
+
+# Student and teacher both begin with its image tower.
+load_from = 'work_dirs/clip-vit-mini_things/iter_900.pth'
+model = dict(
+    type='glipkit.ClipSelfPretrainer',
+    backbone=_base_.clip_tower,
+    crop_batch=100,
+    data_preprocessor=_base_.clip_input)
+default_hooks = dict(checkpoint=dict(interval=300))
