@@ -34,11 +34,12 @@ class DenseWords:
       label of every pixel of the original image;
     * ``dict(answer='regions', masks='coverage', crops='class_token')``: ``pred_regions`` with
       ``box_scores``, ``mask_scores`` and, where the regions bring crops, ``crop_scores``, each
-      (N, K), of ``gt_regions``;
-    * ``dict(answer='segments', masks='coverage')``: ``pred_regions.labels`` of the given masks.
+      (N, K), of ``gt_regions``: ``bboxes`` and ``ids``, and ``crops`` (N, 3, S, S) uint8;
+    * ``dict(answer='segments', masks='coverage')``: ``pred_regions`` with ``labels`` and ``scores``
+      of ``given_regions``, or else of ``gt_regions``.
 
-    Regions are in the frame of the original image; ``segment_map.ids`` (1, H, W) has the ids of
-    masks.
+    Regions are in the frame of the original image. ``gt_segment_map`` and ``given_segment_map``
+    hold ``ids`` (1, H, W), to which segment each pixel belongs.
     """
 
     def dense_grid(self) -> DenseGrid:
@@ -78,7 +79,8 @@ class DenseWords:
         elif kind == 'regions':
             sample.pred_regions = self._name_regions(image, sample, query, **ask)
         else:
-            logits = self._score_masks(self.dense_features(image), sample, query, **ask)
+            whose = 'given' if 'given_regions' in sample else 'gt'
+            logits = self._score_masks(self.dense_features(image), sample, query, whose, **ask)
             scores, labels = logits.softmax(1).max(1)
             sample.pred_regions = InstanceData(scores=scores, labels=labels)
 
@@ -90,16 +92,16 @@ class DenseWords:
         scale = max(image.shape[-2:]) / max(sample.ori_shape)
         boxes, = pool_boxes(dense, [regions.bboxes.to(dense) * scale], self.backbone.stride)
         found = InstanceData(box_scores=self._score(boxes, query),
-                             mask_scores=self._score_masks(dense, sample, query, masks))
+                             mask_scores=self._score_masks(dense, sample, query, 'gt', masks))
         if 'crops' in regions:
             found.crop_scores = self._score(self._embed_crops(regions.crops, crops), query)
         return found
 
-    def _score_masks(self, dense: Tensor, sample: DetDataSample, query: Query,
+    def _score_masks(self, dense: Tensor, sample: DetDataSample, query: Query, whose: str,
                      masks: MaskResize = 'coverage') -> Tensor:
-        """Logits (N, K) of the masks of a sample."""
-        ids = sample.gt_regions.ids
-        cells = segment_cells(sample.segment_map.ids[0], ids, tuple(dense.shape[-2:]), masks)
+        """Logits (N, K) of the masks of a sample, 'gt' or 'given'."""
+        segment_map, regions = sample.get(f'{whose}_segment_map'), sample.get(f'{whose}_regions')
+        cells = segment_cells(segment_map.ids[0], regions.ids, tuple(dense.shape[-2:]), masks)
         return self._score(pool_masks(dense, [cells])[0], query)
 
     def _score(self, features: Tensor, query: Query) -> Tensor:
@@ -109,15 +111,14 @@ class DenseWords:
         """Crops (N, 3, s, s) uint8 -> embeddings (N, D): of the class token, or the cells' mean."""
         if how not in ('class_token', 'mean'):
             raise UserError("crops='class_token' or 'mean'", repr(how), 'choose one of these')
-        settings, found = self.data_preprocessor, []
+        if not len(crops):
+            return crops.new_zeros(0, self.backbone.embed_dim, dtype=torch.float32)
+        found = []
         for part in crops.split(CROPS_AT_ONCE):
-            if settings.channel_conversion:
-                part = part.flip(1)
-            part = (part.to(settings.mean) - settings.mean) / settings.std
-            found.append(self.image_features(part) if how == 'class_token'
-                         else self.backbone.dense_map(part).mean((2, 3)))
-        return torch.cat(found) if found else crops.new_zeros(0, self.backbone.embed_dim,
-                                                              dtype=torch.float32)
+            data = self.data_preprocessor(dict(inputs=[*part], data_samples=None), False)
+            found.append(self.image_features(data['inputs']) if how == 'class_token'
+                         else self.backbone.dense_map(data['inputs']).mean((2, 3)))
+        return torch.cat(found)
 
 
 def window_logits(model: GroundingDetector, image: Tensor, query: Query,
