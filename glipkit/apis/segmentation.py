@@ -166,7 +166,8 @@ class Segmenter:
 
         Args:
             image: A path, a PIL image or a numpy array.
-            classes: K names in an order; None takes those of `set_classes` or of the task. Every pixel gets one of them, so name what may be behind
+            classes: K names in an order; None takes those of `set_classes` or of the task. Every
+                pixel gets one of them, so name what may be behind
                 things too ('sky', 'wall').
             long_side: Pixels of the image's longer side in the model; None takes what the config
                 says. Small things need more.

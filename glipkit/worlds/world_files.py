@@ -14,6 +14,7 @@ from PIL import Image
 from glipkit.errors import UserError
 from glipkit.files import make_folder, write_encoded, write_text
 from glipkit.runs.folder import kept_manifest
+from glipkit.worlds import mask_files
 from glipkit.worlds.captions import Region, Thing
 
 JPEG_QUALITY = 92
@@ -30,6 +31,7 @@ class Picture:
         things: All objects, in drawing order.
         caption: One caption.
         regions: The caption's phrases.
+        segments: Where masks are wanted, what is seen of the things, as of ``segments_info``.
     """
     number: int
     width: int
@@ -37,6 +39,7 @@ class Picture:
     things: tuple[Thing, ...]
     caption: str
     regions: tuple[Region, ...]
+    segments: tuple[dict[str, Any], ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -85,7 +88,7 @@ def write_manifest(out_dir: Path, manifest: Mapping[str, Any]) -> None:
 
 def write_annotations(out_dir: Path, pictures: Mapping[str, Sequence[Picture]],
                       groups: Mapping[str, Sequence[str]],
-                      supercategories: Mapping[str, str]) -> None:
+                      supercategories: Mapping[str, str], masks: bool = False) -> None:
     """Write all annotation files.
 
     Args:
@@ -94,6 +97,7 @@ def write_annotations(out_dir: Path, pictures: Mapping[str, Sequence[Picture]],
         groups: Group -> category names.
         supercategories: Category name -> supercategory; a category's id is its rank here,
             from 1, and the same in every file.
+        masks: Whether to write the panoptic files too.
     """
     folder = out_dir / 'annotations'
     categories = [dict(id=rank, name=name, supercategory=above)
@@ -105,6 +109,8 @@ def write_annotations(out_dir: Path, pictures: Mapping[str, Sequence[Picture]],
     for split, name in (('train_grd', 'grd_train.jsonl'), ('val', 'val_grd.jsonl')):
         lines = (json.dumps(odvg(item), ensure_ascii=False) for item in pictures[split])
         write_text(folder / name, ''.join(line + '\n' for line in lines))
+    if masks:
+        mask_files.write_panoptic(out_dir, pictures, categories)
     _write_json(folder / 'splits.json', {name: list(names) for name, names in groups.items()})
 
 
