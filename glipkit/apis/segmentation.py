@@ -1,7 +1,7 @@
 """A class for every pixel of an image, from a model with a dense map."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from glipkit.apis.arguments import check_channel_order
 from glipkit.apis.batches import Prepared, collect_image
 from glipkit.apis.detections import open_picture
-from glipkit.apis.images import to_bgr
+from glipkit.apis.images import Images, ImageSource, list_images, to_bgr
 from glipkit.apis.regions import ready
+from glipkit.common.reporter import track
 from glipkit.data.transforms.loading import LoadImage
 from glipkit.errors import UserError
 from glipkit.models.alignment.cell_maps import pixel_labels, pixel_probabilities
@@ -186,12 +188,57 @@ class Segmenter:
         Raises:
             UserError: As in `classify`, or a model without a dense map.
         """
+        query, model, order = self._ask_pixels(classes, templates, task, channel_order)
+        item = self._one(image, query, order)
+        return segment_image(model, item, query, long_side, window, overlap)
+
+    def stream_segments(self, images: Images, classes: Iterable[str] | None = None, *,
+                        long_side: int | None = None, window: int | str | None = None,
+                        overlap: float = .5, templates: str | Sequence[str] = (),
+                        task: str | Path | None = None, channel_order: str | None = None,
+                        skip: Callable[[ImageSource, UserError], None] | None = None
+                        ) -> Iterator[Segmentation]:
+        """As `segment`, for many images, each as soon as it is there, and none kept.
+
+        Shows through the current reporter how many images are done.
+
+        Args:
+            images: As in a call.
+            classes: As in `segment`, like all that follow but the last.
+            long_side: As in `segment`.
+            window: As in `segment`.
+            overlap: As in `segment`.
+            templates: As in `segment`.
+            task: As in `segment`.
+            channel_order: As in `segment`.
+            skip: Called with each image that cannot be read, and why; it is left out then. None
+                raises instead.
+
+        Raises:
+            UserError: As in `segment`.
+        """
+        query, model, order = self._ask_pixels(classes, templates, task, channel_order)
+        sources = list_images(images)
+        for source in track(sources, 'segmenting', len(sources), 'image'):
+            try:
+                item = self.prepare(source, query, (), order)
+            except UserError as error:
+                if skip is None:
+                    raise
+                skip(source, error)
+                continue
+            yield segment_image(model, item, query, long_side, window, overlap)
+
+    def _ask_pixels(self, classes: Iterable[str] | None, templates: str | Sequence[str],
+                    task: str | Path | None, channel_order: str | None
+                    ) -> tuple[Query, GroundingDetector, str]:
+        """The question of a call, who answers, and the order of channels."""
         query, _, model = self._asked(classes, None, None, None, task)
         if templates:
             query = replace(query, templates=find_templates(templates))
         model.dense_grid()
-        item = self._one(image, query, channel_order)
-        return segment_image(model, item, query, long_side, window, overlap)
+        model.prompts(query)
+        return query, model, check_channel_order(channel_order or self.channel_order)
 
 
 def segment_image(model: GroundingDetector, item: Prepared, query: Query,
