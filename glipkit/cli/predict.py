@@ -66,7 +66,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--out', metavar='DIR',
                         help='folder for what is saved (default: predictions); alone, it means '
                              '--json')
-    parser.add_argument('--save-images', action='store_true', help='save pictures with the boxes, or with the classes of pixels')
+    parser.add_argument('--save-images', action='store_true',
+                        help='save pictures with the boxes, or with the classes of pixels')
     parser.add_argument('--csv', action='store_true', help='save predictions.csv')
     parser.add_argument('--json', action='store_true', help='save predictions.json')
     parser.add_argument('--strict', action='store_true',
@@ -77,7 +78,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    from glipkit.errors import UserError
     with collector_paused():
         from glipkit.apis.asking import check_query, make_query
         from glipkit.apis.images import list_images

@@ -80,4 +80,5 @@ def draw(names: Sequence[str], image_size: int,
     full = [' '.join((list(SIZES)[size], name.split()[0], 'plain', name.split()[1]))
             for size, name in zip(sizes, names)]
     picture, things = draw_scene(full, image_size, rng)
-    return picture, [Thing((thing.terms[1], thing.terms[3]), thing.box, thing.cover) for thing in things]
+    return picture, [Thing((thing.terms[1], thing.terms[3]), thing.box, thing.cover)
+                     for thing in things]
