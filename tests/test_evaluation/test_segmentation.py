@@ -11,6 +11,7 @@ from mmdet.evaluation.functional import panoptic_utils
 from mmengine.structures import InstanceData
 from PIL import Image
 
+from glipkit.cli.main import main
 from glipkit.data.formats.label_images import segment_picture
 from glipkit.data.formats.panoptic import CocoPanoptic
 from glipkit.data.formats.semantic import SemanticLabels
@@ -23,6 +24,7 @@ from glipkit.evaluation.functional.segmentation import (
     segmentation_scores,
 )
 from glipkit.evaluation.metrics.segmentation import PanopticMetric, SemanticMetric, joined_stuff
+from glipkit.worlds import things
 
 
 def test_iou_by_hand():
@@ -268,3 +270,16 @@ def test_masks_of_somebody_else(files):
     (folder / 'sam.json').write_text(json.dumps(dict(annotations=[])))
     with pytest.raises(UserError, match='masks for every image'):
         read('segments', masks=dict(ann_file='sam.json', seg='sam'))
+
+
+@pytest.mark.slow
+def test_the_commands_data_sets(tmp_path, capsys):
+    """A world's pixels, by the data set that ``glipkit test --data`` takes."""
+    things.build(tmp_path / 'things', num_train_det=1, num_train_grd=1, num_val=2, image_size=96,
+                 masks=True)
+    assert main(['test', 'configs/clipself/clipself-mini_things.py', 'random', '--data', 'things_semantic',
+                 '--work-dir', str(tmp_path / 'work'), '--out', str(tmp_path / 'found.json'),
+                 '--cfg-options', f'test_dataloader.dataset.data_root={tmp_path / "things"}/',
+                 'test_dataloader.num_workers=0']) == 0
+    assert 'segment/miou' in capsys.readouterr().out
+    assert 'pixels of 2 images over 42 names' in (tmp_path / 'found.json').read_text()
