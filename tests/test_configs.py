@@ -52,7 +52,8 @@ def test_data_classes_exist(path):
     with DefaultScope.overwrite_default_scope('glipkit'):
         loaders = [part for part in ('train_dataloader', 'val_dataloader', 'test_dataloader')
                    if part in cfg]
-        pretrains = '_pretrain_' in path.stem  # on images and texts, without a measure of its own
+        # On images and texts or crops, without a measure of its own.
+        pretrains = '_pretrain_' in path.stem or '_distil_coco' in path.stem
         assert ('train_dataloader' if pretrains else 'test_dataloader') in loaders
         for part in loaders:
             assert DATASETS.get(cfg[part].dataset.type), part

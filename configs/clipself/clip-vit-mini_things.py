@@ -30,23 +30,31 @@ crops = dict(
     templates=['{}'],
     pipeline=[
         dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-        # Things larger than the picture as well: a teacher sees them so.
-        dict(type='glipkit.CropToBox', margin=(-0.15, 0.6)),
-        dict(type='Resize', scale=(64, 64), backend='pillow'),
+        # As much around a thing as the crops of the distillation have, and less.
+        dict(type='glipkit.CropToBox', margin=(-0.05, 0.35)),
+        dict(type='Resize', scale=(48, 48), backend='pillow'),
         dict(type='mmdet.RandomFlip', prob=0.5),
         dict(type='glipkit.PackGrounding')
     ])
 whole = dict(
     pipeline=[
         dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-        dict(type='Resize', scale=(64, 64), backend='pillow'),
+        dict(type='Resize', scale=(48, 48), backend='pillow'),
         dict(type='mmdet.RandomFlip', prob=0.5),
         dict(type='glipkit.SwapLeftRight'),
         dict(type='glipkit.PackGrounding')
     ],
     **_base_.pairs)
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=0,
     sampler=dict(type='glipkit.DrawSampler'),
-    dataset=dict(type='glipkit.MixedDataset', datasets=[crops, whole], weights=[4, 1]))
+    dataset=dict(type='glipkit.MixedDataset', datasets=[crops, whole], weights=[9, 1]))
+
+# Half the batch and more steps than the CNN: layers of attention learn shapes late.
+max_iters = 1200
+train_cfg = dict(max_iters=max_iters)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=60),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=60, end=max_iters, eta_min=1e-5)
+]

@@ -10,9 +10,8 @@ Time: about 2 h (author, issue 3 of the official repository); not measured here
 Memory: not measured
 Result: OV-COCO 33.6 AP50 novel as backbone of F-ViT (readme); not measured here
 
-Begins with EVA-CLIP's EVA02_CLIP_B_psz16_s8B.pt in both towers. Checkpoints hold
-0.7 of what was learned and 0.3 of that, as the published ones; a resumed training goes on with what
-was learned.
+Begins with EVA-CLIP's EVA02_CLIP_B_psz16_s8B.pt in both towers. Checkpoints hold 0.7 of what was
+learned and 0.3 of that, as the published ones; a resumed training goes on with what was learned.
 """
 _base_ = [
     '../_base_/models/clipself_eva-b16.py', '../_base_/datasets/coco_crops.py',

@@ -10,9 +10,8 @@ Time: about 6 h (author, issue 3 of the official repository); not measured here
 Memory: not measured
 Result: OV-COCO 38.4 AP50 novel as backbone of F-ViT (readme); not measured here
 
-Begins with EVA02_CLIP_L_336_psz14_s6B.pt in both towers. Checkpoints hold
-0.95 of what was learned and 0.05 of that, as the published ones; a resumed training goes on with what
-was learned.
+Begins with EVA02_CLIP_L_336_psz14_s6B.pt in both towers. Checkpoints hold 0.95 of what was learned
+and 0.05 of that, as the published ones; a resumed training goes on with what was learned.
 """
 _base_ = [
     '../_base_/models/clipself_eva-b16.py', '../_base_/datasets/coco_crops.py',

@@ -96,8 +96,9 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
 
     Raises:
         UserError: When a file cannot be read or written, when one of ``interpolate`` and ``alpha``
-            is given alone, or two models that are mixed differ in tensors, or one tensor of the model is missing,
-            unknown, or of another shape than the rest asks for. Nothing is written then.
+            is given alone, when two models that are mixed differ in tensors, or when one tensor of
+            the model is missing, unknown, or of another shape than the rest asks for. Nothing is
+            written then.
     """
     layouts = known_layouts()
     if to not in layouts:

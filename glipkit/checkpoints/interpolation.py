@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from glipkit.checkpoints.differences import describe, refuse, shapes_of
@@ -27,7 +28,8 @@ def between(state: Mapping[str, Tensor], other: Mapping[str, Tensor], alpha: flo
     Args:
         state: Tensors of a model.
         other: Tensors under the same keys, of the same shapes.
-        alpha: From 0 to 1; both ends give the tensors of one model, bit for bit.
+        alpha: From 0 to 1; both ends give the tensors of one model, and what
+            both models share stays as it is, bit for bit.
         names: What both are called in messages.
 
     Returns:
@@ -43,11 +45,11 @@ def between(state: Mapping[str, Tensor], other: Mapping[str, Tensor], alpha: flo
                      'interpolate two models of one architecture')
     found = {}
     for key, tensor in state.items():
-        if alpha == 1 or not tensor.is_floating_point():
+        if not tensor.is_floating_point():
             found[key] = tensor.clone()
-        elif alpha == 0:
-            found[key] = other[key].to(tensor).clone()
-        else:
-            mixed = alpha * tensor.float() + (1 - alpha) * other[key].to(tensor.device).float()
-            found[key] = mixed.to(tensor.dtype)
+            continue
+        wide = torch.promote_types(tensor.dtype, torch.float32)
+        # lerp leaves alone what both have in common; the sum of two products rounds it.
+        mixed = torch.lerp(other[key].to(tensor.device, wide), tensor.to(wide), alpha)
+        found[key] = mixed.to(tensor.dtype)
     return found

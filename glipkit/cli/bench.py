@@ -23,6 +23,9 @@ BENCHMARKS = {
     'train-step': ('benchmarks.train_step', 'time a training step against another implementation'),
     'regions': ('benchmarks.regions',
                 'time the scores of given boxes against the same modules run the plain way'),
+    'distil-step': ('benchmarks.distil_step',
+                    'time a step of distillation from crops against the same towers run the plain '
+                    'way'),
     'evaluation': ('benchmarks.evaluation',
                    'time LVIS AP, and what memory it takes, against mmdet'),
     'loader': ('benchmarks.loader', 'time the training loader against mmdet'),
@@ -56,6 +59,7 @@ SUITE = {
     'train-step-glip-t-c-hf':
         'train-step --config glip-t-c --peer hf-mm-grounding-dino --rounds 3',
     'regions-regionclip-rn50-lvis1203': 'regions --rounds 3',
+    'distil-step-clipself-b16-bf16': 'distil-step',
     'evaluation-lvis': 'evaluation --images 1000 --limit 120',
     'loader': 'loader',
     'pseudo-labels': 'pseudo-labels',

@@ -24,15 +24,30 @@ model = dict(type='RegionClipPretrainer', data_preprocessor=preprocessor, backbo
              box_source=dict(type='RandomBoxes', count=8))
 '''
 
+CROPS = TOWERS + '''
+model = dict(type='ClipSelfPretrainer', data_preprocessor=preprocessor, crop_batch=3, backbone=dict(
+    type='EvaViT', image_size=32, patch=16, width=16, layers=3, heads=1, embed_dim=8, with_cp=True))
+custom_hooks = [dict(type='IterSeedHook'), dict(type='InterpolateHook', alpha=0.7)]
+'''
+
+PAIRS = '''dict(
+        type='ImageCaptions', ann_file='{captions}', data_prefix=dict(img='{images}'),
+        pipeline=[dict(type='LoadImage'), dict(type='ShortSideResize', scale=(96, 64)),
+                  dict(type='mmdet.RandomFlip', prob=0.5), dict(type='PackGrounding')])'''
+
+ALONE = '''dict(
+        type='ImageProposals', ann_file='{captions}', data_prefix=dict(img='{images}'),
+        pipeline=[dict(type='LoadImage'), dict(type='GridProposals', max_boxes=6),
+                  dict(type='CutCrops', size=32),
+                  dict(type='WithProposals', transforms=[dict(type='LongSideResize', size=64)]),
+                  dict(type='mmdet.Pad', size=(64, 64)), dict(type='PackGrounding')])'''
+
 TRAINING = '''
 _base_ = '{root}/_base_/runtime/default.py'
 {model}
 train_dataloader = dict(
     batch_size=2, num_workers=0, sampler=dict(type='DrawSampler'),
-    dataset=dict(type='MixedDataset', datasets=[dict(
-        type='ImageCaptions', ann_file='{captions}', data_prefix=dict(img='{images}'),
-        pipeline=[dict(type='LoadImage'), dict(type='ShortSideResize', scale=(96, 64)),
-                  dict(type='mmdet.RandomFlip', prob=0.5), dict(type='PackGrounding')])]))
+    dataset=dict(type='MixedDataset', datasets=[{data}]))
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=8, val_interval=8)
 optim_wrapper = dict(type='ClippingOptimWrapper',
                      optimizer=dict(type='SGD', lr=0.002, momentum=0.9, weight_decay=1e-4),
@@ -51,10 +66,19 @@ def write_config(folder: Path, model: str = CLIP, name: str = 'tiny_pretraining.
 
 def write_training(folder: Path, captions: Path, images: Path, pool: Path | None = None) -> Path:
     """Writes the training of a tiny model: of regions with a pool, of both towers without one."""
-    from glipkit.common.paths import config_root
     model = CLIP if pool is None else REGIONS.replace('{pool}', str(pool))
+    return _write(folder, model, PAIRS, captions, images)
+
+
+def write_crops_training(folder: Path, ann_file: Path, images: Path) -> Path:
+    """Writes the training of a tiny map that learns from crops of a COCO json's images."""
+    return _write(folder, CROPS, ALONE, ann_file, images)
+
+
+def _write(folder: Path, model: str, data: str, ann_file: Path, images: Path) -> Path:
+    from glipkit.common.paths import config_root
+    text = TRAINING.replace('{model}', model).replace('{data}', data)
     path = folder / 'tiny_pretraining.py'
-    path.write_text(TRAINING.replace('{model}', model).replace('{root}', str(config_root()))
-                    .replace('{captions}', str(captions)).replace('{images}', str(images)),
-                    encoding='utf-8')
+    path.write_text(text.replace('{root}', str(config_root())).replace('{captions}', str(ann_file))
+                    .replace('{images}', str(images)), encoding='utf-8')
     return path

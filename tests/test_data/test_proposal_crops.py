@@ -34,7 +34,8 @@ GRID = ('data_grid', 'data_grid_cut', 'data_grid_scale', 'data_grid_tall')
 def pipeline(first: dict, crop: int, side: int) -> Compose:
     return Compose([TRANSFORMS.build(step) for step in (
         first, dict(type='glipkit.CutCrops', size=crop),
-        dict(type='glipkit.WithProposals', transforms=[dict(type='glipkit.LongSideResize', size=side)]),
+        dict(type='glipkit.WithProposals',
+             transforms=[dict(type='glipkit.LongSideResize', size=side)]),
         dict(type='mmdet.Pad', size=(side, side)), dict(type='glipkit.PackGrounding'))])
 
 
@@ -52,7 +53,8 @@ def test_images_boxes_and_crops_are_the_official_ones(name):
                            crop_scale=meta['crop_scale']), {}
     else:
         boxes = [[x, y, x + w, y + h] for x, y, w, h in meta['bbox_xywh']]
-        first, more = dict(type='glipkit.DrawProposals'), dict(instances=[dict(bbox=b) for b in boxes])
+        first = dict(type='glipkit.DrawProposals')
+        more = dict(instances=[dict(bbox=box) for box in boxes])
     random.seed(meta['random_seed'])
     found = pipeline(first, meta['crop'], meta['det'])(sample_of(picture, **more))
     proposals = found['data_samples'].proposals
@@ -159,10 +161,10 @@ def test_images_with_the_boxes_of_a_detector(images):
 
 
 def test_every_draw_of_an_image_has_another_grid(images):
-    source = dict(type='glipkit.ImageProposals', ann_file='images.json', data_root=str(images), pipeline=[
-        dict(type='glipkit.LoadImage'), dict(type='glipkit.GridProposals'), dict(type='glipkit.CutCrops', size=16),
-        dict(type='glipkit.WithProposals', transforms=[dict(type='glipkit.LongSideResize', size=32)]),
-        dict(type='mmdet.Pad', size=(32, 32)), dict(type='glipkit.PackGrounding')])
+    source = dict(
+        type='glipkit.ImageProposals', ann_file='images.json', data_root=str(images),
+        pipeline=[dict(type='glipkit.LoadImage'),
+                  *pipeline(dict(type='glipkit.GridProposals'), 16, 32).transforms])
     mixed = MixedDataset([source], seed=1)
     drawn = [mixed[2 * draw]['data_samples'].proposals for draw in range(6)]
     assert len({len(one) for one in drawn}) > 1

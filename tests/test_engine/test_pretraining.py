@@ -14,7 +14,7 @@ from glipkit.apis.build import load
 from glipkit.checkpoints import load_checkpoint, read_training_checkpoint, save_checkpoint
 from glipkit.cli.main import main
 from glipkit.reports.pictures import read_scalars
-from glipkit.testing.tiny_pretraining import write_training
+from glipkit.testing.tiny_pretraining import write_crops_training, write_training
 from glipkit.text.bank import TextBank
 
 REPOSITORY = Path(__file__).parents[2]
@@ -59,6 +59,12 @@ def clip(pairs, tmp_path) -> Path:
     return write_training(tmp_path, *pairs[:2])
 
 
+@pytest.fixture
+def crops(world, tmp_path) -> Path:
+    return write_crops_training(tmp_path, world / 'annotations/det_train.json',
+                                world / 'images/train_det')
+
+
 def final(work_dir: Path, name: str = 'iter_8.pth') -> dict:
     return read_training_checkpoint(work_dir / name)['state_dict']
 
@@ -94,7 +100,7 @@ def test_a_training_and_its_checkpoint(kind, request, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('kind', ['regions', 'clip'])
+@pytest.mark.parametrize('kind', ['regions', 'clip', 'crops'])
 def test_two_killed_processes_resume_to_the_same_weights(kind, request, tmp_path):
     """SIGKILL of both after 5 iterations with a checkpoint at 3: bit-equal in the end."""
     config, killer = request.getfixturevalue(kind), tmp_path / 'killer.py'
@@ -118,6 +124,27 @@ def test_two_killed_processes_resume_to_the_same_weights(kind, request, tmp_path
     losses = [[(e['step'], e['loss']) for e in read_scalars(tmp_path / d).training]
               for d in ('whole', 'killed')]
     assert len(losses[0]) == 8 and losses[0] == losses[1]
+
+
+@pytest.mark.slow
+def test_two_processes_learn_from_crops_what_one_does(crops, tmp_path):
+    """Two images of two processes have as much weight as in one batch, however many crops each."""
+    killer = tmp_path / 'killer.py'
+    killer.write_text(KILLER)
+    options = ['--cfg-options', 'train_cfg.max_iters=3', 'default_hooks.logger.interval=1']
+    two = torchrun(killer, 'live', 'train', crops, '--launcher', 'pytorch', '--work-dir',
+                   tmp_path / 'two', *options, 'train_dataloader.batch_size=1')
+    assert two.returncode == 0, two.stderr[-3000:]
+    assert main(['train', str(crops), '--work-dir', str(tmp_path / 'one'), *options]) == 0
+    one, two = (read_training_checkpoint(tmp_path / name / 'iter_3.pth') for name in ('one', 'two'))
+    assert all(torch.allclose(one['state_dict'][key], two['state_dict'][key], atol=1e-6)
+               for key in one['state_dict'])
+    learned, saved = one['ema_state_dict'], one['state_dict']
+    changed = [key for key in learned if not torch.equal(learned[key], saved[key])]
+    assert changed and all(key.startswith('backbone.blocks.') for key in changed)
+    for key in changed:  # 0.7 of what was learned, and 0.3 of the beginning
+        mixed = 0.7 * learned[key] + 0.3 * saved[f'teacher_{key}']
+        assert torch.allclose(saved[key], mixed, atol=1e-6)
 
 
 def test_a_missing_pool_is_one_line_before_the_training(pairs, tmp_path, capsys):

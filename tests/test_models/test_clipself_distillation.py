@@ -1,8 +1,12 @@
 """CLIPSelf's distillation: the official loss, gradients and step, and what trains."""
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
+from mmcv.transforms import Compose
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
@@ -11,14 +15,20 @@ from torch import nn
 
 from glipkit.checkpoints.interpolation import between
 from glipkit.common.paths import config_root
+from glipkit.data import registrations  # noqa: F401 - registers what pipelines name
 from glipkit.errors import UserError
 from glipkit.models.losses.region_crops import crop_distillation
 from glipkit.models.pretrainers.clipself import ClipSelfPretrainer
+from glipkit.registry import MODELS, TRANSFORMS
 from tests import clipself_golden as golden
 
 SIZES = dict(image_size=64, patch=16, width=128, layers=3, heads=2, embed_dim=64)
 TOWERS = {'eva_tiny': dict(type='glipkit.EvaViT', **SIZES),
           'openai_tiny': dict(type='glipkit.ClipViT', **SIZES)}
+PREPROCESSOR = dict(
+    type='mmdet.DetDataPreprocessor', mean=[122.7709383, 116.7460125, 104.09373615],
+    std=[68.5005327, 66.6321579, 70.32316305], bgr_to_rgb=True)
+PIXELS = MODELS.build(PREPROCESSOR)
 SMALL = dict(type='glipkit.EvaViT', image_size=32, patch=16, width=16, layers=3, heads=1,
              embed_dim=8)
 
@@ -109,6 +119,51 @@ def test_features_of_both_sides_and_the_ensemble_are_the_official_ones(name):
         if key in mixed:
             assert float((mixed[key] - teacher[key]).norm()) == pytest.approx(norm, rel=1e-3,
                                                                               abs=1e-5)
+
+
+def drawn(pictures: list[list[int]]) -> tuple[torch.Tensor, list[DetDataSample]]:
+    """Normalised images and samples of two pictures, as the recipe of the case draws them."""
+    steps = Compose([TRANSFORMS.build(step) for step in (
+        dict(type='glipkit.GridProposals', max_split=3), dict(type='glipkit.CutCrops', size=64),
+        dict(type='glipkit.WithProposals',
+             transforms=[dict(type='glipkit.LongSideResize', size=96)]),
+        dict(type='mmdet.Pad', size=(96, 96)), dict(type='glipkit.PackGrounding'))])
+    found = [steps(dict(img=np.ascontiguousarray(golden.picture(*own[1:])[..., ::-1]),
+                        img_shape=own[:0:-1][:2], ori_shape=own[:0:-1][:2])) for own in pictures]
+    data = PIXELS(dict(inputs=[one['inputs'] for one in found],
+                       data_samples=[one['data_samples'] for one in found]))
+    return data['inputs'], data['data_samples']
+
+
+def test_two_steps_of_the_whole_official_training_and_what_it_saves():
+    """Its main(): pictures, grids and their order, crops, warm-up, two steps, the ensemble."""
+    meta, tensors = golden.case('main_grid')
+    shapes = golden.official_keys('eva_tiny')
+    model = ClipSelfPretrainer(TOWERS['eva_tiny'], data_preprocessor=PREPROCESSOR)
+    tower = {key: golden.weight(f'visual.{key}', shapes[f'visual.{key}'])
+             for key in model.backbone.state_dict()}
+    model.backbone.load_state_dict(tower)
+    model.teacher_backbone.load_state_dict(tower)
+    adam = optimiser(model, dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8), 'eva_tiny')
+    random.seed(0)
+    for step, wanted in enumerate(meta['losses']):
+        images, samples = drawn(meta['train_pictures'][::-1])
+        assert torch.allclose(images[:, :, ::8, ::8], tensors[f'image_{step}'], atol=1e-5)
+        for sample, rows in zip(samples, tensors[f'boxes_{step}']):
+            assert torch.allclose(sample.proposals.bboxes / 96, rows[rows[:, 4] > 0, :4], atol=1e-6)
+        for group in adam.param_groups:
+            group['lr'] = 1e-3 * (step + 1) / 2
+        loss = model.loss(images, samples)['loss_cosine']
+        assert loss.item() == pytest.approx(wanted, rel=1e-4 if step == 0 else 1e-3)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    saved = between(model.backbone.state_dict(), tower, meta['alpha'])
+    for key, wanted in meta['delta_norm'].items():
+        key = key.removeprefix('visual.')
+        if key in saved:
+            assert float((saved[key] - tower[key]).norm()) == pytest.approx(wanted, rel=0.02,
+                                                                            abs=1e-5), key
 
 
 def tiny(**kwargs) -> ClipSelfPretrainer:

@@ -8,7 +8,7 @@ image_size = 192
 grid_pipeline = [
     dict(type='LoadImageFromFile', imdecode_backend='pillow'),
     dict(type='glipkit.GridProposals', max_split=6, max_boxes=12),
-    dict(type='glipkit.CutCrops', size=64),
+    dict(type='glipkit.CutCrops', size=48),
     dict(
         type='glipkit.WithProposals',
         transforms=[dict(type='glipkit.LongSideResize', size=image_size)]),
@@ -18,7 +18,7 @@ grid_pipeline = [
 proposal_pipeline = [
     dict(type='LoadImageFromFile', imdecode_backend='pillow'),
     dict(type='glipkit.DrawProposals', max_boxes=12, crop_scale=1.5),
-    dict(type='glipkit.CutCrops', size=64),
+    dict(type='glipkit.CutCrops', size=48),
     dict(
         type='glipkit.WithProposals',
         transforms=[dict(type='glipkit.LongSideResize', size=image_size)]),
@@ -39,7 +39,7 @@ pictures = dict(
     data_prefix=dict(img='images/train_det/'),
     pipeline=grid_pipeline)
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=0,
     sampler=dict(type='glipkit.DrawSampler'),
     dataset=dict(type='glipkit.MixedDataset', datasets=[pictures]))

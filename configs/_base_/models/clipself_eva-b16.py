@@ -8,7 +8,7 @@ model = dict(
         std=[68.5005327, 66.6321579, 70.32316305],
         bgr_to_rgb=True,
         pad_size_divisor=1),
-    # with_cp: layers are computed again in the backward pass, for memory.
+    # with_cp: what lies between matrix products is computed again in the backward pass.
     backbone=dict(
         type='glipkit.EvaViT', image_size=224, patch=16, width=768, layers=12, embed_dim=512,
         with_cp=True),

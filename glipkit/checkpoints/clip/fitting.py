@@ -19,7 +19,7 @@ IMAGE, TEXT, TEACHER = 'backbone', 'text_encoder', 'teacher_backbone'
 #: Parts that a model may have and a file need not: the model's own values stay.
 _NEW = ('roi_head', 'logit_scale')
 #: Parts that a file may have and a model need not.
-_DROPPED = (TEACHER, 'roi_head', 'logit_scale')
+_DROPPED = (TEXT, TEACHER, 'roi_head', 'logit_scale')
 _MASKS = 'roi_head.mask_head.'
 
 

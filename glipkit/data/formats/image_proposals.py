@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import torch
+from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.logging import print_log
 
 from glipkit.data import sample_keys as keys
@@ -65,6 +67,14 @@ class ImageProposals(GroundingDataset):
         counts = {'images': len(samples), 'proposals': sum(map(len, boxes.values()))}
         print_log(summary(self.ann_file, counts, dropped), 'current')
         return samples
+
+    def draw_sample(self, idx: int) -> dict:
+        """The sample, its boxes as transforms take them."""
+        sample = self.get_data_info(idx)
+        if keys.PROPOSALS in sample:
+            boxes = torch.tensor(sample[keys.PROPOSALS], dtype=torch.float32).reshape(-1, 4)
+            sample[keys.PROPOSALS] = HorizontalBoxes(boxes)
+        return sample
 
     def _read_boxes(self, images: dict[int, dict], dropped: Counter) -> dict[int, list]:
         """Image id -> its boxes [x1, y1, x2, y2], best first."""

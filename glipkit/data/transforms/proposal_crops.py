@@ -1,8 +1,8 @@
 """Boxes without labels, and pictures of what is inside of them: what a map learns from crops.
 
-Wu et al., "CLIPSelf", ICLR 2024, section 3.2, and the data path of its code: two paddings, 24 grids,
-and crops with more around them than the boxes have. n is the number of boxes of an image, S the
-side of a crop.
+Wu et al., "CLIPSelf", ICLR 2024, section 3.2, and the data path of its code: two paddings, 24
+grids, and crops with more around them than the boxes have. n is the number of boxes of an image, S
+the side of a crop.
 """
 from __future__ import annotations
 

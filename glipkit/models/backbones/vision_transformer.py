@@ -8,18 +8,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import freeze_groups
 
 Grid = tuple[int, int]
+_aten = torch.ops.aten
+#: What a layer with ``with_cp`` does not compute twice.
+_KEPT = [_aten.mm.default, _aten.addmm.default, _aten.bmm.default,
+         _aten._scaled_dot_product_flash_attention_for_cpu.default,
+         _aten._scaled_dot_product_flash_attention.default,
+         _aten._scaled_dot_product_efficient_attention.default,
+         _aten._scaled_dot_product_cudnn_attention.default]
 
 
 class VisionTransformer(BaseModule):
@@ -33,8 +41,9 @@ class VisionTransformer(BaseModule):
         width: Channels C inside.
         heads: Attention heads.
         embed_dim: Channels D of an embedding.
-        with_cp: Whether a training computes a layer again in the backward pass instead of keeping
-            what is inside of it: less memory, a third more time.
+        with_cp: Whether a training keeps matrix products and attention of a layer alone, and
+            computes what lies between them (norms, activations, rotations) again in the backward
+            pass: a third of the memory for little time.
         init_cfg: mmengine's config of initial weights.
 
     Attributes:
@@ -157,9 +166,10 @@ class VisionTransformer(BaseModule):
             yield tokens, grid
 
     def _kept_small(self, step: Callable[..., Tensor], *inputs: Any) -> Tensor:
-        """The tokens that a step gives; with ``with_cp`` it keeps its inputs alone."""
+        """The tokens that a step gives, with little kept for its gradients; see ``with_cp``."""
         if self.with_cp and torch.is_grad_enabled():
-            return checkpoint(step, *inputs, use_reentrant=False, preserve_rng_state=False)
+            return checkpoint(step, *inputs, use_reentrant=False, preserve_rng_state=False,
+                              context_fn=partial(create_selective_checkpoint_contexts, _KEPT))
         return step(*inputs)
 
     def attended_alone(self) -> list[nn.Parameter]:
