@@ -9,20 +9,17 @@
 """
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from glipkit.data.formats.label_images import segment_picture
-from glipkit.files import make_folder, write_encoded, write_text
+from glipkit.files import make_folder, write_encoded
 from glipkit.worlds.captions import Thing
 
-if TYPE_CHECKING:
-    from glipkit.worlds.world_files import Picture
 
 def draw_masks(things: Sequence[Thing], size: tuple[int, int],
                ids: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
@@ -61,20 +58,3 @@ def save_masks(out_dir: Path, split: str, file_name: str, numbers: np.ndarray,
         path = (out_dir / 'annotations' / folder / split / file_name).with_suffix('.png')
         make_folder(path.parent)
         write_encoded(path, lambda file, picture=picture: picture.save(file, 'PNG'))
-
-
-def write_panoptic(out_dir: Path, pictures: Mapping[str, Sequence[Picture]],
-                   categories: Sequence[Mapping[str, Any]]) -> None:
-    """Writes the annotation files of all splits."""
-    folder = out_dir / 'annotations'
-    for split, items in pictures.items():
-        images = [dict(id=item.number, file_name=item.file_name, width=item.width,
-                       height=item.height) for item in items]
-        annotations = [dict(image_id=item.number, segments_info=list(item.segments),
-                            file_name=Path(item.file_name).with_suffix('.png').name)
-                       for item in items]
-        write_text(folder / f'panoptic_{split}.json', json.dumps(dict(
-            images=images, annotations=annotations,
-            categories=[dict(category, isthing=1) for category in categories]),
-            ensure_ascii=False))
-    write_text(folder / 'classes.txt', ''.join(f'{item["name"]}\n' for item in categories))

@@ -14,7 +14,6 @@ from PIL import Image
 from glipkit.errors import UserError
 from glipkit.files import make_folder, write_encoded, write_text
 from glipkit.runs.folder import kept_manifest
-from glipkit.worlds import mask_files
 from glipkit.worlds.captions import Region, Thing
 
 JPEG_QUALITY = 92
@@ -110,7 +109,9 @@ def write_annotations(out_dir: Path, pictures: Mapping[str, Sequence[Picture]],
         lines = (json.dumps(odvg(item), ensure_ascii=False) for item in pictures[split])
         write_text(folder / name, ''.join(line + '\n' for line in lines))
     if masks:
-        mask_files.write_panoptic(out_dir, pictures, categories)
+        for split, items in pictures.items():
+            _write_json(folder / f'panoptic_{split}.json', panoptic(items, categories))
+        write_text(folder / 'classes.txt', ''.join(f'{item["name"]}\n' for item in categories))
     _write_json(folder / 'splits.json', {name: list(names) for name, names in groups.items()})
 
 
@@ -127,6 +128,19 @@ def coco(pictures: Iterable[Picture], categories: Sequence[Mapping[str, Any]]) -
                 id=len(annotations) + 1, image_id=picture.number, category_id=ids[thing.name],
                 bbox=[x1, y1, x2 - x1, y2 - y1], area=(x2 - x1) * (y2 - y1), iscrowd=0))
     return dict(images=images, annotations=annotations, categories=list(categories))
+
+
+def panoptic(pictures: Iterable[Picture],
+             categories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """COCO panoptic annotations; PNGs are named as the pictures are."""
+    pictures = list(pictures)
+    return dict(
+        images=[dict(id=item.number, file_name=item.file_name, width=item.width,
+                     height=item.height) for item in pictures],
+        annotations=[dict(image_id=item.number, segments_info=list(item.segments),
+                          file_name=Path(item.file_name).with_suffix('.png').name)
+                     for item in pictures],
+        categories=[dict(category, isthing=1) for category in categories])
 
 
 def odvg(picture: Picture) -> dict[str, Any]:

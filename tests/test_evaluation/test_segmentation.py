@@ -24,6 +24,7 @@ from glipkit.evaluation.functional.segmentation import (
     segmentation_scores,
 )
 from glipkit.evaluation.metrics.segmentation import PanopticMetric, SemanticMetric, joined_stuff
+from glipkit.testing.tiny_dense_clip import TINY_CONFIG
 from glipkit.worlds import things
 
 
@@ -272,14 +273,25 @@ def test_masks_of_somebody_else(files):
         read('segments', masks=dict(ann_file='sam.json', seg='sam'))
 
 
+#: What a config must have beside a model for `glipkit test --data`.
+TESTING = """
+test_dataloader = dict(
+    num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(pipeline=test_pipeline))
+test_evaluator = dict(type='glipkit.SemanticMetric')
+test_cfg = dict(type='TestLoop')
+"""
+
+
 @pytest.mark.slow
 def test_the_commands_data_sets(tmp_path, capsys):
     """A world's pixels, by the data set that ``glipkit test --data`` takes."""
     things.build(tmp_path / 'things', num_train_det=1, num_train_grd=1, num_val=2, image_size=96,
                  masks=True)
-    assert main(['test', 'configs/clipself/clipself-mini_things.py', 'random', '--data', 'things_semantic',
+    config = tmp_path / 'tiny.py'
+    config.write_text(TINY_CONFIG + TESTING)
+    assert main(['test', str(config), 'random', '--data', 'things_semantic',
                  '--work-dir', str(tmp_path / 'work'), '--out', str(tmp_path / 'found.json'),
-                 '--cfg-options', f'test_dataloader.dataset.data_root={tmp_path / "things"}/',
-                 'test_dataloader.num_workers=0']) == 0
+                 '--cfg-options', f'test_dataloader.dataset.data_root={tmp_path / "things"}/']) == 0
     assert 'segment/miou' in capsys.readouterr().out
-    assert 'pixels of 2 images over 42 names' in (tmp_path / 'found.json').read_text()
+    assert 'of 2 images over 42 names' in (tmp_path / 'found.json').read_text()

@@ -20,7 +20,8 @@ def test_a_sheet(tmp_path):
     assert (sheet[TITLE + 5, 5] == 200).all()  # the image
     assert (sheet[TITLE + 5, 160 + GAP + 5] == 200).all()  # no label there
     assert (sheet[TITLE + 5, 160 + GAP + 155] != 200).any()
-    for rows, words in (([], 'rows with the same'), ([(image, {}), (image, dict(a=labels))], 'same'),
+    for rows, words in (([], 'rows with the same'),
+                        ([(image, {}), (image, dict(a=labels))], 'same'),
                         ([(image, dict(a=labels[:5]))], '40 x 20 pixels, as the image')):
         with pytest.raises(UserError, match=words):
             plot_segmentations(rows, ['cat', 'dog'], tmp_path / 'b.png')
