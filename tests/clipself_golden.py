@@ -77,3 +77,14 @@ def picture(seed: int, width: int, height: int) -> np.ndarray:
     blocks = np.random.RandomState(seed).randint(0, 256, (-(-height // 8), -(-width // 8), 3))
     noise = blocks.repeat(8, 0).repeat(8, 1)[:height, :width]
     return ((base + noise) // 2).astype(np.uint8)
+
+
+def panoptic(seed: int, width: int, height: int) -> np.ndarray:
+    """Segment ids (height, width) of a data case."""
+    draw = np.random.RandomState(seed)
+    found = np.full((height, width), 1000, np.int64)
+    for k in range(6):
+        top, left = draw.randint(0, height - 8), draw.randint(0, width - 8)
+        bottom, right = draw.randint(top + 3, height + 1), draw.randint(left + 3, width + 1)
+        found[top:bottom, left:right] = 2000 + 300 * k
+    return found

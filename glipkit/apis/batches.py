@@ -97,16 +97,21 @@ def collect(sample: Any, item: Prepared, shown: Shown) -> Detections:
     found = found[found.scores >= shown.threshold]
     boxes = found.bboxes.float().numpy()
     boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
-    # A copy of pixels: the caller may overwrite them before this image is drawn.
-    image = source.path
-    if isinstance(source.pixels, np.ndarray):
-        backwards = item.channel_order == 'bgr' and source.pixels.ndim == 3
-        image = (source.pixels[..., ::-1] if backwards else source.pixels).copy()
-    elif source.pixels is not None:
-        image = to_rgb(source.pixels, source)
     everything = Detections(
         boxes=boxes.reshape(-1, 4), scores=found.scores.float().numpy(),
         labels=found.labels.numpy().astype(np.int64), classes=tuple(item.names),
-        size=(height, width), path=source.path, image=image, category_ids=item.category_ids,
-        image_id=source.position)
+        size=(height, width), path=source.path, image=collect_image(item),
+        category_ids=item.category_ids, image_id=source.position)
     return everything.one_per_object() if shown.per_object == 'one' else everything
+
+
+def collect_image(item: Prepared) -> Any:
+    """What results draw on: the path, or a copy of the pixels, RGB.
+
+    A copy, as the caller may overwrite them before this image is drawn.
+    """
+    source = item.source
+    if isinstance(source.pixels, np.ndarray):
+        backwards = item.channel_order == 'bgr' and source.pixels.ndim == 3
+        return (source.pixels[..., ::-1] if backwards else source.pixels).copy()
+    return source.path if source.pixels is None else to_rgb(source.pixels, source)

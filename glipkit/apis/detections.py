@@ -186,21 +186,27 @@ class Detections:
         Returns:
             A new RGB picture; ``.save(path)`` writes it, a notebook shows it.
         """
-        scene = self._picture(self.image if image is None else image)
+        scene = open_picture(self.image if image is None else image)
         return draw(scene, self.to_supervision()) if len(self) else scene
 
-    def _picture(self, image: Any) -> Image.Image:
-        if image is None:
-            raise UserError('an image to draw on', 'none', 'pass it: plot(image)')
-        if isinstance(image, np.ndarray):
-            image = Image.fromarray(np.ascontiguousarray(image))
-        elif not isinstance(image, Image.Image):
-            try:
-                image = Image.open(image)
-            except OSError as error:
-                raise UserError('an image to draw on', f'{image} ({error})',
-                                'pass it: plot(image)') from error
-        return to_rgb(image, 'the image').copy()
+
+def open_picture(image: Any) -> Image.Image:
+    """A copy of what is drawn on, in RGB: a path, a PIL image or an RGB array.
+
+    Raises:
+        UserError: There is none, or it cannot be read.
+    """
+    if image is None:
+        raise UserError('an image to draw on', 'none', 'pass it: plot(image)')
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(np.ascontiguousarray(image))
+    elif not isinstance(image, Image.Image):
+        try:
+            image = Image.open(image)
+        except OSError as error:
+            raise UserError('an image to draw on', f'{image} ({error})',
+                            'pass it: plot(image)') from error
+    return to_rgb(image, 'the image').copy()
 
 
 ROW_KEYS = ('image', 'x1_px', 'y1_px', 'x2_px', 'y2_px', 'score', 'label', 'name')

@@ -11,7 +11,7 @@ from glipkit.apis.detections import ROW_KEYS, Detections
 from glipkit.errors import UserError
 from glipkit.files import atomic, make_folder, remove_unfinished, write_encoded
 
-_QUALITY = 92
+QUALITY = 92
 
 
 class PredictionFiles:
@@ -57,11 +57,11 @@ class PredictionFiles:
             self._list.write(f'{comma}\n ' + block.replace('\n', '\n '))
         if self._table is not None:
             self._table.writerows(found.to_rows())
-        name = _free_name(found.path, self._used)
+        name = free_name(found.path, self._used)
         if self._pictures:
             picture = found.plot()
             write_encoded(self._folder / name,
-                          lambda file: picture.save(file, 'JPEG', quality=_QUALITY))
+                          lambda file: picture.save(file, 'JPEG', quality=QUALITY))
 
     def _begin(self, folder: Path) -> None:
         self._made = not folder.exists()
@@ -103,7 +103,7 @@ def _as_json(one: Detections) -> dict[str, Any]:
                            for box, score, label, name in one]}
 
 
-def _free_name(image: Path, used: set[str]) -> str:
+def free_name(image: Path, used: set[str]) -> str:
     """A picture's file name; images of one name in two folders do not overwrite each other."""
     name, count = f'{image.stem}.jpg', 1
     while name in used:

@@ -26,6 +26,7 @@ from glipkit.apis.build import as_detector
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import Images, ImageSource, list_images
 from glipkit.apis.regions import box_features, class_scores
+from glipkit.apis.segmentation import Segmenter
 from glipkit.apis.tasks import TaskViews
 from glipkit.common import reporter
 from glipkit.common.reporter import Bar
@@ -48,7 +49,7 @@ class _Question:
     category_ids: tuple[int, ...] | None
 
 
-class Predictor:
+class Predictor(Segmenter):
     """Finds things in images by their names; arrays are BGR unless ``channel_order`` is 'rgb'.
 
     Runs the model's own test pipeline and ``predict``, as evaluation does. The text of a class

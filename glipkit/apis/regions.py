@@ -68,7 +68,7 @@ def _numbers(boxes: ArrayLike | Tensor, where: str) -> np.ndarray:
 def class_scores(model: GroundingDetector, item: Prepared, boxes: ArrayLike | Tensor,
                  query: Query) -> np.ndarray:
     """How well each class describes each box, (N, K) float32; see `Predictor.classify`."""
-    inputs, _, scale = _ready(model, item)
+    inputs, _, scale = ready(model, item)
     here = _into(scale, boxes, item, inputs)
     with torch.no_grad():
         scores, = model.classify_regions(inputs, [here], query)
@@ -84,7 +84,7 @@ def box_features(model: GroundingDetector, item: Prepared,
         item: The image.
         boxes: Boxes of the caller; None takes those of the model's own source.
     """
-    inputs, sample, scale = _ready(model, item)
+    inputs, sample, scale = ready(model, item)
     with torch.no_grad():
         if boxes is None:
             here, = model.propose_boxes(inputs, [sample])
@@ -95,7 +95,7 @@ def box_features(model: GroundingDetector, item: Prepared,
     return back.float().cpu().numpy(), features.float().cpu().numpy()
 
 
-def _ready(model: GroundingDetector, item: Prepared) -> tuple[Tensor, Any, Sequence[float]]:
+def ready(model: GroundingDetector, item: Prepared) -> tuple[Tensor, Any, Sequence[float]]:
     """Normalised image (1, 3, H, W), its sample and its scale (width, height)."""
     packed = item.packed
     batch = model.data_preprocessor(dict(inputs=[packed['inputs']],

@@ -14,6 +14,9 @@ from glipkit.common.collector import collector_paused
 
 if TYPE_CHECKING:
     from glipkit.apis.detections import Detections
+    from glipkit.apis.images import ImageSource
+    from glipkit.apis.predictor import Predictor
+    from glipkit.errors import UserError
 
 EXAMPLES = '''examples:
   glipkit predict photo.jpg --classes "person, traffic light"
@@ -22,6 +25,7 @@ EXAMPLES = '''examples:
   glipkit predict photo.jpg --caption "a man walks two dogs" --phrases "0-5,12-20"
   glipkit predict photo.jpg --caption "a man walks two dogs" --threshold 0.5
   glipkit predict photo.jpg --classes "cup, mug" --all-labels     # both names on one cup
+  glipkit predict photos/ --model clipself-b16 --classes "dog, grass, sky" --segment --save-images
   glipkit predict photo.jpg --task work_dirs/fish/task.safetensors
   glipkit predict photo.jpg --model glip-t --classes dog          # its weights come from the hub
   glipkit predict photo.jpg --model glip-t-c --checkpoint glip-t-c.safetensors --classes dog
@@ -56,10 +60,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         help="leave out scores below (default: the model's own)")
     parser.add_argument('--all-labels', action='store_true',
                         help='keep every name that claims an object; without, only the best')
+    parser.add_argument('--segment', action='store_true',
+                        help='give every pixel one of the classes, by a model with a dense map: a '
+                             'label PNG per image and classes.txt')
+    parser.add_argument('--long-side', type=int, metavar='N',
+                        help="for --segment: pixels of the image's longer side in the model; above "
+                             "the config's it sees windows (default: as the config says)")
     parser.add_argument('--out', metavar='DIR',
                         help='folder for what is saved (default: predictions); alone, it means '
                              '--json')
-    parser.add_argument('--save-images', action='store_true', help='save pictures with the boxes')
+    parser.add_argument('--save-images', action='store_true',
+                        help='save pictures with the boxes, or with the classes of pixels')
     parser.add_argument('--csv', action='store_true', help='save predictions.csv')
     parser.add_argument('--json', action='store_true', help='save predictions.json')
     parser.add_argument('--strict', action='store_true',
@@ -70,7 +81,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    from glipkit.errors import UserError
     with collector_paused():
         from glipkit.apis.asking import check_query, make_query
         from glipkit.apis.images import list_images
@@ -81,11 +91,14 @@ def run(args: argparse.Namespace) -> int:
     classes, phrases = _classes(args.classes), _phrases(args.phrases)
     if args.task is None:
         check_query(make_query(classes, args.caption, phrases))
+    _check_segment(args)
     sources = list_images(args.images)
     out = _check_out(args)
     checkpoint = weights_of(args.config, args.checkpoint)
     predictor = Predictor(args.config, checkpoint, args.device, args.batch_size, args.threshold,
                           args.task, per_object='all' if args.all_labels else 'one')
+    if args.segment:
+        return _segment(args, predictor, sources, classes, out)
     bad: list[UserError] = []
     skip = None if args.strict or len(sources) == 1 else (lambda _, error: bad.append(error))
     counts: Counter[str] = Counter()
@@ -99,12 +112,49 @@ def run(args: argparse.Namespace) -> int:
         finally:
             for error in bad if read else ():
                 print(f'glipkit predict: left out {error.got}', file=sys.stderr)
-    if not read:
-        raise UserError('an image that can be read whole', f'{len(bad)} that cannot, e.g. '
-                        f'{bad[0].got}', 'replace the files or leave them out')
+    _check_read(read, bad)
     if len(sources) == 1:
         _list(found)
     _summarise(counts, read, len(bad), out)
+    return 1 if bad else 0
+
+
+def _check_read(read: int, bad: list[UserError]) -> None:
+    from glipkit.errors import UserError
+    if not read:
+        raise UserError('an image that can be read whole', f'{len(bad)} that cannot, e.g. '
+                        f'{bad[0].got}', 'replace the files or leave them out')
+
+
+def _check_segment(args: argparse.Namespace) -> None:
+    """Refuses options that --segment does not know, or that need it."""
+    from glipkit.errors import UserError
+    strange = [name for name, given in (('--caption', args.caption), ('--csv', args.csv),
+                                        ('--json', args.json)) if given]
+    if args.segment and strange:
+        raise UserError('--segment with --classes or --task', ', '.join(strange),
+                        'leave one of them out')
+    if args.long_side is not None and not args.segment:
+        raise UserError('--long-side with --segment', 'it alone', 'add --segment')
+
+
+def _segment(args: argparse.Namespace, predictor: Predictor, sources: list[ImageSource],
+             classes: list[str] | None, out: Path) -> int:
+    """Labels the pixels of all images; returns the exit code."""
+    from glipkit.apis.segmentation_files import SegmentationFiles
+    files, bad, read = SegmentationFiles(out, args.save_images), [], 0
+    shares: Counter[str] = Counter()
+    skip = None if args.strict or len(sources) == 1 else (lambda _, error: bad.append(error))
+    for found in predictor.stream_segments(sources, classes, long_side=args.long_side, skip=skip):
+        files.add(found)
+        read += 1
+        shares.update(found.shares())
+    for error in bad:
+        print(f'glipkit predict: left out {error.got}', file=sys.stderr)
+    _check_read(read, bad)
+    for name, share in shares.most_common(10):
+        print(f'{share / read:6.1%}  {name}')
+    print(f'saved to {out}')
     return 1 if bad else 0
 
 
@@ -147,9 +197,9 @@ def weights_of(config: str, checkpoint: str | None) -> str | Path:
 def _check_out(args: argparse.Namespace) -> Path | None:
     """The folder to save to, if anything is to be saved."""
     from glipkit.errors import UserError
-    if args.out and not (args.save_images or args.csv):
+    if args.out and not (args.save_images or args.csv or args.segment):
         args.json = True
-    if not (args.save_images or args.csv or args.json):
+    if not (args.save_images or args.csv or args.json or args.segment):
         return None
     out = Path(args.out or 'predictions')
     if out.exists() and not out.is_dir():

@@ -24,7 +24,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              'default: the weights of the name, fetched on first use')
     parser.add_argument('--data', metavar='NAME|FILE.py',
                         help='test on this set instead of the config\'s own: coco_val2017, '
-                             'lvis_minival, lvis_val, flickr30k_val, flickr30k_test, or a file '
+                             'lvis_minival, lvis_val, flickr30k_val, flickr30k_test; for models '
+                             'with a dense map ade20k_semantic, coco_stuff_semantic, '
+                             'coco_panoptic_regions, coco_panoptic_segments; or a file '
                              'like configs/_base_/datasets/lvis_minival.py')
     parser.add_argument('--out', metavar='DIR|FILE.json',
                         help='write metrics, protocol and versions as FILE.json, and as a table '

@@ -46,7 +46,8 @@ the package is downloaded with apt-get.
 }
 
 #: Options of every world, as the build functions call them.
-COMMON = ('seed', 'num_train_det', 'num_train_grd', 'num_val', 'image_size', 'workers')
+COMMON = ('seed', 'num_train_det', 'num_train_grd', 'num_val', 'image_size', 'masks',
+          'workers')
 OWN = {'shapes': (), 'things': (), 'stamps': ('stamps_dir', 'deb', 'grouping')}
 
 
@@ -75,6 +76,8 @@ def _add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
             ('--seed', 'seed', module.DEFAULT_SEED, 'random seed')):
         parser.add_argument(option, dest=dest, type=int, default=default, metavar='N',
                             help=f'{text} (default: %(default)s)')
+    parser.add_argument('--masks', action='store_true',
+                        help='write the pixels of things too, as panoptic files and label PNGs')
     parser.add_argument('--workers', type=int, default=None, metavar='N',
                         help='processes that draw; no effect on the result (default: up to 2)')
     if name == 'stamps':

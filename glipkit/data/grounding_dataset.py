@@ -5,7 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -38,7 +38,8 @@ class GroundingDataset(BaseDataset):
 
     Args:
         ann_file: Annotation file, relative to ``data_root`` or absolute.
-        data_prefix: ``dict(img=folder)`` of the images, relative to ``data_root`` or absolute.
+        data_prefix: ``dict(img=folder)`` of the images, relative to ``data_root`` or absolute; and
+            of what else a subclass names in ``folders``.
         max_refetch: Draws without any usable image, in a row, after which training stops.
         **kwargs: data_root, pipeline, metainfo, filter_cfg, indices, test_mode, serialize_data
             and lazy_init of ``BaseDataset``.
@@ -47,14 +48,20 @@ class GroundingDataset(BaseDataset):
         UserError: A file or folder is missing or damaged, or no image is left.
     """
 
+    #: Keys of ``data_prefix``.
+    folders: ClassVar[tuple[str, ...]] = ('img', )
+
     def __init__(self,
                  ann_file: str,
                  data_prefix: Mapping[str, str] | None = None,
                  max_refetch: int = 20,
                  **kwargs: Any) -> None:
-        prefix = dict(data_prefix or dict(img=''))
-        if set(prefix) != {'img'}:
-            raise UserError("data_prefix=dict(img='folder')", repr(prefix), "use the key 'img'")
+        prefix = dict(data_prefix or dict.fromkeys(self.folders, ''))
+        if set(prefix) != set(self.folders):
+            wanted = ', '.join(f"{key}='folder'" for key in self.folders)
+            keys_ = ' and '.join(repr(key) for key in self.folders)
+            raise UserError(f'data_prefix=dict({wanted})', repr(prefix),
+                            f'use the key{"s" * (len(self.folders) > 1)} {keys_}')
         self._unreadable: set[str] = set()
         self._damaged: set[str] = set()
         super().__init__(
@@ -68,10 +75,11 @@ class GroundingDataset(BaseDataset):
         if unknown:
             raise UserError(f'filter_cfg with {", ".join(FILTERS)}', f'{sorted(unknown)}',
                             'remove the unknown keys')
-        folder = self.data_prefix['img']
-        if folder and '://' not in folder and not os.path.isdir(folder):
-            raise UserError('a folder of images', f'no folder {folder}',
-                            'check data_root and data_prefix')
+        for key in self.folders:
+            folder = self.data_prefix[key]
+            if folder and '://' not in folder and not os.path.isdir(folder):
+                raise UserError(f'a folder of {"images" if key == "img" else key}',
+                                f'no folder {folder}', 'check data_root and data_prefix')
         super().full_init()
 
     def filter_data(self) -> list[dict]:

@@ -12,6 +12,8 @@ from glipkit.data.formats.image_proposals import ImageProposals  # noqa: E402
 from glipkit.data.formats.lvis import LvisDetection  # noqa: E402
 from glipkit.data.formats.mdetr import FlickrGrounding, MdetrGrounding  # noqa: E402
 from glipkit.data.formats.odvg import OdvgGrounding  # noqa: E402
+from glipkit.data.formats.panoptic import CocoPanoptic  # noqa: E402
+from glipkit.data.formats.semantic import SemanticLabels  # noqa: E402
 from glipkit.data.formats.tsv import TsvDetection  # noqa: E402
 from glipkit.data.mixing import MixedDataset  # noqa: E402
 from glipkit.data.samplers import DrawSampler  # noqa: E402
@@ -19,9 +21,12 @@ from glipkit.data.transforms import (  # noqa: E402
     AskClasses,
     CropToBox,
     CutCrops,
+    CutRegions,
     DrawProposals,
     GridProposals,
     LoadImage,
+    LoadLabels,
+    LoadSegments,
     LongSideResize,
     PackGrounding,
     SampleClassPrompt,
@@ -31,9 +36,10 @@ from glipkit.data.transforms import (  # noqa: E402
 )
 
 __all__ = [
-    'AskClasses', 'BoxCaptions', 'CaptionShards', 'CocoDetection', 'CropToBox', 'CutCrops',
-    'DrawProposals', 'DrawSampler', 'FlickrGrounding', 'GridProposals', 'ImageCaptions',
-    'ImageProposals', 'LoadImage', 'LongSideResize', 'LvisDetection', 'MdetrGrounding',
-    'MixedDataset', 'OdvgGrounding', 'PackGrounding', 'READERS', 'SampleClassPrompt',
+    'AskClasses', 'BoxCaptions', 'CaptionShards', 'CocoDetection', 'CocoPanoptic', 'CropToBox',
+    'CutCrops', 'CutRegions', 'DrawProposals', 'DrawSampler', 'FlickrGrounding',
+    'GridProposals', 'ImageCaptions', 'ImageProposals', 'LoadImage', 'LoadLabels',
+    'LoadSegments', 'LongSideResize', 'LvisDetection', 'MdetrGrounding', 'MixedDataset',
+    'OdvgGrounding', 'PackGrounding', 'READERS', 'SampleClassPrompt', 'SemanticLabels',
     'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'WithProposals', 'detect_format'
 ]

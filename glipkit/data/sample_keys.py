@@ -66,6 +66,22 @@ CROPS = 'crops'
 """Optional: (N, 3, S, S) uint8 array, a picture of each of N ``proposals``, in BGR order. Cut at
 ``crop_boxes``, (N, 4) xyxy in the original image, which may be larger than the proposals."""
 
+SEG_MAP_PATH = 'seg_map_path'
+"""Optional: where the PNG is that has a label or a segment's id for every pixel."""
+
+SEGMENTS = 'segments'
+"""Panoptic files only. List of dicts ``id`` (of the pixels of the PNG), ``label`` int, ``iscrowd``
+bool, ``bbox`` [x, y, w, h] as the file has it or None."""
+
+MASKS, MASK_MAP_PATH = 'mask_ids', 'mask_map_path'
+"""Optional: ids of segments of a second PNG, which are to be named, and where it is."""
+
+THINGS = 'things'
+"""Panoptic files only. Tuple of K bools, which classes are things; the others are stuff."""
+
+LABEL_OF_VALUE = 'label_of_value'
+"""Label PNGs only. Value of a pixel -> label, -1 for what is not scored."""
+
 INSTANCES = 'instances'
 """list of N dicts ``bbox`` [x1, y1, x2, y2], ``bbox_label`` int, ``ignore_flag`` 0 or 1."""
 
@@ -97,6 +113,14 @@ GT_LABELS = 'gt_bboxes_labels'
 
 GT_IGNORE_FLAGS = 'gt_ignore_flags'
 """(N,) bool array: True for boxes that are neither objects nor background (crowds)."""
+
+ELEMENTS = 'elements'
+"""Optional: name -> ``InstanceData`` or ``PixelData``, which `PackGrounding` puts into the data
+sample as they are, in the frame of the original image: ``gt_sem_seg``, ``gt_regions``..."""
+
+ASK = 'ask'
+"""Optional: dict, what the sample asks for instead of boxes: ``answer`` 'pixels', 'regions' or
+'segments', and how; see :class:`glipkit.models.detectors.dense_words.DenseWords`."""
 
 # --- in the packed data sample ------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from mmdet.models.detectors.base import BaseDetector
@@ -24,6 +24,13 @@ from glipkit.text.prompt_cache import PromptCache
 from glipkit.text.prompts import check_class_names
 from glipkit.text.query import Query
 from glipkit.text.structures import CaptionPrompt, Prompt, TextFeatures, TextTokens
+
+
+class DenseGrid(NamedTuple):
+    """Sides in pixels: of a cell of a dense map, and of the images its tower began with."""
+
+    cell: int
+    native: int
 
 
 class GroundingDetector(BaseDetector):
@@ -188,6 +195,29 @@ class GroundingDetector(BaseDetector):
     def propose_boxes(self, images: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:
         """Boxes (N, 4) of each image from the model's own source, in pixels of ``images``."""
         raise self._no_regions()
+
+    def dense_grid(self) -> DenseGrid:
+        """Sizes of the dense map, for models that have one."""
+        raise self._no_cells()
+
+    def dense_logits(self, images: Tensor, query: Query) -> Tensor:
+        """How well each class of a query describes each cell of images.
+
+        Args:
+            images: (B, 3, H, W), normalised, without padding.
+            query: Class names or a caption, whose K classes or phrases are compared.
+
+        Returns:
+            Logits (B, K, h, w), float32, h = ceil(H / cell) and w likewise.
+
+        Raises:
+            UserError: The model has no dense map.
+        """
+        raise self._no_cells()
+
+    def _no_cells(self) -> UserError:
+        return UserError('a model with a dense map, such as clipself-b16',
+                         f'a {type(self).__name__}, which has none', 'name another model')
 
     def _no_regions(self) -> UserError:
         return UserError('a model that reads regions, such as regionclip-rn50',

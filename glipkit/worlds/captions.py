@@ -13,12 +13,12 @@ Rules that every caption keeps:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from glipkit.worlds.english import COUNTS, article, is_proper, is_uncounted, plural
-from glipkit.worlds.patches import Box
+from glipkit.worlds.patches import Box, Cover
 
 #: How a list of things may open, before one thing and before several.
 OPENINGS = (('', ''), ('', ''), ('there is ', 'there are '), ('here is ', 'here are '),
@@ -39,9 +39,11 @@ class Thing:
         terms: Words for it, noun last; joined by blanks they are its category name.
             A noun may itself be several words.
         box: xyxy pixels with exclusive right and bottom edge.
+        cover: Its pixels, before others hide some; only until its picture is saved.
     """
     terms: tuple[str, ...]
     box: Box
+    cover: Cover | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:

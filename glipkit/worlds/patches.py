@@ -14,6 +14,30 @@ OVERLAP = .1
 ATTEMPTS = 60
 
 
+#: A pixel is a thing's own from this share of its densest pixel on.
+COVERED = .5
+
+
+@dataclass(frozen=True, eq=False)
+class Cover:
+    """The pixels of a thing in a picture.
+
+    Args:
+        alpha: (h, w) coverage, 0-1.
+        left: First column in the picture.
+        top: First row.
+    """
+    alpha: np.ndarray
+    left: int
+    top: int
+
+    def fill(self, numbers: np.ndarray, number: int) -> None:
+        """Writes a number to its pixels of an array (H, W), in place."""
+        height, width = self.alpha.shape
+        area = numbers[self.top:self.top + height, self.left:self.left + width]
+        area[self.alpha >= COVERED * self.alpha.max()] = number
+
+
 @dataclass(frozen=True)
 class Patch:
     """A drawn object, cut out.
@@ -30,6 +54,10 @@ class Patch:
     def box_at(self, left: int, top: int) -> Box:
         """The box in the picture when the patch's corner is at left, top."""
         return (self.box[0] + left, self.box[1] + top, self.box[2] + left, self.box[3] + top)
+
+    def cover_at(self, left: int, top: int) -> Cover:
+        """The pixels that it covers when its corner is at left, top."""
+        return Cover(self.alpha[..., 0], left, top)
 
     def paste(self, canvas: np.ndarray, left: int, top: int) -> None:
         """Lay the patch over ``canvas`` (H, W, 3) float32 in place, its corner at left, top."""

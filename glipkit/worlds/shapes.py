@@ -42,7 +42,8 @@ VERSION = 1
 
 def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DEFAULT_TRAIN_DET,
           num_train_grd: int = DEFAULT_TRAIN_GRD, num_val: int = DEFAULT_VAL,
-          image_size: int = DEFAULT_IMAGE_SIZE, *, workers: int | None = None) -> dict[str, Any]:
+          image_size: int = DEFAULT_IMAGE_SIZE, *, masks: bool = False,
+          workers: int | None = None) -> dict[str, Any]:
     """Make a shapes world on disk; nothing is done where the same one is already complete.
 
     Args:
@@ -52,6 +53,7 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
         num_train_grd: Captioned pictures (seen and caption-only combinations).
         num_val: Validation pictures (all three groups, in equal parts).
         image_size: Side of the pictures in pixels.
+        masks: Whether to write the pixels of things too, see :mod:`.mask_files`.
         workers: Processes that draw; None takes two for many pictures. Has no effect on the result.
 
     Returns:
@@ -64,7 +66,7 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
     world = World('shapes', groups, {item.name: item.shape for item in all_combinations()},
                   draw_scene, OBJECTS, dict(version=VERSION))
     sizes = dict(train_det=num_train_det, train_grd=num_train_grd, val=num_val)
-    return build_world(world, out_dir, seed, sizes, image_size, workers)
+    return build_world(world, out_dir, seed, sizes, image_size, workers, masks)
 
 
 def draw_scene(names: Sequence[str], image_size: int,
@@ -88,7 +90,8 @@ def draw_scene(names: Sequence[str], image_size: int,
         if placed is not None:
             patch, left, top = placed
             patch.paste(canvas, left, top)
-            things.append(Thing(combination.terms, patch.box_at(left, top)))
+            things.append(Thing(combination.terms, patch.box_at(left, top),
+                                patch.cover_at(left, top)))
     canvas += rng.uniform(0, 7) * rng.standard_normal(canvas.shape, np.float32)
     return Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8)), things
 

@@ -61,7 +61,7 @@ VERSION = 2
 def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DEFAULT_TRAIN_DET,
           num_train_grd: int = DEFAULT_TRAIN_GRD, num_val: int = DEFAULT_VAL,
           image_size: int = DEFAULT_IMAGE_SIZE, *, stamps_dir: str | Path | None = None,
-          deb: str | Path | None = None, grouping: str = 'all',
+          deb: str | Path | None = None, grouping: str = 'all', masks: bool = False,
           workers: int | None = None) -> dict[str, Any]:
     """Make a stamps world on disk; nothing is done where the same one is already complete.
 
@@ -76,6 +76,7 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
         deb: The package file. None downloads it unless ``source`` has it already.
         grouping: Name from `GROUPINGS`: 'all' takes all things; 'food' has fruit in the detection
             pictures, fruit and vegetables in the captioned ones.
+        masks: Whether to write the pixels of things too, see :mod:`.mask_files`.
         workers: Processes that draw; None takes two for many pictures. Has no effect on the result.
 
     Returns:
@@ -107,7 +108,7 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
                   SceneDrawer.of([stamp for stamp in stamps if stamp.name in shown], photographs),
                   OBJECTS,
                   settings, notes)
-    return build_world(world, out_dir, seed, sizes, image_size, workers)
+    return build_world(world, out_dir, seed, sizes, image_size, workers, masks)
 
 
 def choose_groups(folders: Mapping[str, str]) -> dict[str, list[str]]:
@@ -201,7 +202,8 @@ class SceneDrawer:
                 place = find_place(patch, image_size, [thing.box for thing in things], rng)
                 if place is not None:
                     patch.paste(canvas, *place)
-                    things.append(Thing(spoken_words(name), patch.box_at(*place)))
+                    things.append(Thing(spoken_words(name), patch.box_at(*place),
+                                        patch.cover_at(*place)))
                     break
         canvas += rng.uniform(0, 5) * rng.standard_normal(canvas.shape, np.float32)
         return Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8)), things

@@ -44,7 +44,8 @@ VERSION = 1
 
 def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DEFAULT_TRAIN_DET,
           num_train_grd: int = DEFAULT_TRAIN_GRD, num_val: int = DEFAULT_VAL,
-          image_size: int = DEFAULT_IMAGE_SIZE, *, workers: int | None = None) -> dict[str, Any]:
+          image_size: int = DEFAULT_IMAGE_SIZE, *, masks: bool = False,
+          workers: int | None = None) -> dict[str, Any]:
     """Makes a things world on disk; nothing is done where the same one is already complete.
 
     Args:
@@ -54,6 +55,7 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
         num_train_grd: Captioned pictures.
         num_val: Validation pictures.
         image_size: Side of the pictures in pixels.
+        masks: Whether to write the pixels of things too, see :mod:`.mask_files`.
         workers: Processes that draw; None takes two for many pictures. Has no effect on the result.
 
     Returns:
@@ -65,7 +67,7 @@ def build(out_dir: str | Path, seed: int = DEFAULT_SEED, num_train_det: int = DE
     world = World('things', dict(seen=NAMES, unseen=(), caption_only=()),
                   {name: name.split()[-1] for name in NAMES}, draw, OBJECTS, dict(version=VERSION))
     sizes = dict(train_det=num_train_det, train_grd=num_train_grd, val=num_val)
-    manifest = build_world(world, out_dir, seed, sizes, image_size, workers)
+    manifest = build_world(world, out_dir, seed, sizes, image_size, workers, masks)
     write_text(Path(out_dir) / 'names.txt', ''.join(f'{name}\n' for name in NAMES))
     return manifest
 
@@ -78,4 +80,5 @@ def draw(names: Sequence[str], image_size: int,
     full = [' '.join((list(SIZES)[size], name.split()[0], 'plain', name.split()[1]))
             for size, name in zip(sizes, names)]
     picture, things = draw_scene(full, image_size, rng)
-    return picture, [Thing((thing.terms[1], thing.terms[3]), thing.box) for thing in things]
+    return picture, [Thing((thing.terms[1], thing.terms[3]), thing.box, thing.cover)
+                     for thing in things]

@@ -19,7 +19,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from PIL import Image
 
 from glipkit.common.reporter import note, track
 from glipkit.errors import UserError
-from glipkit.worlds import world_files
+from glipkit.worlds import mask_files, world_files
 from glipkit.worlds.captions import Thing, describe
 from glipkit.worlds.world_files import Picture
 
@@ -70,7 +70,7 @@ class World:
 
 
 def build_world(world: World, out_dir: str | Path, seed: int, sizes: Mapping[str, int],
-                image_size: int, workers: int | None) -> dict[str, Any]:
+                image_size: int, workers: int | None, masks: bool = False) -> dict[str, Any]:
     """Make a world on disk, or leave it alone where the same one is already complete.
 
     Args:
@@ -81,6 +81,7 @@ def build_world(world: World, out_dir: str | Path, seed: int, sizes: Mapping[str
         sizes: Split -> number of pictures.
         image_size: Side of the square pictures in pixels.
         workers: Processes that draw; None takes two for many pictures.
+        masks: Whether to write the pixels of things too, see :mod:`.mask_files`.
 
     Returns:
         The manifest: ``world``, ``settings``, ``complete`` and ``counts``.
@@ -91,6 +92,8 @@ def build_world(world: World, out_dir: str | Path, seed: int, sizes: Mapping[str
     out_dir = Path(out_dir)
     manifest = check_request(world.title, out_dir, seed, sizes, image_size, workers)
     settings = dict(seed=seed, image_size=image_size, **sizes, **world.settings)
+    if masks:  # worlds of before stay as they are
+        settings['masks'] = True
     if manifest is not None and manifest['complete'] and manifest['settings'] == settings:
         note(f'{out_dir} is complete and has these settings: nothing to do')
         return manifest
@@ -99,11 +102,12 @@ def build_world(world: World, out_dir: str | Path, seed: int, sizes: Mapping[str
     plans = {split: plan_pictures(world, split, count, seed) for split, count in sizes.items()}
     planned = [(split, number, names) for split, plan in plans.items()
             for number, names in enumerate(plan, start=1)]
-    make = partial(make_picture, world, out_dir, seed, image_size)
+    make = partial(make_picture, world, out_dir, seed, image_size, masks=masks)
     pictures: dict[str, list[Picture]] = {split: [] for split in sizes}
     for picture, (split, _, _) in zip(_run(make, planned, workers, world.title), planned):
         pictures[split].append(picture)
-    world_files.write_annotations(out_dir, pictures, world.groups, world.supercategories)
+    world_files.write_annotations(out_dir, pictures, world.groups, world.supercategories,
+                                  masks)
     manifest.update(complete=True, counts=world_files.count(pictures, world.groups))
     world_files.write_manifest(out_dir, manifest)
     return manifest
@@ -133,14 +137,21 @@ def plan_pictures(world: World, split: str, count: int, seed: int) -> list[tuple
 
 
 def make_picture(world: World, out_dir: Path, seed: int, image_size: int,
-                 planned: tuple[str, int, tuple[str, ...]]) -> Picture:
+                 planned: tuple[str, int, tuple[str, ...]], masks: bool = False) -> Picture:
     """Draw one planned picture (split, number, names), save it and describe it."""
     split, number, names = planned
     key = [seed, list(SHOWN_GROUPS).index(split), number]
     image, things = world.draw(names, image_size, np.random.default_rng([*key, 0]))
     caption, regions = describe(things, np.random.default_rng([*key, 1]))
-    picture = Picture(number, image.width, image.height, tuple(things), caption, tuple(regions))
+    picture = Picture(number, image.width, image.height,
+                      tuple(replace(thing, cover=None) for thing in things), caption,
+                      tuple(regions))
     world_files.save_image(image, out_dir / 'images' / split / picture.file_name)
+    if masks:
+        ids = {name: rank for rank, name in enumerate(world.supercategories, start=1)}
+        numbers, labels, segments = mask_files.draw_masks(things, image.size[::-1], ids)
+        mask_files.save_masks(out_dir, split, picture.file_name, numbers, labels, len(ids))
+        picture = replace(picture, segments=tuple(segments))
     return picture
 
 

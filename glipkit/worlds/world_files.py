@@ -30,6 +30,7 @@ class Picture:
         things: All objects, in drawing order.
         caption: One caption.
         regions: The caption's phrases.
+        segments: Where masks are wanted, what is seen of the things, as of ``segments_info``.
     """
     number: int
     width: int
@@ -37,6 +38,7 @@ class Picture:
     things: tuple[Thing, ...]
     caption: str
     regions: tuple[Region, ...]
+    segments: tuple[dict[str, Any], ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -85,7 +87,7 @@ def write_manifest(out_dir: Path, manifest: Mapping[str, Any]) -> None:
 
 def write_annotations(out_dir: Path, pictures: Mapping[str, Sequence[Picture]],
                       groups: Mapping[str, Sequence[str]],
-                      supercategories: Mapping[str, str]) -> None:
+                      supercategories: Mapping[str, str], masks: bool = False) -> None:
     """Write all annotation files.
 
     Args:
@@ -94,6 +96,7 @@ def write_annotations(out_dir: Path, pictures: Mapping[str, Sequence[Picture]],
         groups: Group -> category names.
         supercategories: Category name -> supercategory; a category's id is its rank here,
             from 1, and the same in every file.
+        masks: Whether to write the panoptic files too.
     """
     folder = out_dir / 'annotations'
     categories = [dict(id=rank, name=name, supercategory=above)
@@ -105,6 +108,10 @@ def write_annotations(out_dir: Path, pictures: Mapping[str, Sequence[Picture]],
     for split, name in (('train_grd', 'grd_train.jsonl'), ('val', 'val_grd.jsonl')):
         lines = (json.dumps(odvg(item), ensure_ascii=False) for item in pictures[split])
         write_text(folder / name, ''.join(line + '\n' for line in lines))
+    if masks:
+        for split, items in pictures.items():
+            _write_json(folder / f'panoptic_{split}.json', panoptic(items, categories))
+        write_text(folder / 'classes.txt', ''.join(f'{item["name"]}\n' for item in categories))
     _write_json(folder / 'splits.json', {name: list(names) for name, names in groups.items()})
 
 
@@ -121,6 +128,19 @@ def coco(pictures: Iterable[Picture], categories: Sequence[Mapping[str, Any]]) -
                 id=len(annotations) + 1, image_id=picture.number, category_id=ids[thing.name],
                 bbox=[x1, y1, x2 - x1, y2 - y1], area=(x2 - x1) * (y2 - y1), iscrowd=0))
     return dict(images=images, annotations=annotations, categories=list(categories))
+
+
+def panoptic(pictures: Iterable[Picture],
+             categories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """COCO panoptic annotations; PNGs are named as the pictures are."""
+    pictures = list(pictures)
+    return dict(
+        images=[dict(id=item.number, file_name=item.file_name, width=item.width,
+                     height=item.height) for item in pictures],
+        annotations=[dict(image_id=item.number, segments_info=list(item.segments),
+                          file_name=Path(item.file_name).with_suffix('.png').name)
+                     for item in pictures],
+        categories=[dict(category, isthing=1) for category in categories])
 
 
 def odvg(picture: Picture) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from glipkit.models.detectors.dense_clip import DenseClip
 from glipkit.testing.tiny_dense_clip import TINY_CONFIG
 from glipkit.text.query import Query
 from tests.clipself_golden import case, official_state
+from tests.clipself_golden import images as golden_images
 
 NAMES = ('red circle', 'a blue star')
 
@@ -87,6 +88,25 @@ def test_an_image_stands_in_a_black_square(model, images):
         assert torch.equal(other, stretched.backbone.dense_map(images))
     torch.testing.assert_close(found, wanted)
     assert (1 - (found * other).sum(1)).max() > 1e-4
+
+
+@pytest.mark.parametrize(('name', 'tower', 'cosine'), [('eva_tiny', 'EvaViT', .583),
+                                                       ('openai_tiny', 'ClipViT', .766)])
+def test_how_far_a_stretched_map_is_from_the_official_square(name, tower, cosine):
+    """Positions stretched to the image mean something else than those of a square: the official
+    weights of the golden cases give the maps these mean cosines, where equal maps have 1."""
+    model = changed(backbone=dict(type=tower, image_size=64, width=128, layers=3, heads=2,
+                                  embed_dim=64))
+    model.backbone.load_state_dict(official_state(name, 'visual.'))
+    image = golden_images(3, (1, 3, 64, 96))
+    square = model._black(image).expand(1, 3, 96, 96).clone()
+    square[..., :64, :] = image
+    with torch.no_grad():
+        wanted = model.backbone.dense_map(square)
+        assert torch.equal(model.dense_features(image), wanted[:, :, :4])
+        model.square = False
+        stretched = model.dense_features(image)
+    assert (stretched * wanted[:, :, :4]).sum(1).mean().item() == pytest.approx(cosine, abs=.05)
 
 
 def test_no_pixel_is_lost_where_patches_do_not_fit(model):

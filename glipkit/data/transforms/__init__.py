@@ -6,8 +6,10 @@ import_mmdet()
 from glipkit.data.transforms.ask_classes import AskClasses  # noqa: E402
 from glipkit.data.transforms.class_prompt import SampleClassPrompt  # noqa: E402
 from glipkit.data.transforms.crop_to_box import CropToBox  # noqa: E402
+from glipkit.data.transforms.cut_regions import CutRegions  # noqa: E402
 from glipkit.data.transforms.loading import LoadImage  # noqa: E402
 from glipkit.data.transforms.packing import PackGrounding  # noqa: E402
+from glipkit.data.transforms.pixel_labels import LoadLabels, LoadSegments  # noqa: E402
 from glipkit.data.transforms.proposal_crops import (  # noqa: E402
     CutCrops,
     DrawProposals,
@@ -18,7 +20,7 @@ from glipkit.data.transforms.swap_left_right import SwapLeftRight  # noqa: E402
 from glipkit.data.transforms.with_proposals import WithProposals  # noqa: E402
 
 __all__ = [
-    'AskClasses', 'CropToBox', 'CutCrops', 'DrawProposals', 'GridProposals', 'LoadImage',
-    'LongSideResize', 'PackGrounding', 'SampleClassPrompt', 'ShortSideResize', 'SwapLeftRight',
-    'WithProposals'
+    'AskClasses', 'CropToBox', 'CutCrops', 'CutRegions', 'DrawProposals', 'GridProposals',
+    'LoadImage', 'LoadLabels', 'LoadSegments', 'LongSideResize', 'PackGrounding',
+    'SampleClassPrompt', 'ShortSideResize', 'SwapLeftRight', 'WithProposals'
 ]

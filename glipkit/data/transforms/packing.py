@@ -17,7 +17,7 @@ from glipkit.registry import TRANSFORMS
 from glipkit.text.query import Query
 
 META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip',
-             'flip_direction')
+             'flip_direction', 'ask', 'things')
 
 
 @TRANSFORMS.register_module()
@@ -36,7 +36,7 @@ class PackGrounding(BaseTransform):
 
     Without any ``gt_bboxes`` the instances exist and are empty. With ``proposals`` the sample has
     ``proposals`` as well, an ``InstanceData`` with ``bboxes`` in the same frame, and with ``crops``
-    (N, 3, S, S) uint8 where pictures of them were cut.
+    (N, 3, S, S) uint8 where pictures of them were cut. ``elements`` are put in as they are.
 
     Args:
         meta_keys: Keys of the results dict for the metainfo, where present.
@@ -65,6 +65,8 @@ class PackGrounding(BaseTransform):
             sample.proposals = InstanceData(bboxes=_tensor(results['proposals']))
             if 'crops' in results:
                 sample.proposals.crops = torch.from_numpy(results['crops'])
+        for name, element in results.get('elements', {}).items():
+            setattr(sample, name, element)
         return dict(inputs=torch.from_numpy(image), data_samples=sample)
 
     def __repr__(self) -> str:

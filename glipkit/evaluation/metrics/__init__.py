@@ -4,6 +4,7 @@ from glipkit.evaluation.metrics.false_positives import FalsePositiveMetric
 from glipkit.evaluation.metrics.flickr import PhraseRecallMetric
 from glipkit.evaluation.metrics.lvis import LvisMetric
 from glipkit.evaluation.metrics.region_accuracy import RegionAccuracyMetric
+from glipkit.evaluation.metrics.segmentation import PanopticMetric, SemanticMetric
 
-__all__ = ['FalsePositiveMetric', 'GroundingCocoMetric', 'LvisMetric', 'PhraseRecallMetric',
-           'RegionAccuracyMetric']
+__all__ = ['FalsePositiveMetric', 'GroundingCocoMetric', 'LvisMetric', 'PanopticMetric',
+           'PhraseRecallMetric', 'RegionAccuracyMetric', 'SemanticMetric']

@@ -15,6 +15,8 @@ from glipkit.text.query import Query
 
 #: Kind of regions that do not say what they are.
 BOX = 'box'
+#: Fields of ``pred_regions`` with scores of the same regions, found in different ways.
+WAYS = ('box_scores', 'crop_scores', 'mask_scores')
 
 
 @METRICS.register_module()
@@ -25,7 +27,9 @@ class RegionAccuracyMetric(ArrayMetric):
     name of its ``text``; the true labels are those of ``gt_regions``, or of ``gt_instances`` where
     there is none. ``gt_regions.kinds``, a list of N words such as 'thing_mask' or 'stuff_mask',
     gives every kind its own numbers; without it all regions are boxes. Every sample asks for the
-    same names.
+    same names. In place of ``scores`` there may be ``box_scores``, ``crop_scores`` and
+    ``mask_scores``, of the same regions looked at in three ways: kinds then are 'thing_box',
+    'thing_crop' etc.
 
     Metrics: region/top1, top5, mean_top1, mean_top5, with several kinds region/thing_mask_top1
     etc. for each as well, and for a group of classes region/novel_top1 etc.
@@ -61,15 +65,26 @@ class RegionAccuracyMetric(ArrayMetric):
             names = self._check_names(Query.of_sample(sample))
             truth = sample.get('gt_regions') or sample['gt_instances']
             labels = truth['labels'].cpu().numpy()
-            scores = sample.get('pred_regions', {}).get('scores')
-            if scores is None or tuple(scores.shape) != (len(labels), len(names)):
-                got = 'none' if scores is None else f'shape {tuple(scores.shape)}'
-                raise UserError(f'pred_regions.scores of shape ({len(labels)}, {len(names)}): '
-                                'regions and names', f'{got} for img_id {sample["img_id"]}',
-                                'test a model that names given regions')
-            scores = finite_scores(scores.detach().cpu().float().numpy(), sample['img_id'])
             kinds = list(truth.get('kinds') or [BOX] * len(labels))
-            self._images.append((sample['img_id'], true_ranks(scores, labels), labels, kinds))
+            found = sample.get('pred_regions', {})
+            ways = {way: found.get(way) for way in WAYS if found.get(way) is not None}
+            ranks, every = [], []
+            for way, scores in (ways or {'scores': found.get('scores')}).items():
+                ranks.append(true_ranks(self._check(scores, labels, names, sample), labels))
+                every += [f'{kind}_{way.removesuffix("_scores")}' for kind in kinds] if ways \
+                    else kinds
+            self._images.append((sample['img_id'], np.concatenate(ranks),
+                                 np.tile(labels, len(ranks)), every))
+
+    def _check(self, scores: Any, labels: np.ndarray, names: tuple[str, ...],
+               sample: dict) -> np.ndarray:
+        """Scores (N, K) as an array."""
+        if scores is None or tuple(scores.shape) != (len(labels), len(names)):
+            got = 'none' if scores is None else f'shape {tuple(scores.shape)}'
+            raise UserError(f'pred_regions.scores of shape ({len(labels)}, {len(names)}): '
+                            'regions and names', f'{got} for img_id {sample["img_id"]}',
+                            'test a model that names given regions')
+        return finite_scores(scores.detach().cpu().float().numpy(), sample['img_id'])
 
     def state(self) -> Any:
         """The names that are asked, and per image its id, ranks, labels and kinds of regions."""

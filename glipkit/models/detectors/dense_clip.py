@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from glipkit.errors import UserError
 from glipkit.models.alignment.label_embeddings import LabelEmbeddings
 from glipkit.models.alignment.region_pooling import MaskResize, cell_masks, pool_boxes, pool_masks
+from glipkit.models.detectors.dense_words import DenseWords
 from glipkit.models.detectors.region_words import RegionWords, not_empty
 from glipkit.models.proposals.contract import boxes_of_images, image_size, propose
 from glipkit.models.roi_heads.postprocess import RegionSettings, detections, to_original
@@ -24,7 +25,7 @@ from glipkit.text.templates import write_detection_sentences
 
 
 @MODELS.register_module()
-class DenseClip(RegionWords):
+class DenseClip(DenseWords, RegionWords):
     """A CLIP image transformer whose patches are compared with the embeddings of words.
 
     Boxes are those of the source, as they are. Sample field ``proposals`` (see
@@ -133,14 +134,20 @@ class DenseClip(RegionWords):
         Args:
             batch_inputs: (B, 3, H, W) normalised images.
             batch_data_samples: Samples with ``text``: class names, which labels index, or a
-                caption, whose phrases are the labels by their words alone.
+                caption, whose phrases are the labels by their words alone. One with ``ask`` gets
+                what :class:`DenseWords` says instead.
             rescale: Return boxes in the original image where the sample has a ``scale_factor``.
         """
-        proposed = propose(self.box_source, batch_inputs, batch_data_samples)
-        for i, (sample, one) in enumerate(zip(batch_data_samples, proposed)):
-            dense = self._map_of(batch_inputs[i:i + 1], sample)
-            sample.pred_instances = self._detect(dense, sample, one,
-                                                 image_size(sample, batch_inputs), rescale)
+        plain = [i for i, sample in enumerate(batch_data_samples) if 'ask' not in sample]
+        whole = len(plain) == len(batch_data_samples)
+        proposed = propose(self.box_source, batch_inputs if whole else batch_inputs[plain],
+                           [batch_data_samples[i] for i in plain])
+        for i, one in zip(plain, proposed):
+            image, sample = batch_inputs[i:i + 1], batch_data_samples[i]
+            sample.pred_instances = self._detect(self._map_of(image, sample), sample, one,
+                                                 image_size(sample, image), rescale)
+        for i in set(range(len(batch_data_samples))) - set(plain):
+            self.answer(batch_inputs[i:i + 1], batch_data_samples[i])
         return list(batch_data_samples)
 
     def _detect(self, dense: Tensor, sample: DetDataSample, proposed: InstanceData,

@@ -1,0 +1,18 @@
+"""The stamps world, a class for every pixel of a thing: ``--data stamps_semantic``.
+
+Made by ``glipkit world stamps --out data/stamps --masks``; backgrounds are not scored.
+"""
+_base_ = './ade20k_semantic.py'
+
+test_pipeline = [
+    dict(type='glipkit.LoadImage'),
+    dict(type='glipkit.LoadLabels'),
+    dict(type='glipkit.LongSideResize', size=256),
+    dict(type='glipkit.PackGrounding')
+]
+test_dataloader = dict(
+    dataset=dict(
+        data_root='data/stamps/',
+        metainfo=dict(classes='annotations/classes.txt'),
+        data_prefix=dict(img='images/val/', seg='annotations/labels/val/'),
+        pipeline=test_pipeline))
