@@ -100,13 +100,14 @@ def check(checkpoint: Checkpoint, path: str | Path, to: str) -> str:
     """Description of the model, after a check that its tensors are complete and fit layout ``to``.
 
     Sizes can be read off a Swin backbone, as published models have. One with another backbone, as
-    glip-mini has, exists in our own layout alone; loading compares it with its config.
+    glip-mini has, exists in our own layout alone; loading compares it with its config. It may be
+    without text encoder: one that comes with a package is in no file.
     """
     swin = any(key.startswith('backbone.patch_embed.') for key in checkpoint.state)
     if swin or checkpoint.layout != OWN:
         return str(check_complete(checkpoint, path))
     parts = {key.partition('.')[0] for key in checkpoint.state}
-    missing = {'backbone', 'neck', 'bbox_head', 'text_encoder'} - parts
+    missing = {'backbone', 'neck', 'bbox_head'} - parts
     if missing:
         raise UserError('a whole GLIP model', f'{path} without {", ".join(sorted(missing))}',
                         'check that the file is complete and of this model family')
