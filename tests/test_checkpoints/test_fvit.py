@@ -98,7 +98,7 @@ def test_towers_begin_a_detector_and_a_detector_gives_them_back(tmp_path):
         build_model(cfg)
     cfg.model.taps, cfg.model.backbone.layers = (0, 1, 2, 3), 4
     detector = build_model(cfg)
-    state = {key: tensor for key, tensor in official('eva_tiny').items()}
+    state = dict(official('eva_tiny'))
     state |= {key.replace('blocks.2', 'blocks.3'): tensor for key, tensor in state.items()
               if 'blocks.2' in key}
     torch.save(state, tmp_path / 'eva.pt')
