@@ -3,8 +3,8 @@
 Command:
     torchrun --nproc_per_node=8 tools/train.py \\
         configs/clipself/fvit-b16_ov-coco.py --launcher pytorch
-    glipkit convert RELEASED.pth fvit.safetensors --text EVA02_CLIP_B_psz16_s8B.pt
-    glipkit test configs/clipself/fvit-b16_ov-coco.py fvit.safetensors
+    glipkit convert RELEASED.pth fvit-b16.safetensors --text EVA02_CLIP_B_psz16_s8B.pt
+    glipkit test configs/clipself/fvit-b16_ov-coco.py fvit-b16.safetensors
 Hardware: 8 GPUs, global batch 64 (authors); not trained here
 Time: not measured
 Memory: not measured

@@ -3,8 +3,8 @@
 Command:
     torchrun --nproc_per_node=8 tools/train.py \\
         configs/clipself/fvit-l14_ov-coco.py --launcher pytorch
-    glipkit convert RELEASED.pth fvit.safetensors --text EVA02_CLIP_L_336_psz14_s6B.pt
-    glipkit test configs/clipself/fvit-l14_ov-coco.py fvit.safetensors
+    glipkit convert RELEASED.pth fvit-l14.safetensors --text EVA02_CLIP_L_336_psz14_s6B.pt
+    glipkit test configs/clipself/fvit-l14_ov-coco.py fvit-l14.safetensors
 Hardware: 8 GPUs, global batch 64 (authors); not trained here
 Time: not measured
 Memory: not measured
