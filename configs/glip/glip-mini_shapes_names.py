@@ -20,7 +20,7 @@ _base_ = [
 ]
 
 load_from = 'work_dirs/glip-mini_shapes_long/iter_3000.pth'
-model = dict(loss_words=dict(type='glipkit.WordLoss', strides=(8, 16, 32)))
+model = dict(loss_words=dict(type='glipkit.WordLoss', strides=(8, 16, 32), loss_weight=3.))
 class_prompt = dict(leave_out_prob=0.4, similar_share=0.7, **_base_.class_prompt)
 train_pipeline = [*_base_.loading, class_prompt, _base_.packing]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
