@@ -6,8 +6,7 @@ Command:
 Hardware: one CPU thread, no GPU
 Time: not measured
 Memory: not measured
-Result: AP50 0.4 on vegetables, 87.5 and 8.8 on seen and unseen fruit (one seed, 400 iterations
-    after the teacher's 800)
+Result: not measured
 
 Starts from the weights of glip-photo_stamps_teacher.
 """

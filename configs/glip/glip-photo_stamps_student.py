@@ -5,8 +5,7 @@ Command:
 Hardware: one CPU thread, no GPU
 Time: not measured
 Memory: not measured
-Result: AP50 2.9 on vegetables, 77.4 and 10.3 on seen and unseen fruit (one seed, 400 iterations
-    after the teacher's 800)
+Result: not measured
 
 Starts from the weights and the labels of glip-photo_stamps_teacher; the commands for both stand
 there.

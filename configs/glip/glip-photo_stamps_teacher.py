@@ -11,7 +11,7 @@ Command:
 Hardware: one CPU thread, no GPU
 Time: not measured
 Memory: not measured
-Result: AP50 1.4 on vegetables, 81.6 and 10.0 on seen and unseen fruit (one seed, 800 iterations)
+Result: not measured
 """
 _base_ = [
     '../_base_/models/glip_photo.py', '../_base_/datasets/stamps.py',
