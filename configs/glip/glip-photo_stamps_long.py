@@ -4,9 +4,10 @@ Command:
     glipkit world stamps --out data/stamps --train-det 2400 --train-grd 2400
     glipkit train configs/glip/glip-photo_stamps_long.py
 Hardware: one CPU thread, no GPU
-Time: TIME_PHOTO
-Memory: MEM_PHOTO
-Result: RESULT_PHOTO
+Time: about 40 min; 1.5 s an iteration of 8 pictures (AMD EPYC, beside other work)
+Memory: not measured
+Result: AP50 0.68 on seen things, 0.21 on things never shown nor named, 0.84 on those in captions
+    only, all 274 names asked (weights of glip-photo, which had a longer way)
 
 More in glipkit/weights/glip-photo.md.
 """
@@ -28,3 +29,9 @@ param_scheduler = [
 ]
 val_dataloader = dict(dataset=dict(indices=100))
 default_hooks = dict(checkpoint=dict(interval=200))
+
+# The lowest score that a person is shown: on validation pictures the weights that come with glipkit
+# give an object few labels above it, and hardly lose a right one.
+shown_above = 0.45
+val_evaluator = dict(shown_above=shown_above)
+test_evaluator = dict(shown_above=shown_above)

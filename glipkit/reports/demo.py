@@ -22,6 +22,7 @@ from glipkit.common.reporter import note
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.engine.resuming import newest_checkpoint
 from glipkit.errors import UserError
+from glipkit.evaluation.functional.naming import SHOWN_ABOVE
 from glipkit.files import write_text
 from glipkit.reports.pictures import plot_curves, plot_grid, read_scalars, write_markdown
 from glipkit.reports.time_box import TimeBox, bound_evaluations, fit_into
@@ -184,7 +185,8 @@ def draw(model: Any, data: Path, pictures: int, path: Path,
     for row in truth.annotations:
         if row['image_id'] in rows:
             rows[row['image_id']].append(row)
-    predict = Predictor(model)
+    # A model of a few minutes is less sure than the weights for which a config's own is.
+    predict = Predictor(model, score_threshold=SHOWN_ABOVE)
     pairs, shown = [], set()
     for image_id in choose(rows, new, pictures):
         image, mine = truth.images[image_id], rows[image_id]
