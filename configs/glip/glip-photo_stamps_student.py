@@ -3,9 +3,11 @@
 Command:
     glipkit train configs/glip/glip-photo_stamps_student.py
 Hardware: one CPU thread, no GPU
-Time: not measured
+Time: about 12 minutes for teacher, labels, student and gold-only of a seed, one busy core of an
+    AMD EPYC (docs/self-training.md)
 Memory: not measured
-Result: not measured
+Result: AP50 20.2 on vegetables, 63.4 on seen fruit (one seed, 120 iterations after the
+    teacher's 200)
 
 Starts from the weights and the labels of glip-photo_stamps_teacher; the commands for both stand
 there.

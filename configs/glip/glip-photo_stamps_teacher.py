@@ -9,9 +9,10 @@ Command:
         --threshold 0.4 --leftover 0.05 --cross-nms 0.5 --out data/stamps/pseudo
     glipkit train configs/glip/glip-photo_stamps_student.py
 Hardware: one CPU thread, no GPU
-Time: not measured
+Time: about 12 minutes for teacher, labels, student and gold-only of a seed, one busy core of an
+    AMD EPYC (docs/self-training.md)
 Memory: not measured
-Result: not measured
+Result: AP50 11.7 on vegetables, 57.2 on seen fruit (one seed, 200 iterations on 500 pictures)
 """
 _base_ = [
     '../_base_/models/glip_photo.py', '../_base_/datasets/stamps.py',
