@@ -5,11 +5,11 @@ import argparse
 
 from glipkit.cli._command import add_command
 
-DESCRIPTION = '''Rewrites a checkpoint of GLIP, CLIP, RegionCLIP or CLIPSelf. What SRC is, is recognised from
-its keys: the official layout, mmdet's, OpenAI's (also as a TorchScript archive, which is read and
-not run), timm's, glipkit's, or a training checkpoint of glipkit (its weights alone are kept, the
-averaged ones where there are any). Every tensor is accounted for, or nothing is written. An
-official file that goes to glipkit's layout and back is the same bit for bit.'''
+DESCRIPTION = '''Rewrites a checkpoint of GLIP, CLIP, RegionCLIP or CLIPSelf. What SRC is, is
+recognised from its keys: the official layout, mmdet's, OpenAI's (also as a TorchScript archive,
+which is read and not run), timm's, glipkit's, or a training checkpoint of glipkit (its weights
+alone are kept, the averaged ones where there are any). Every tensor is accounted for, or nothing
+is written. An official file that goes to glipkit's layout and back is the same bit for bit.'''
 
 EXAMPLES = '''examples:
   glipkit convert glip_tiny_model_o365_goldg.pth glip-t-c.safetensors

@@ -153,8 +153,8 @@ def test_a_family_that_registers_itself_is_read_and_written(model, tmp_path, mon
         from_own=lambda checkpoint, layout:
             family.Translated(renamed(checkpoint.state, 'roi_head.', 'box.'), 0, ()),
         derived=family.never))
-    assert known_layouts() == ('openai', 'timm', 'eva', 'open_clip', 'official', 'mmdet', 'theirs',
-                               'glipkit')
+    assert known_layouts() == ('openai', 'timm', 'eva', 'open_clip', 'fvit', 'official', 'mmdet',
+                               'theirs', 'glipkit')
     save_checkpoint(model, tmp_path / 'own.safetensors')
     checkpoints.write(read(tmp_path / 'own.safetensors'), tmp_path / 'a.pth', 'theirs')
     assert list(torch.load(tmp_path / 'a.pth', weights_only=True)) == ['net']

@@ -264,16 +264,19 @@ def test_problems_are_the_pairs_that_gave_nothing(labelled, world):
 def test_a_pair_with_a_damaged_caption_is_listed_and_the_others_are_labelled(
         predictor, world, tmp_path):
     """JSON may hold half of a surrogate pair, which nothing can write."""
-    picture = sorted((world[0] / 'images/train_grd').iterdir())[0]
+    line = (world[0] / 'annotations/grd_train.jsonl').read_text().splitlines()[0]
+    record = json.loads(line)
+    picture = world[0] / 'images/train_grd' / record['filename']
+    shown = record['grounding']['caption']
     shard = pairs_of(tmp_path, [], Image.open(picture))
     shard.path.write_text(
-        '{"filename": "a.jpg", "captions": ["a \\ud83d dog", "a red circle"]}\n'
+        '{"filename": "a.jpg", "captions": ["a \\ud83d dog", ' + json.dumps(shown) + ']}\n'
         '{"filename": "a.jpg", "caption": "caf\\udce9"}\n'
-        '{"filename": "a.jpg", "caption": "a red circle"}\n')
+        + json.dumps(dict(filename='a.jpg', caption=shown)) + '\n')
     settings = LabelSettings(score=0.0, cross_nms=1.0)
     found = CaptionGrounder(predictor, settings).label(CaptionedShard(shard.path), range(3))
     assert [row for row, _ in found.lines] == [0, 2]
-    assert [line['grounding']['caption'] for _, line in found.lines] == ['a red circle'] * 2
+    assert [line['grounding']['caption'] for _, line in found.lines] == [shown] * 2
     assert found.counts['damaged captions'] == 2
     assert ['line 1' in pair or ':1' in pair for pair, _ in found.problems] == [True, False]
     assert all(reason.startswith('damaged captions: ') for _, reason in found.problems)

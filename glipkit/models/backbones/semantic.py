@@ -91,5 +91,12 @@ class SemanticBackbone(nn.Module):
         return (*maps, last, meanings.permute(0, 3, 1, 2))
 
     def layer_groups(self) -> list[nn.Module]:
-        """The whole classifier, as one part."""
-        return [self]
+        """The stem, then each stage that timm keeps in ``blocks``, then the layers behind them."""
+        groups: list[list[nn.Module]] = [[]]
+        for name, child in self.model.named_children():
+            if name == 'blocks':
+                groups += [[stage] for stage in child]
+                groups.append([])
+            else:
+                groups[-1].append(child)
+        return [nn.ModuleList(group) for group in groups]
