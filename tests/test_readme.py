@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 #: Beginning of a command -> what is added to it here, so that it ends soon.
 SHORTER = {
-    'glipkit predict photos/ --classes': '',
+    'glipkit predict photos/ --model glip-photo': '',
     'glipkit models  ': '',
     'glipkit convert': '',
     'glipkit env': '',

@@ -31,7 +31,7 @@ from glipkit.worlds.world_files import read_manifest
 
 #: World -> config of the model that is trained on it.
 CONFIGS = {'stamps': 'configs/glip/glip-photo_stamps.py',
-           'shapes': 'configs/glip/glip-mini_shapes.py'}
+           'shapes': 'configs/glip/glip-mini_shapes_words.py'}
 #: World -> group of its names -> what the group means.
 GROUPS = {
     'stamps': {'seen': 'things shown with boxes in training',

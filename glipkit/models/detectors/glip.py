@@ -127,7 +127,8 @@ class GLIP(GroundingDetector):
         known = text.mask & ~torch.stack([
             self._token_map(tokens, i, [query.unknown])[0] for i, query in enumerate(queries)])
         losses = self.bbox_head.loss(outputs, known, boxes, box_tokens)
-        if self.loss_words is not None:
+        # It teaches the pyramid; where that is frozen, words may not be asked for one by one.
+        if self.loss_words is not None and any(p.requires_grad for p in self.neck.parameters()):
             losses['loss_words'] = self._word_loss(levels, queries, boxes, batch_data_samples)
         return losses
 
