@@ -13,12 +13,11 @@ Result: mask AP 34.9 rare, 34.6 common, 35.6 frequent, 35.1 all (published); not
 A larger beta raises the AP of rare classes, as the authors say.
 """
 _base_ = [
-    '../_base_/models/fvit_eva-b16.py', '../_base_/datasets/ov_lvis_jitter.py',
+    '../_base_/models/fvit_eva-b16_masks.py', '../_base_/datasets/ov_lvis_jitter.py',
     '../_base_/schedules/frozen_tower_long.py', '../_base_/runtime/default.py'
 ]
 embed_dim = 768
 strides = [3.5, 7, 14, 28]
-norm = dict(type='BN')
 
 load_from = 'eva_vitl14_lvis_clipself_patches.pt'
 model = dict(
@@ -28,30 +27,12 @@ model = dict(
     text_encoder=dict(width=768, heads=12, embed_dim=embed_dim),
     taps=(6, 10, 14, 23),
     neck=dict(in_channels=[1024] * 4),
-    rpn_head=dict(
-        type='glipkit.NormedRPNHead', norm_cfg=norm, anchor_generator=dict(strides=[*strides, 56])),
+    rpn_head=dict(anchor_generator=dict(strides=[*strides, 56])),
     roi_head=dict(
         bbox_head=dict(embed_dim=embed_dim),
         bbox_roi_extractor=dict(featmap_strides=strides),
-        mask_head=dict(
-            type='mmdet.FCNMaskHead',
-            num_convs=4,
-            in_channels=256,
-            conv_out_channels=256,
-            num_classes=1,
-            class_agnostic=True,
-            norm_cfg=norm,
-            loss_mask=dict(type='mmdet.CrossEntropyLoss', use_mask=True)),
-        mask_roi_extractor=dict(
-            type='mmdet.SingleRoIExtractor',
-            roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0),
-            out_channels=256,
-            featmap_strides=strides),
-        loss_cls=dict(background_weight=0.9),
-        sampler=dict(match_low_quality=True)),
-    test_cfg=dict(
-        score_threshold=1e-4, nms_iou=0.5, max_per_image=300, alpha=0.1, beta=0.4,
-        vlm_temperature=50., base_classes='ov-lvis/base'))
+        mask_roi_extractor=dict(featmap_strides=strides)),
+    test_cfg=dict(beta=0.4))
 
 train_pipeline = [
     dict(type='glipkit.LoadImage', imdecode_backend='fast'),
@@ -72,19 +53,6 @@ test_pipeline = [
     dict(type='glipkit.ShortSideResize', scale=(896, 896)),
     dict(type='glipkit.PackGrounding')
 ]
-train_dataloader = dict(
-    dataset=dict(
-        datasets=[
-            dict(
-                type='glipkit.LvisDetection',
-                data_root='data/coco/',
-                ann_file='annotations/lvis_v1_train.json',
-                data_prefix=dict(img=''),
-                metainfo=dict(classes='ov-lvis/base'),
-                filter_cfg=dict(filter_empty_gt=True),
-                max_boxes=500,
-                with_masks=True,
-                pipeline=train_pipeline)
-        ]))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -9,7 +9,7 @@ Time: 1,300 iterations of 8 pictures, 0.7 s each (40 of them on one thread of a
 Memory: 1.7 GiB at the peak of the process
 Result: AP50 0.34 on unseen combinations after 1,300 iterations (one run)
 
-Claims and benchmarks begin with this recipe; glip-mini_shapes_words.py reads names better.
+glip-mini_shapes_words.py, on the same schedule, reads names better.
 """
 _base_ = [
     '../_base_/models/glip_mini.py', '../_base_/datasets/shapes.py',

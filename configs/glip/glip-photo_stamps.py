@@ -4,9 +4,10 @@ Command:
     glipkit world stamps --out data/stamps
     glipkit train configs/glip/glip-photo_stamps.py
 Hardware: two CPU threads, no GPU
-Time: not measured
+Time: the demo's 7 minutes hold 409 iterations of 8 pictures on an AMD EPYC, beside other work
 Memory: not measured
-Result: not measured
+Result: all 274 names asked, after these 409 (one run): AP50 0.41 on seen things, 0.16 on things
+    never shown nor named, 0.47 on those in captions only; best label right 0.41, 0.12, 0.40
 
 ``glipkit demo`` runs both commands in a bounded time, evaluates the model and writes a report.
 """

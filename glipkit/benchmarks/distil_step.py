@@ -12,7 +12,6 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from mmdet.structures import DetDataSample
@@ -22,7 +21,7 @@ from torchvision.ops import roi_align
 
 from glipkit.apis.build import build_model, check_device, find_config, read_config
 from glipkit.benchmarks.flops import DTYPES
-from glipkit.benchmarks.harness import alternate_processes, check, ratio, ratio_range
+from glipkit.benchmarks.harness import alternate_processes, check, rows_beside
 from glipkit.benchmarks.worker import WorkerCall
 from glipkit.data.transforms.proposal_crops import grid_cells
 from glipkit.registry import MODELS
@@ -33,7 +32,6 @@ EXAMPLES = '''examples:
   glipkit bench distil-step --image 512 --crops 10 --rounds 3
 '''
 OURS, PLAIN = 'glipkit', 'the plain way'
-GIB = 2**30
 #: The text tower of EVA-02 CLIP B/16, as in the config of the model.
 WORDS = dict(type='glipkit.ClipTextEncoder', width=512, heads=8, layers=12, embed_dim=512)
 NOTES = (
@@ -79,17 +77,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         name: WorkerCall(f'glipkit.benchmarks.distil_step:{job}', work, sys.executable,
                          environment)
         for name, job in ((OURS, 'ours'), (PLAIN, 'plain'))}, args.rounds, args.warmup)
-    rows = []
-    for name, one in measured.items():
-        low, high = ratio_range(one.timing, measured[OURS].timing)
-        rows.append({
-            'candidate': name, 'median s': round(one.timing.median, 3),
-            'CPU s': round(float(np.median(one.details['cpu_seconds'][-args.rounds:])), 3),
-            'IQR s': round(one.timing.iqr, 3),
-            'time / glipkit': round(ratio(one.timing, measured[OURS].timing), 2),
-            'range over rounds': f'{low:.2f}-{high:.2f}',
-            'peak GiB': round(one.peak_bytes / GIB, 2),
-            'before GiB': round(one.idle_bytes / GIB, 2)})
     losses = [measured[name].details['losses'][0] for name in (OURS, PLAIN)]
     setting = {'config': args.config, 'images': args.batch, 'side': args.image,
                'crops of an image': args.crops, 'dtype': args.dtype, 'threads': threads,
@@ -98,7 +85,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                'memory / the plain way': round(measured[OURS].peak_bytes
                                                / measured[PLAIN].peak_bytes, 2),
                'difference of the first losses': f'{abs(losses[0] - losses[1]):.1e}'}
-    return {'setting': setting, 'rows': rows, 'notes': [*NOTES],
+    return {'setting': setting, 'notes': [*NOTES],
+            'rows': rows_beside(OURS, measured, args.rounds),
             'measured': {name: one.as_dict() for name, one in measured.items()}}
 
 

@@ -18,6 +18,7 @@ from glipkit.benchmarks.worker import Worker, WorkerCall
 from glipkit.common.reporter import bar
 from glipkit.errors import UserError
 
+GIB = 2**30
 Name = TypeVar('Name')
 
 
@@ -150,6 +151,28 @@ def ratio_range(slow: Timing, fast: Timing) -> tuple[float, float]:
     """Least and greatest ratio within one round, where both met the same machine."""
     pairs = [s / f for s, f in zip(slow.seconds, fast.seconds, strict=True)]
     return min(pairs), max(pairs)
+
+
+def rows_beside(reference: str, measured: Mapping[str, Measured], rounds: int) -> list[dict]:
+    """A row per candidate: its time beside that of a reference, and its memory.
+
+    Args:
+        reference: Name of the candidate that the others are compared with.
+        measured: From `alternate_processes`; the details of each have ``cpu_seconds``.
+        rounds: Number of timed rounds.
+    """
+    rows = []
+    for name, one in measured.items():
+        low, high = ratio_range(one.timing, measured[reference].timing)
+        rows.append({
+            'candidate': name, 'median s': round(one.timing.median, 3),
+            'CPU s': round(float(np.median(one.details['cpu_seconds'][-rounds:])), 3),
+            'IQR s': round(one.timing.iqr, 3),
+            f'time / {reference}': round(ratio(one.timing, measured[reference].timing), 2),
+            'range over rounds': f'{low:.2f}-{high:.2f}',
+            'peak GiB': round(one.peak_bytes / GIB, 2),
+            'before GiB': round(one.idle_bytes / GIB, 2)})
+    return rows
 
 
 def check(candidates: Mapping[str, Any], rounds: int, warmup: int) -> None:

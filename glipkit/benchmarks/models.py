@@ -10,7 +10,14 @@ from typing import Any
 import torch
 
 from glipkit.apis.build import check_device, find_config, model_name
-from glipkit.benchmarks.harness import Measured, alternate_processes, check, ratio, ratio_range
+from glipkit.benchmarks.harness import (
+    GIB,
+    Measured,
+    alternate_processes,
+    check,
+    ratio,
+    ratio_range,
+)
 from glipkit.benchmarks.peers import OURS, PEERS, Peer
 from glipkit.benchmarks.peers.environment import default_folder, peer_python
 from glipkit.benchmarks.worker import WorkerCall
@@ -20,7 +27,6 @@ from glipkit.common.reporter import note
 from glipkit.errors import UserError
 
 MATMUL = 'matrix products'
-GIB = 2**30
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, image: str, batch: int) -> None:

@@ -14,13 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from glipkit.apis.build import build_model, check_device, find_config, read_config
-from glipkit.benchmarks.harness import alternate_processes, check, ratio, ratio_range
+from glipkit.benchmarks.harness import alternate_processes, check, rows_beside
 from glipkit.benchmarks.worker import WorkerCall
 from glipkit.benchmarks.workload import PROMPTS, read_classes, read_size
 from glipkit.text.query import Query
@@ -32,7 +31,6 @@ EXAMPLES = '''examples:
   glipkit bench regions --boxes 100 --prompt coco80 --templates imagenet_and_name
 '''
 OURS, PLAIN, IMAGE_ONLY = 'glipkit', 'the plain way', 'the plain way, text remembered'
-GIB = 2**30
 NOTES = (
     'glipkit embeds a class list once, before the timed calls; the setting says how long that '
     'takes. The plain way embeds it in every call. The third candidate shows what the image side '
@@ -81,24 +79,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         name: WorkerCall(f'glipkit.benchmarks.regions:{job}', work, sys.executable, environment)
         for name, job in ((OURS, 'ours'), (PLAIN, 'plain'), (IMAGE_ONLY, 'plain_image'))},
         args.rounds, args.warmup)
-    rows = []
-    for name, one in measured.items():
-        low, high = ratio_range(one.timing, measured[OURS].timing)
-        rows.append({
-            'candidate': name, 'median s': round(one.timing.median, 3),
-            'CPU s': round(float(np.median(one.details['cpu_seconds'][-args.rounds:])), 3),
-            'IQR s': round(one.timing.iqr, 3),
-            'time / glipkit': round(ratio(one.timing, measured[OURS].timing), 2),
-            'range over rounds': f'{low:.2f}-{high:.2f}',
-            'peak GiB': round(one.peak_bytes / GIB, 2),
-            'before GiB': round(one.idle_bytes / GIB, 2)})
     differ = measured[PLAIN].details['difference']
     setting = {'config': args.config, 'image': args.image, 'boxes': args.boxes,
                'classes': len(classes), 'templates': args.templates, 'threads': threads,
                'device': args.device, 'rounds': args.rounds, 'warm-up': args.warmup,
                'load before': load, 'words once, s': measured[OURS].details['text_seconds'],
                'largest difference of scores': f'{differ:.1e}'}
-    return {'setting': setting, 'rows': rows, 'notes': [*NOTES],
+    return {'setting': setting, 'notes': [*NOTES],
+            'rows': rows_beside(OURS, measured, args.rounds),
             'measured': {name: one.as_dict() for name, one in measured.items()}}
 
 

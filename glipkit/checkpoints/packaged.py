@@ -54,36 +54,33 @@ def _find(package: str, file: str) -> Path | None:
                  if path.is_file()), None)
 
 
-class Held:
+def hold(module: nn.Module, state: Mapping[str, Tensor], others: Iterable[str] = ()) -> None:
     """Freezes a module with weights of a package and keeps these out of its state dict.
 
-    It is no module and has no tensors. Its owner asks it in ``train``, see `TimmBackbone`.
+    Its owner leaves it in evaluation mode, see `BertEncoder.train`.
 
     Args:
         module: The module; its parameters lose their gradients for good.
-        state: Tensors for all or some of its keys.
-        others: Keys of the module that are not in ``state``: they stay in its state dict.
+        state: Tensors for all keys but the others.
+        others: Keys of the module that stay in its state dict.
 
     Raises:
-        UserError: Another key is missing, or a shape is different.
+        UserError: A key is missing, or a shape is different.
     """
-
-    def __init__(self, module: nn.Module, state: Mapping[str, Tensor],
-                 others: Iterable[str] = ()) -> None:
-        others = set(others)
-        own = module.state_dict()
-        wrong = [key for key, value in own.items() if key not in others
-                 and (key not in state or state[key].shape != value.shape)]
-        if wrong:
-            raise UserError('weights of the same architecture in the package',
-                            f'none, or another shape, for {wrong[0]} and {len(wrong) - 1} more',
-                            'check the name of the model and the version of the package')
-        self.keys = tuple(key for key in own if key not in others)
-        module.load_state_dict({key: state[key] for key in self.keys}, strict=False)
-        module.requires_grad_(False).eval()
-        # Partial functions, since a copy of the module has to take them along.
-        module.register_state_dict_post_hook(partial(_leave_out, self.keys))
-        module.register_load_state_dict_pre_hook(partial(_put_in, self.keys))
+    others = set(others)
+    own = module.state_dict()
+    wrong = [key for key, value in own.items() if key not in others
+             and (key not in state or state[key].shape != value.shape)]
+    if wrong:
+        raise UserError('weights of the same architecture in the package',
+                        f'none, or another shape, for {wrong[0]} and {len(wrong) - 1} more',
+                        'check the name of the model and the version of the package')
+    keys = tuple(key for key in own if key not in others)
+    module.load_state_dict({key: state[key] for key in keys}, strict=False)
+    module.requires_grad_(False).eval()
+    # Partial functions, since a copy of the module has to take them along.
+    module.register_state_dict_post_hook(partial(_leave_out, keys))
+    module.register_load_state_dict_pre_hook(partial(_put_in, keys))
 
 
 def _leave_out(keys: Sequence[str], module: nn.Module, state: dict[str, Tensor], prefix: str,
@@ -101,19 +98,17 @@ def _put_in(keys: Sequence[str], module: nn.Module, state: dict[str, Tensor], pr
 
 
 def hold_packaged(module: nn.Module, source: Mapping[str, Any], others: Iterable[str] = (),
-                  renamed: Mapping[str, str] | None = None, by_order: Iterable[str] | None = None
-                  ) -> Held:
+                  by_order: Iterable[str] | None = None) -> None:
     """Reads weights of a package into a module and holds them there.
 
     Args:
         module: The module.
         source: Arguments of `read_packaged`.
-        others: Keys of the module that no package has, see `Held`.
-        renamed: Key of the file -> key of the module, where they differ.
+        others: Keys of the module that no package has, see `hold`.
         by_order: Keys of the module in the order of the file, for a file whose names differ.
 
     Raises:
-        UserError: See `read_packaged` and `Held`.
+        UserError: See `read_packaged` and `hold`.
     """
     state = read_packaged(**source)
     if by_order is not None:
@@ -122,5 +117,4 @@ def hold_packaged(module: nn.Module, source: Mapping[str, Any], others: Iterable
             raise UserError(f'{len(by_order)} tensors in {source["file"]}', str(len(state)),
                             'check the name of the model and the version of the package')
         state = dict(zip(by_order, state.values()))
-    return Held(module, {(renamed or {}).get(key, key): value for key, value in state.items()},
-                others)
+    hold(module, state, others)

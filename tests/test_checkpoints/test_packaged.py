@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from glipkit.checkpoints.packaged import Held, hold_packaged, read_packaged
+from glipkit.checkpoints.packaged import hold, hold_packaged, read_packaged
 from glipkit.errors import UserError
 
 
@@ -71,7 +71,7 @@ def test_held_weights_are_in_no_state_dict(package):
 
 def test_some_keys_may_stay_with_the_module(package):
     layer = nn.Linear(3, 2)
-    Held(layer, {'weight': torch.ones(2, 3)}, others=['bias'])
+    hold(layer, {'weight': torch.ones(2, 3)}, others=['bias'])
     assert list(layer.state_dict()) == ['bias']
 
 

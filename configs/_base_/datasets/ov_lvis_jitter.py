@@ -23,12 +23,12 @@ test_pipeline = [
     dict(type='glipkit.ShortSideResize', scale=(1024, 1024)),
     dict(type='glipkit.PackGrounding')
 ]
-base_boxes = dict(pipeline=train_pipeline)
 train_dataloader = dict(
     batch_size=8,
     dataset=dict(
         _delete_=True,
         type='glipkit.MixedDataset',
+        pipeline=train_pipeline,
         datasets=[
             dict(
                 type='glipkit.LvisDetection',
@@ -38,8 +38,7 @@ train_dataloader = dict(
                 metainfo=dict(classes='ov-lvis/base'),
                 filter_cfg=dict(filter_empty_gt=True),
                 max_boxes=500,
-                with_masks=True,
-                pipeline=train_pipeline)
+                with_masks=True)
         ]))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

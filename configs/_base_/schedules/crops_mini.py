@@ -1,4 +1,4 @@
-"""A quarter of an hour of AdamW on one CPU core for a map that learns from crops, cosine decay."""
+"""AdamW for a small map that learns from crops on a processor, cosine decay."""
 max_iters = 1500
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters)

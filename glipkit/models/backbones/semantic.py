@@ -50,11 +50,10 @@ class SemanticBackbone(nn.Module):
         self.channels = [*(stage['num_chs'] for stage in stages), self.model.num_features, width]
         self.strides = [*(stage['reduction'] for stage in stages), last, last]
         self.register_buffer('class_embeddings', torch.zeros(self.model.num_classes, width))
-        self._held = None
-        if packaged is not None:
-            self._held = hold_packaged(
-                self, packaged, others=['class_embeddings'],
-                by_order=[f'model.{key}' for key in self.model.state_dict()])
+        self._held = packaged is not None
+        if self._held:
+            hold_packaged(self, packaged, others=['class_embeddings'],
+                          by_order=[f'model.{key}' for key in self.model.state_dict()])
 
     def init_weights(self) -> None:
         """Reads the class names, where they were not read before."""
@@ -70,7 +69,7 @@ class SemanticBackbone(nn.Module):
 
     def train(self, mode: bool = True) -> SemanticBackbone:
         """As of any module; a backbone with weights of a package stays in evaluation mode."""
-        return super().train(mode and self._held is None)
+        return super().train(mode and not self._held)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, H, W) -> maps (B, C_i, H_i, W_i), finest first, and the meanings.
@@ -78,7 +77,7 @@ class SemanticBackbone(nn.Module):
         The last map is the one that the classifier reads. The meanings (B, D, H_n, W_n) have its
         size and unit length, or are zero where no name was read yet.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self._held is None):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._held):
             last, maps = self.model.forward_intermediates(
                 images.contiguous(memory_format=torch.channels_last), indices=self.out_indices)
             scores = self.model.get_classifier()(last.permute(0, 2, 3, 1)).softmax(-1)

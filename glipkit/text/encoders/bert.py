@@ -203,14 +203,16 @@ class BertEncoder(nn.Module):
             BertLayer(hidden_size, num_heads, intermediate_size, dropout, eps)
             for _ in range(num_layers))})
         self.apply(_init_as_bert)
-        self._held = None if packaged is None else hold_packaged(self, packaged)
+        self._held = packaged is not None
+        if self._held:
+            hold_packaged(self, packaged)
         self._sentences = None
         if per_sentence:
-            self._sentences = SentenceReader(self.tokenizer, 0 if self._held is None else 20_000)
+            self._sentences = SentenceReader(self.tokenizer, 20_000 if self._held else 0)
 
     def train(self, mode: bool = True) -> BertEncoder:
         """As of any module; an encoder with weights of a package stays in evaluation mode."""
-        return super().train(mode and self._held is None)
+        return super().train(mode and not self._held)
 
     def forward(self, tokens: TextTokens) -> TextFeatures:
         """Encodes captions; ids are moved to the device of the weights.
@@ -229,7 +231,7 @@ class BertEncoder(nn.Module):
                             f'{tokens.ids.shape[1]} tokens',
                             'shorten the caption, or split the class list')
         tokens = tokens.to(self.embeddings.word_embeddings.weight.device)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self._held is None):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._held):
             if self._sentences is None:
                 hidden = self._read(tokens.ids, tokens.mask)
             else:
