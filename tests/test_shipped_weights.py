@@ -1,13 +1,11 @@
 """The weights that come with glipkit still do what their card says, on pictures of another seed."""
-from importlib.util import find_spec
-from pathlib import Path
-
 import pytest
 
 from glipkit.apis.index import shipped_weights
 from glipkit.apis.predictor import Predictor
 from glipkit.apis.training import load_config, move_data
 from glipkit.apis.training import test as evaluate
+from glipkit.common.packages import package_file
 from glipkit.worlds import shapes, things
 
 
@@ -61,8 +59,8 @@ def test_predictor_finds_what_it_is_asked_for(world):
 @pytest.mark.parametrize('photograph, name', [('chelsea.png', 'cat'), ('coffee.png', 'cup')])
 def test_a_real_photograph_gets_its_name(photograph, name):
     """Photographs that come with scikit-image, which were in no training."""
-    folder = Path(find_spec('skimage').submodule_search_locations[0]) / 'data'
-    found, = Predictor('glip-photo')(folder / photograph, classes=[
+    path = package_file('skimage', f'data/{photograph}')
+    found, = Predictor('glip-photo')(path, classes=[
         'dog', 'cat', 'horse', 'banana', 'guitar', 'umbrella', 'cup', 'bus', 'airplane', 'hammer',
         'clock', 'fish', 'traffic light', 'carrot', 'hat', 'piano'])
     assert found.names[0] == name

