@@ -4,10 +4,11 @@ Command:
     glipkit world stamps --out data/stamps
     glipkit train configs/glip/glip-photo_stamps.py
 Hardware: two CPU threads, no GPU
-Time: the demo's 7 minutes hold 409 iterations of 8 pictures on an AMD EPYC, beside other work
+Time: the demo's 7 minutes held 337 and 409 iterations of 8 pictures (two runs, AMD EPYC)
 Memory: not measured
-Result: all 274 names asked, after these 409 (one run): AP50 0.41 on seen things, 0.16 on things
-    never shown nor named, 0.47 on those in captions only; best label right 0.41, 0.12, 0.40
+Result: all 274 names asked, of these two runs: AP50 0.34 and 0.41 on seen things, 0.16 and 0.16 on
+    things never shown nor named, 0.43 and 0.47 on those in captions only; best label right 0.34
+    and 0.41, 0.12 and 0.12, 0.36 and 0.40
 
 ``glipkit demo`` runs both commands in a bounded time, evaluates the model and writes a report.
 """
