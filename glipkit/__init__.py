@@ -6,6 +6,8 @@ connection, and leaves everything heavy to its first use.
 """
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from glipkit.common.lazy import lazy_names
 from glipkit.compat import (
     check_versions,
@@ -27,6 +29,10 @@ serve_moved_modules()
 # The registries come last: they are the first thing that needs mmengine and torch. The rooms
 # behind them are imported by mmengine when a class is first asked for.
 import glipkit.registry  # noqa: E402, F401
+
+if TYPE_CHECKING:  # which does not see what is lazy
+    from glipkit.apis.build import load
+    from glipkit.apis.predictor import Predictor
 
 _LAZY = {'load': 'glipkit.apis.build', 'Predictor': 'glipkit.apis.predictor'}
 

@@ -1,19 +1,64 @@
-"""A wheel carries everything that the package reads at run time, and nothing else."""
+"""A wheel carries everything that the package reads at run time, and nothing else; installed, it
+works without the checkout."""
+from __future__ import annotations
+
+import os
 import shutil
+import site
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = 'import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))'
+#: What a user of the wheel does in a folder of its own, in one process: it shares the imports.
+HABITS = '''
+import json, sys
+from pathlib import Path
+
+import glipkit
+from glipkit.cli.main import main
+from glipkit.common.paths import config_root
+
+package = Path(glipkit.__file__).parent
+assert package.is_relative_to(sys.prefix), package
+assert config_root() == package / 'configs'
+assert (package / 'py.typed').is_file()
+
+
+def run(line):
+    code = main(line.split())
+    assert code == 0, (line, code)
+
+
+run('models')
+run('world shapes --out world --train-det 6 --train-grd 2 --val 2 --workers 1')
+images = 'world/images/train_det'
+found = json.loads(Path('world/annotations/det_train.json').read_text())
+shapes = sorted({one['name'].split()[-1] for one in found['categories']})
+number = {one['id']: shapes.index(one['name'].split()[-1]) for one in found['categories']}
+found['categories'] = [dict(id=i, name=name) for i, name in enumerate(shapes)]
+for one in found['annotations']:
+    one['category_id'] = number[one['category_id']]
+Path('few.json').write_text(json.dumps(found))
+run('prepare coco --train few.json --out prepared')
+run(f'check-data few.json --images {images}')
+run(f'tune few.json --images {images} --val few.json --val-images {images} --out tuned '
+    '--set schedule.max_epochs=1')
+run(f'predict {images} --task tuned/task.safetensors --json --out found')
+assert isinstance(json.loads(Path('found/predictions.json').read_text()), list)
+for name in ('prepared', 'tuned/report.md'):
+    assert Path(name).exists(), name
+'''
 
 
 @pytest.fixture(scope='module')
-def wheel(tmp_path_factory):
-    """Names of the files in a wheel built from a copy of this checkout."""
+def built(tmp_path_factory) -> Path:
+    """A wheel built from a copy of this checkout."""
     pytest.importorskip('setuptools', minversion='77')
     source, out = tmp_path_factory.mktemp('source'), tmp_path_factory.mktemp('wheel')
     ignore = shutil.ignore_patterns('__pycache__', '.venv')
@@ -26,8 +71,45 @@ def wheel(tmp_path_factory):
     done = subprocess.run([sys.executable, '-c', BUILD, str(out)], cwd=source,
                           capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
-    with zipfile.ZipFile(next(out.glob('*.whl'))) as archive:
+    shutil.rmtree(source)
+    return next(out.glob('*.whl'))
+
+
+@pytest.fixture(scope='module')
+def wheel(built) -> set[str]:
+    """Names of the files in the wheel."""
+    with zipfile.ZipFile(built) as archive:
         return set(archive.namelist())
+
+
+@pytest.fixture(scope='module')
+def installed(built, tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
+    """Runs a program of a fresh environment that has the wheel, in a folder with nothing in it.
+
+    Its dependencies are those of this environment, by their folders; the package itself is not
+    found there, because what an editable installation does in a ``.pth`` file happens only in the
+    environment that the file belongs to.
+    """
+    pytest.importorskip('pip')
+    place = tmp_path_factory.mktemp('fresh')
+    env = {name: value for name, value in os.environ.items()
+           if not name.startswith(('PYTHON', 'PIP_', 'VIRTUAL_ENV'))}
+    env['HOME'] = str(place)
+    python = place / 'env' / 'bin' / 'python'
+    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', place / 'env'], check=True)
+    subprocess.run([sys.executable, '-m', 'pip', '--python', python, 'install', '--quiet',
+                    '--no-deps', '--no-index', '--no-compile', built], check=True, env=env,
+                   timeout=120)
+    own, = (place / 'env').glob('lib/python*/site-packages')
+    folders = [folder for folder in site.getsitepackages() if Path(folder).is_dir()]
+    (own / 'dependencies.pth').write_text(''.join(f'{folder}\n' for folder in folders))
+    (place / 'work').mkdir()
+
+    def run(program: str, *words: str) -> subprocess.CompletedProcess:
+        return subprocess.run([place / 'env' / 'bin' / program, *words], cwd=place / 'work',
+                              env=env, capture_output=True, text=True, timeout=120)
+
+    return run
 
 
 def files(folder):
@@ -52,3 +134,15 @@ def test_configs_are_shipped_inside_the_package(wheel):
 def test_nothing_else_is_shipped(wheel):
     assert {name.split('/')[0] for name in wheel if '.dist-info/' not in name} == {'glipkit'}
     assert not [name for name in wheel if '__pycache__' in name]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == 'win32', reason='programs of environments are elsewhere')
+def test_the_wheel_works_in_a_fresh_environment(installed):
+    """From another folder, without the checkout: worlds, preparation, tuning, predictions."""
+    done = installed('python', '-c', HABITS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert str(ROOT) not in done.stdout + done.stderr
+    done = installed('glipkit', 'predict', 'world/images/val', '--classes', 'red circle')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert 'found in 2 images' in done.stdout

@@ -1,7 +1,7 @@
-"""Imports of mmdet and mmengine that wait until what they bring is used.
+"""Imports of mmdet, mmengine and timm that wait until what they bring is used.
 
-``import mmdet`` loads libraries that a prediction never touches: imgaug with numba (which stops
-where it cannot write its cache), pyplot, transformers, torch's sharded optimizers and its compiler.
+They load libraries that a prediction never touches: imgaug with numba (which stops where it cannot
+write its cache), pyplot, transformers, wandb, torch's sharded optimizers and its compiler.
 The import statements listed here are answered with :class:`~glipkit.compat.deferred.Deferred`
 objects, whose first use imports the real thing. No one else sees them: ``sys.modules`` holds
 nothing but real modules, and the same statement in any module that is not listed is Python's own.
@@ -52,6 +52,7 @@ LATE: dict[str, tuple[str, ...]] = {
     'mmengine.optim.optimizer': ('mmengine.optim.optimizer.zero_optimizer', ),
     'mmengine.optim.optimizer.builder': ('transformers', ),
     'timm.models.naflexvit': (),
+    'timm.utils.summary': ('wandb', ),
     'torchvision.ops.roi_align': ('torch._dynamo', ),
 }
 #: Modules whose names become base classes: looked up in the file, and imported if they are there.
