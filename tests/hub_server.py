@@ -1,10 +1,15 @@
-"""A server on this machine that speaks enough of the Hugging Face hub to fetch files from it.
+"""A server on this machine that speaks enough of the Hugging Face hub to fetch files from it, and to
+publish files there.
 
 As there, a question for a file is answered by a redirection to another host, which gives the bytes.
+Weights are put to an address of their own, and belong to the repository with the commit that names
+them.
 """
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -13,6 +18,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 COMMIT = '0123456789abcdef0123456789abcdef01234567'
+#: The token of the only user, who is called anna.
+TOKEN = 'hf_0123456789abcdefghij'
 
 
 @dataclass
@@ -27,6 +34,10 @@ class Hub:
         broken: The only file that is cut; empty for all.
         ranges: Whether a transfer may begin in the middle.
         asked: Method and file of every request for a file; ``GET`` with the first byte.
+        refused: Word in the address of a request to publish -> the status that it gets.
+        repositories: Those that were made -> how visible they are.
+        commits: Repository and files of each commit.
+        put: Digest -> content that no commit may have named yet.
     """
 
     files: dict[str, bytes]
@@ -37,6 +48,10 @@ class Hub:
     url: str = ''
     ranges: bool = True
     broken: str = ''
+    refused: dict[str, int] = field(default_factory=dict)
+    repositories: dict[str, str] = field(default_factory=dict)
+    commits: list[tuple[str, list[str]]] = field(default_factory=list)
+    put: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def transfers(self) -> list[int]:
@@ -51,7 +66,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def do_GET(self) -> None:  # noqa: N802
-        self._answer()
+        if self.path.startswith('/api/'):
+            return self._publish()
+        return self._answer()
+
+    def do_POST(self) -> None:  # noqa: N802
+        self._publish()
+
+    def do_PUT(self) -> None:  # noqa: N802
+        self._publish()
 
     def log_message(self, *_: object) -> None:
         pass
@@ -95,6 +118,80 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(2)
         return None
+
+    def _publish(self) -> None:
+        """Everything that writes, and who asks."""
+        hub: Hub = self.server.hub
+        body = self._body()
+        refused = next((hub.refused[word] for word in hub.refused if word in self.path), None)
+        if refused is not None:
+            return self._send(refused, {'X-Error-Message': 'not today'})
+        if self.path.startswith('/upload/'):  # another host, which has the address for a password
+            hub.put[self.path.removeprefix('/upload/')] = body
+            return self._send(200, {})
+        if self.headers.get('Authorization') != f'Bearer {TOKEN}':
+            return self._send(401, {'X-Error-Message': 'Invalid username or password.'})
+        if self.path == '/api/whoami-v2':
+            return self._json({'type': 'user', 'name': 'anna', 'auth': {}})
+        if self.path == '/api/validate-yaml':
+            return self._json({'errors': [], 'warnings': []})
+        asked = self.path.split('?')[0]
+        if asked == '/api/repos/create':
+            return self._create(hub, json.loads(body))
+        if asked.endswith('/objects/batch'):
+            return self._json({'transfer': 'basic', 'objects': [
+                {**one, 'actions': {'upload': {'href': f'{hub.url}/upload/{one["oid"]}'}}}
+                for one in json.loads(body)['objects']]})
+        found = re.fullmatch(r'/api/models/([^/]+/[^/]+)/(preupload|commit)/main', asked)
+        if found is None:
+            return self._send(404, {})
+        if found[2] == 'preupload':
+            return self._json({'files': [
+                {'path': one['path'], 'shouldIgnore': False,
+                 'uploadMode': 'lfs' if one['path'].endswith('.safetensors') else 'regular'}
+                for one in json.loads(body)['files']]})
+        return self._commit(hub, found[1], body)
+
+    def _create(self, hub: Hub, wanted: dict) -> None:
+        name = f'{wanted.get("organization") or "anna"}/{wanted["name"]}'
+        private = wanted.get('visibility') == 'private' or wanted.get('private')
+        if name in hub.repositories:
+            return self._json({'url': f'{hub.url}/{name}', 'error': 'You already created it'}, 409)
+        hub.repositories[name] = 'private' if private else 'public'
+        return self._json({'url': f'{hub.url}/{name}', 'name': name})
+
+    def _commit(self, hub: Hub, repository: str, body: bytes) -> None:
+        lines = [json.loads(line) for line in body.splitlines()]
+        for line in lines:
+            one, place = line['value'], f'{repository}:{line["value"].get("path")}'
+            if line['key'] == 'file':
+                hub.files[place] = base64.b64decode(one['content'])
+            elif line['key'] == 'lfsFile':
+                hub.files[place] = hub.put[one['oid']]
+                assert hashlib.sha256(hub.files[place]).hexdigest() == one['oid']
+        hub.commits.append((repository, [line['value']['path'] for line in lines
+                                         if line['key'] != 'header']))
+        self._json({'commitUrl': f'{hub.url}/{repository}/commit/{COMMIT}', 'commitOid': COMMIT,
+                    'success': True})
+
+    def _body(self) -> bytes:
+        """The whole of a request, in one piece or in chunks."""
+        if self.headers.get('Transfer-Encoding', '') != 'chunked':
+            return self.rfile.read(int(self.headers.get('Content-Length', 0)))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b''.join(parts)
+
+    def _json(self, content: dict, code: int = 200) -> None:
+        sent = json.dumps(content).encode()
+        self.send_response(code)
+        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Length', str(len(sent)))
+        self.end_headers()
+        self.wfile.write(sent)
 
     def _send(self, code: int, headers: dict[str, str]) -> None:
         self.send_response(code)

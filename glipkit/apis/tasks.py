@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from glipkit.apis.task_checks import check_task
 from glipkit.checkpoints.files import write_safetensors
+from glipkit.checkpoints.hub import TASK, hub_file, resolve
 from glipkit.checkpoints.wrappers import state_of
 from glipkit.engine.transfer import build_strategy, task_view
 from glipkit.errors import UserError
@@ -99,10 +100,13 @@ def save_task(task: Task, path: str | Path) -> None:
 def read_task(path: str | Path) -> Task:
     """Reads a task file.
 
+    Args:
+        path: A file, or a task on the hub: ``owner/repository`` or ``owner/repository:file.ending``.
+
     Raises:
-        UserError: No such file, or not a task file.
+        UserError: No such file, not a task file, or the hub cannot give it.
     """
-    path = Path(path)
+    path = resolve(path, TASK) if hub_file(str(path), TASK) else Path(path)
     if not path.is_file():
         raise UserError('a task file that glipkit tune wrote', f'no file at {path}',
                         'check the path')

@@ -175,7 +175,8 @@ def build_runner(cfg: Config):
     return GroundingRunner.from_cfg(cfg)
 
 
-def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
+def train(cfg: Config, resume: str | bool = False, amp: bool = False,
+          track: Sequence[str] = ()) -> Any:
     """Train; returns the trained model.
 
     Args:
@@ -183,10 +184,12 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
         resume: True resumes from the newest checkpoint of the work directory that is whole, a path
             from there.
         amp: Forward pass in bfloat16 autocast.
+        track: Trackers that get the curves, see :mod:`glipkit.engine.tracking`.
 
     Raises:
         UserError: A config without training settings, a checkpoint that is not there, data that
-            cannot be trained on, or bfloat16 on a processor that is slower at it.
+            cannot be trained on, bfloat16 on a processor that is slower at it, or a tracker that is
+            not installed.
     """
     for key in ('train_dataloader', 'optim_wrapper'):
         if key not in cfg:
@@ -198,6 +201,9 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
         from glipkit.common.precision import require_bfloat16
         require_bfloat16('--amp', get_device())  # before the data is read
         cfg.optim_wrapper.type = 'AutocastOptimWrapper'
+    if track:
+        from glipkit.engine.tracking import visualizer
+        cfg.visualizer = visualizer(track, cfg.work_dir, 'train', cfg.get('visualizer'))
     if resume:
         cfg.resume = True
         cfg.load_from = resume if isinstance(resume, str) else None

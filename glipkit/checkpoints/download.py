@@ -79,13 +79,12 @@ def ask(repository: str, file: str) -> Offer:
     hub = _library()
     if is_offline():
         raise FetchError('no network', 'HF_HUB_OFFLINE is set')
-    endpoint = os.environ.get('HF_ENDPOINT', '').rstrip('/') or None
-    url = hub.hf_hub_url(repository, file, endpoint=endpoint)
+    url = hub.hf_hub_url(repository, file, endpoint=endpoint())
     seconds = ANSWER_WITHIN
     if os.environ.get('HF_HUB_ETAG_TIMEOUT'):
         seconds = float(hub.constants.HF_HUB_ETAG_TIMEOUT)
     try:
-        with _quiet():
+        with quiet():
             found = _within(seconds, lambda: hub.get_hf_file_metadata(url, timeout=seconds))
     except Exception as error:  # the hub's errors, and those of whatever HTTP client it uses
         answered = getattr(error, 'response', None) is not None
@@ -129,6 +128,11 @@ def download(offer: Offer, part: Path, bar: Callable[[int], Bar]) -> str:
         raise FetchError('wrong', f'its sha256 is {digest[:12]}... where the hub promised '
                                   f'{offer.sha256[:12]}...')
     return digest
+
+
+def endpoint() -> str | None:
+    """Where the user has said that the hub is; None for its own address."""
+    return os.environ.get('HF_ENDPOINT', '').rstrip('/') or None
 
 
 def is_offline() -> bool:
@@ -178,7 +182,7 @@ def _transfer(offer: Offer, part: Path, done: int, bar: Bar) -> None:
     # Compressed on its way, a file could not go on from a byte.
     headers = {**build_hf_headers(), 'Accept-Encoding': 'identity'}
     try:
-        with _quiet(), part.open('r+b' if done else 'wb') as file:
+        with quiet(), part.open('r+b' if done else 'wb') as file:
             file.seek(done)
             hub.file_download.http_get(offer.url, _Counted(file, bar), resume_size=done,
                                        headers=headers, expected_size=offer.size)
@@ -237,7 +241,7 @@ def _library():
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Inside the block the hub library shows no bar, and warns of nothing: we say what happens."""
     from huggingface_hub.utils import (
         are_progress_bars_disabled,

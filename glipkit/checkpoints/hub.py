@@ -1,4 +1,4 @@
-"""Checkpoint names: a path on this machine, or a file on the Hugging Face hub."""
+"""Names of weights and tasks: a path on this machine, or a file on the Hugging Face hub."""
 from __future__ import annotations
 
 import re
@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from glipkit.checkpoints.download import endpoint
 from glipkit.errors import UserError
 from glipkit.files import refuse_address
 
@@ -17,13 +18,20 @@ PATIENCE = 5
 #: hub's have an ending.
 _NAME = r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*'
 _HUB = re.compile(rf'hf:(?P<a>{_NAME})/(?P<file>.+)|(?P<b>{_NAME}):(?P<tail>[^:]+\.\w+)')
+_WHOLE = re.compile(rf'(?P<hf>hf:)?(?P<repository>{_NAME})')
+#: A name that ends like these is that of a file.
+_ENDINGS = ('.safetensors', '.pth', '.pt', '.ckpt', '.bin', '.pkl', '.py', '.json', '.onnx')
+#: The files of a repository that ``glipkit push`` wrote.
+WEIGHTS, TASK = 'model.safetensors', 'task.safetensors'
 
 
-def resolve(name: str | Path) -> Path:
-    """The local path of a checkpoint, downloaded first when it is on the hub.
+def resolve(name: str | Path, file: str = WEIGHTS) -> Path:
+    """The local path of a checkpoint or task, downloaded first when it is on the hub.
 
     Args:
-        name: A path, ``hf:owner/repository/file`` or ``owner/repository:file.ending``.
+        name: A path, ``hf:owner/repository/file``, ``owner/repository:file.ending``, or
+            ``owner/repository`` alone.
+        file: What is taken of a repository that is named alone.
 
     Raises:
         UserError: When there is no such file here, or the hub cannot give it.
@@ -32,12 +40,33 @@ def resolve(name: str | Path) -> Path:
     if Path(text).exists():
         return Path(text)
     refuse_address(text)
-    found = _HUB.fullmatch(text)
-    # A colon in a path is no question to the hub: the folder is here.
-    if found is None or found['b'] and Path(found['b'].partition('/')[0]).is_dir():
+    wanted = hub_file(text, file)
+    if wanted is None:
         raise UserError('a checkpoint file', f'no such file at {text}',
                         'check the path, or name a hub file as hf:owner/repository/file')
-    return _download(found['a'] or found['b'], found['file'] or found['tail'])
+    return _download(*wanted)
+
+
+def hub_file(name: str, file: str = WEIGHTS) -> tuple[str, str] | None:
+    """Repository and file that a name stands for on the hub; None for the name of a local file.
+
+    Args:
+        name: As for :func:`resolve`.
+        file: As for :func:`resolve`.
+    """
+    found = _HUB.fullmatch(name)
+    if found is not None:
+        repository, file = found['a'] or found['b'], found['file'] or found['tail']
+        named = found['a'] is not None
+    else:
+        found = _WHOLE.fullmatch(name)
+        if found is None or name.endswith(_ENDINGS):
+            return None
+        repository, named = found['repository'], found['hf'] is not None
+    # Below a folder that is here, a name is that of a file, with a colon or without.
+    if not named and Path(repository.partition('/')[0]).is_dir():
+        return None
+    return repository, file
 
 
 def _download(repository: str, file: str) -> Path:
@@ -49,9 +78,10 @@ def _download(repository: str, file: str) -> Path:
     if sys.stderr is None or not sys.stderr.isatty():  # a bar is no text for files and pipes
         from huggingface_hub.utils import disable_progress_bars
         disable_progress_bars()
-    broken = _no_connection()
+    broken = no_connection()
     try:
-        return Path(hf_hub_download(repository, file, local_files_only=broken is not None))
+        return Path(hf_hub_download(repository, file, endpoint=endpoint(),
+                                    local_files_only=broken is not None))
     except Exception as error:  # the hub's errors and those of whatever HTTP client it uses
         lines = str(error).strip().splitlines()
         reason = broken or (f'{type(error).__name__}: {lines[0]}' if lines
@@ -60,10 +90,10 @@ def _download(repository: str, file: str) -> Path:
                         'check the name and the network, or pass a file on this machine') from error
 
 
-def _no_connection() -> str | None:
+def no_connection() -> str | None:
     """What is wrong with the way to the hub; None where nothing is, or a proxy knows it."""
     from huggingface_hub import constants
-    address = urlsplit(constants.ENDPOINT)
+    address = urlsplit(endpoint() or constants.ENDPOINT)
     proxies = {'http', 'https', 'all'} & getproxies().keys()
     if constants.HF_HUB_OFFLINE or proxies or address.hostname is None:
         return None

@@ -41,6 +41,14 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
                         help=argparse.SUPPRESS)
 
 
+def add_track_argument(parser: argparse.ArgumentParser) -> None:
+    """Where the curves of a training go beside its own logs."""
+    parser.add_argument('--track', action='append', default=[], metavar='TRACKER',
+                        choices=['tensorboard', 'wandb', 'mlflow'],
+                        help='write the curves for tensorboard, wandb (offline) or mlflow (files) '
+                             'too; may be repeated')
+
+
 def read_run_config(args: argparse.Namespace, test_data: str | None = None) -> Config:
     """The config of a command line with these arguments; ``test_data`` as in `set_test_data`."""
     from glipkit.apis.training import load_config

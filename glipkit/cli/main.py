@@ -33,6 +33,7 @@ COMMANDS = {
     'demo': 'make a world, pre-train a small model on it, evaluate it, and report',
     'models': 'list the models that have a name, and fetch their weights',
     'convert': 'rewrite a checkpoint for another program',
+    'push': 'publish a model or a task on the Hugging Face hub',
     'bench': 'time glipkit against its peers',
     'pseudo-label': 'ground the phrases of captions in their images',
     'concepts': 'make a pool of words from captions, to pre-train on',
@@ -42,7 +43,7 @@ COMMANDS = {
 }
 
 #: Arguments that are no names of files.
-NO_FILES = ('classes', 'caption', 'address')
+NO_FILES = ('classes', 'caption', 'address', 'about', 'license_link')
 
 EXAMPLES = '''examples:
   glipkit predict photos/ --classes "person, traffic light" --save-images

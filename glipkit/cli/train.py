@@ -16,7 +16,7 @@ EXAMPLES = '''examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    from glipkit.cli._run_arguments import add_run_arguments
+    from glipkit.cli._run_arguments import add_run_arguments, add_track_argument
     parser = add_command(subparsers, 'train', EXAMPLES)
     parser.add_argument('config', help='config name (glip-mini) or path')
     parser.add_argument('--resume', nargs='?', const=True, default=False, metavar='CHECKPOINT',
@@ -26,6 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              '(AVX512-BF16, AMX)')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale the learning rate with the global batch size')
+    add_track_argument(parser)
     add_run_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -40,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
             raise UserError('auto_scale_lr.base_batch_size in the config', 'none',
                             'add it or leave out --auto-scale-lr')
         cfg.auto_scale_lr.enable = True
-    train(cfg, resume=args.resume, amp=args.amp)
+    train(cfg, resume=args.resume, amp=args.amp, track=args.track)
     return 0

@@ -27,6 +27,7 @@ The same command again resumes.
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
+    from glipkit.cli._run_arguments import add_track_argument
     parser = add_command(subparsers, 'tune', EXAMPLES)
     parser.add_argument('data', type=Path, metavar='DATA.json', help='COCO json to learn from')
     parser.add_argument('--images', type=Path, required=True, metavar='DIR', help='its images')
@@ -49,6 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         help='keep weights between the base model (0) and the tuned one (1)')
     parser.add_argument('--sample-classes', action='store_true',
                         help='train with random selections of the class list, in random order')
+    add_track_argument(parser)
     parser.set_defaults(run=run)
 
 
@@ -86,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
         replay=_images(args, 'replay'), replay_share=args.replay_share, shots=args.shots,
         seeds=read_seeds(args), prompts=args.prompts,
         interpolate=args.interpolate, sample_classes=args.sample_classes,
-        options=args.options, device=args.device, workers=args.workers)
+        options=args.options, device=args.device, workers=args.workers,
+        track=tuple(args.track))
     with files_read_once():
         result = tune(settings)
         if is_main_process():

@@ -9,10 +9,11 @@ from glipkit.engine.optim.autocast import AutocastOptimWrapper
 from glipkit.engine.optim.constructor import GroundingOptimConstructor
 from glipkit.engine.optim.tensor_clip import ClippingOptimWrapper
 from glipkit.engine.runner import GroundingRunner
+from glipkit.engine.tracking import MLflowBackend, WandbBackend
 from glipkit.engine.transfer.constructor import TransferOptimConstructor
 
 __all__ = [
     'AutocastOptimWrapper', 'ClippingOptimWrapper', 'FiniteHook', 'GroundingOptimConstructor',
-    'GroundingRunner', 'InterpolateHook', 'IterSeedHook', 'PartWeightsHook', 'PlateauHook',
-    'ProgressBarHook', 'TransferOptimConstructor'
+    'GroundingRunner', 'InterpolateHook', 'IterSeedHook', 'MLflowBackend', 'PartWeightsHook',
+    'PlateauHook', 'ProgressBarHook', 'TransferOptimConstructor', 'WandbBackend'
 ]

@@ -48,6 +48,7 @@ class TuneSettings:
         options: Changes of the recipe, e.g. ``{'strategy.lr': 0.01}``.
         device: Device to run on: cpu, cuda, cuda:1.
         workers: Number of processes that read images.
+        track: Trackers that get the curves, see :mod:`glipkit.engine.tracking`.
     """
     data: AnnotatedImages
     out: Path
@@ -67,12 +68,14 @@ class TuneSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
     device: str = 'cpu'
     workers: int = 0
+    track: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Refuses settings that cannot be used.
 
         Raises:
-            UserError: A number outside its range, or settings that exclude each other.
+            UserError: A number outside its range, settings that exclude each other, or a tracker
+                that is not installed.
         """
         closed = STRATEGIES[self.recipe.strategy['name']].closed
         nothing_trains = self.recipe.strategy['name'] == 'manual'
@@ -101,6 +104,9 @@ class TuneSettings:
         for holds, expected, got, fix in rules:
             if not holds:
                 raise UserError(expected, str(got), fix)
+        if self.track:
+            from glipkit.engine.tracking import check_trackers
+            check_trackers(self.track)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -114,7 +120,7 @@ class TuneSettings:
             base: Fingerprint of the model.
         """
         known = dict(asdict(self), recipe=asdict(self.recipe), base=base)
-        for key in ('out', 'device', 'workers'):  # a run may be resumed elsewhere
+        for key in ('out', 'device', 'workers', 'track'):  # a run may be resumed elsewhere
             del known[key]
         sets = (self.data, self.val, self.test, self.held_out, self.replay)
         files = [one.ann_file for one in sets if one] + ([self.prompts] if self.prompts else [])

@@ -108,7 +108,7 @@ def train(base: GroundingDetector, settings: TuneSettings, prompts: Sequence[Pro
     loader, iterations = train_loader(base.cfg, settings, data, classes, question, sampled)
     schedule = recipe.schedule
     runner = _runner(
-        model, work_dir, seed,
+        model, work_dir, seed, settings.track,
         train_dataloader=loader,
         train_cfg=dict(type='IterBasedTrainLoop', val_interval=iterations,
                        max_iters=schedule['max_epochs'] * iterations),
@@ -128,9 +128,11 @@ def train(base: GroundingDetector, settings: TuneSettings, prompts: Sequence[Pro
     return before, read_file(work_dir / BEST).state, history
 
 
-def _runner(model: nn.Module, work_dir: Path, seed: int, **arguments: Any) -> Runner:
+def _runner(model: nn.Module, work_dir: Path, seed: int, trackers: Sequence[str] = (),
+            **arguments: Any) -> Runner:
     """A quiet runner that logs to files, and resumes at the last checkpoint."""
     from glipkit.engine.runner import GroundingRunner
+    from glipkit.engine.tracking import visualizer
     last = work_dir / LAST
     resume = last.is_file() and is_whole(last)
     cuda = next(model.parameters()).is_cuda
@@ -142,6 +144,7 @@ def _runner(model: nn.Module, work_dir: Path, seed: int, **arguments: Any) -> Ru
         cfg=Config(dict(model=model.cfg.model, optim_wrapper=arguments['optim_wrapper'])),
         env_cfg=dict(dist_cfg=dict(backend='nccl' if cuda else 'gloo')),
         log_processor=dict(type='LogProcessor', window_size=10, by_epoch=False),
+        visualizer=visualizer(trackers, work_dir.parent, work_dir.name) if trackers else None,
         default_hooks=dict(checkpoint=None, param_scheduler=None,
                            logger=dict(type='LoggerHook', interval=1)), **arguments)
 

@@ -238,7 +238,7 @@ def test_a_text_encoder_file_that_does_not_fit_is_refused(tmp_path):
 def test_hub_names(monkeypatch, tmp_path, name, repository, file):
     import huggingface_hub
     asked = []
-    monkeypatch.setattr(hub, '_no_connection', lambda: None)
+    monkeypatch.setattr(hub, 'no_connection', lambda: None)
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download',
                         lambda *args, **_: asked.append(args) or str(tmp_path / 'x'))
     assert hub.resolve(name) == tmp_path / 'x'
@@ -251,7 +251,7 @@ def test_an_unreachable_hub_is_one_clear_error(monkeypatch):
     def fail(*args, **_):
         raise ConnectionError('no network\nand more lines')
 
-    monkeypatch.setattr(hub, '_no_connection', lambda: None)
+    monkeypatch.setattr(hub, 'no_connection', lambda: None)
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download', fail)
     with pytest.raises(UserError, match='ConnectionError: no network; check the name') as caught:
         hub.resolve('owner/repo:a.pth')
@@ -274,7 +274,7 @@ def test_without_a_network_the_hub_is_not_asked_again_and_again(monkeypatch, tmp
         hub.resolve(name)
     assert time.perf_counter() - started < 5
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download',
-                        lambda *_, local_files_only: str(tmp_path / str(local_files_only)))
+                        lambda *_, local_files_only, **__: tmp_path / str(local_files_only))
     assert hub.resolve(name) == tmp_path / 'True'
     for proxied in ('http://127.0.0.1:2', 'http:///nothing'):
         monkeypatch.setenv('https_proxy', proxied)

@@ -111,6 +111,8 @@ def commands(files, tmp_path_factory):
         'demo': ('demo', '--world', 'shapes', '--iters', '2', '--train', '2', '--val', '1',
                  '--out'),
         'convert': ('convert', files.checkpoint),
+        'push': ('push', 'anna/tiny', '--model', files.config, '--checkpoint', files.checkpoint,
+                 '--license', 'mit', '--dry-run', '--out'),
         'bench': ('bench', 'evaluation', '--images', '2', '--limit', '20', '--out'),
         'pseudo-label': ('pseudo-label', shard, '--images', world / 'images/train_grd', '--out'),
         'concepts': ('concepts', shard, '--model', regions, *texts, '--min-count', '1', '--out'),
