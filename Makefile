@@ -4,6 +4,7 @@
 #              a report; the photographs come from a package of Debian, which it downloads
 #              (make demo WORLD=shapes: the same on drawn shapes, with nothing to download)
 # make bench   time it against its peers, rewrite the tables of docs/benchmarks.md (half an hour)
+# make docs    build the documentation as a site, in site/
 # make setup   only the environment that all of them make for themselves
 # make clean   remove the environment, caches and build products
 #
@@ -34,7 +35,7 @@ INSTALLED := $(VENV)/installed-$(firstword $(shell cat pyproject.toml setup.py M
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV PIP_NO_BUILD_ISOLATION PIP_TARGET PIP_USER MMCV_WITH_OPS
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: setup check test demo bench clean
+.PHONY: setup check test demo bench docs clean
 
 setup: $(INSTALLED)
 
@@ -51,6 +52,10 @@ demo: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(RUN) -m glipkit.cli.main bench all --out docs/benchmarks --page docs/benchmarks.md
+
+docs: $(INSTALLED)
+	$(RUN) -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 $(CREATED):
 	@test -n '$(PYTHON)' || { echo 'expected Python 3.10 to 3.13 with its venv module; found none' \
@@ -75,5 +80,5 @@ $(INSTALLED): | $(CREATED)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

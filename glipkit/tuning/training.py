@@ -146,7 +146,8 @@ def _runner(model: nn.Module, work_dir: Path, seed: int, trackers: Sequence[str]
         log_processor=dict(type='LogProcessor', window_size=10, by_epoch=False),
         visualizer=visualizer(trackers, work_dir.parent, work_dir.name) if trackers else None,
         default_hooks=dict(checkpoint=None, param_scheduler=None,
-                           logger=dict(type='LoggerHook', interval=1)), **arguments)
+                           logger=dict(type='LoggerHook', interval=1,
+                                       log_metric_by_epoch=False)), **arguments)
 
 
 def train_loader(cfg: Config, settings: TuneSettings, data: AnnotatedImages,
