@@ -26,7 +26,7 @@ UPLOAD_AGE = 600
 SESSIONS = 64
 #: Drawn results of a tab that are kept: a browser may still be fetching an earlier one.
 RESULTS = 4
-_PREFIX, _LOCK, _TABS = 'glipkit-page-', 'in-use', 'tabs'
+_PREFIX, _LOCK, _TABS, _EXAMPLES = 'glipkit-page-', 'in-use', 'tabs', 'examples'
 
 
 class PageFolder:
@@ -51,6 +51,13 @@ class PageFolder:
         self._held.close()
         shutil.rmtree(self.path, ignore_errors=True)
 
+    @property
+    def examples(self) -> Path:
+        """The folder of the example pictures, which stay."""
+        folder = self.path / _EXAMPLES
+        folder.mkdir(exist_ok=True)
+        return folder
+
     def new_session(self) -> Path:
         """A folder for one tab, with a name that cannot be guessed."""
         with self._guard:
@@ -72,7 +79,7 @@ class PageFolder:
         """
         source, target = Path(upload).resolve(), session / name
         if not source.is_relative_to(self.path):
-            raise UserError('a picture that was uploaded', source.name, 'upload it')
+            raise UserError('a file that was uploaded', 'another one', 'upload it')
         try:
             try:
                 os.link(source, target)
@@ -88,7 +95,7 @@ class PageFolder:
         """Removes uploads that are older than `UPLOAD_AGE`; returns the bytes of what stays."""
         oldest, size = time.time() - UPLOAD_AGE, 0
         for entry in self.path.iterdir():
-            if entry.name == _LOCK:
+            if entry.name in (_LOCK, _EXAMPLES):
                 continue
             for file in [path for path in entry.rglob('*') if path.is_file()]:
                 with suppress(OSError):
@@ -146,7 +153,7 @@ def new_result(session: Path) -> Path:
     for old in sorted(session.glob('shown-*'))[:1 - RESULTS]:
         shutil.rmtree(old, ignore_errors=True)
     try:
-        session.touch()  # in use
+        os.utime(session)  # in use
         return Path(tempfile.mkdtemp(prefix=f'shown-{time.time_ns()}-', dir=session))
     except FileNotFoundError as error:
         raise gone() from error

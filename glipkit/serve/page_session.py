@@ -13,8 +13,9 @@ from PIL import Image
 from glipkit.apis.detections import Detections, open_picture
 from glipkit.errors import UserError
 from glipkit.files import write_encoded
-from glipkit.serve.page_files import PageFolder, new_result, write_downloads
+from glipkit.serve.page_files import PageFolder, gone, new_result, write_downloads
 from glipkit.serve.service import Busy, Limits, TimedOut
+from glipkit.serve.uploads import open_image
 
 #: Lowest score that is asked for; the slider begins here, and redraws what is kept.
 FLOOR = 0.05
@@ -118,8 +119,8 @@ def what_is_asked(mode: str, words: str, sentence: str, task: str | None,
 
 
 def add_pictures(session: Session | None, uploads: Sequence[str | Path], folder: PageFolder,
-                 limits: Limits) -> tuple[Session, list[UserError]]:
-    """A session with more pictures, and why some could not be added.
+                 limits: Limits) -> tuple[Session, dict[str, UserError]]:
+    """A session with more pictures, and name -> why it could not be added.
 
     Args:
         session: The session so far; None for a new tab.
@@ -129,24 +130,26 @@ def add_pictures(session: Session | None, uploads: Sequence[str | Path], folder:
     """
     if session is None or not session.folder.is_dir():
         session = Session(folder.new_session())
-    refused: list[UserError] = []
+    refused: dict[str, UserError] = {}
     for upload in uploads:
         try:
             session = _with_picture(session, Path(upload), folder, limits)
         except UserError as error:
-            refused.append(error)
+            refused[Path(upload).name] = error
     return session, refused
 
 
 def _with_picture(session: Session, upload: Path, folder: PageFolder, limits: Limits) -> Session:
     if len(session.pictures) >= PICTURES:
-        raise UserError(f'at most {PICTURES} pictures', f'{upload.name} as one more',
+        raise UserError(f'at most {PICTURES} pictures', 'one more',
                         f'start over, or use the command line for more than {PICTURES} pictures')
     name = _free_name(upload.name, {picture.name for picture in session.pictures})
     number = len(session.pictures)
     file = folder.take(upload, session.folder, f'{number}-file')
     try:
-        scene = open_picture(open_checked(file, name, limits))
+        with file.open('rb') as stream:
+            # The whole file, now: that it is cut off shall not be found out by the first question.
+            scene = open_picture(open_image(stream, limits, 'this file'))
     except UserError:
         file.unlink(missing_ok=True)
         raise
@@ -154,33 +157,6 @@ def _with_picture(session: Session, upload: Path, folder: PageFolder, limits: Li
     small = session.folder / f'{number}.jpg'
     write_encoded(small, lambda stream: scene.save(stream, 'JPEG', quality=90))
     return replace(session, pictures=(*session.pictures, Picture(name, file, small)))
-
-
-def open_checked(file: Path, name: str, limits: Limits) -> Image.Image:
-    """A picture whose header was read and found small enough; its pixels are not decoded yet.
-
-    Raises:
-        UserError: No picture, or a larger one than the server takes.
-    """
-    try:
-        image = Image.open(file)
-    except Image.DecompressionBombError as error:
-        raise UserError(f'a picture of at most {limits.max_pixels} pixels', f'{name}, a larger one',
-                        'make it smaller') from error
-    except (OSError, ValueError) as error:
-        raise UserError('a picture', f'{name}, which cannot be opened as one',
-                        'use a JPEG, PNG, WebP, BMP, GIF or TIFF file') from error
-    try:
-        limits.check_size(*image.size)
-        # The whole file, now: what is cut off shall not be found out later, by another request.
-        image.load()
-    except UserError as error:
-        image.close()
-        raise UserError(error.expected, f'{name} with {error.got}', error.fix) from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError('a whole picture', f'{name}, which is damaged or cut off',
-                        'upload it once more, or save it anew') from error
-    return image
 
 
 def ask(session: Session, asked: Asked, service: Any) -> Iterator[tuple[Session, Exception | None]]:
@@ -203,20 +179,29 @@ def ask(session: Session, asked: Asked, service: Any) -> Iterator[tuple[Session,
         if picture.asked == asked:
             continue
         try:
-            image = open_checked(picture.file, picture.name, service.limits)
-            found = service.predict(image, classes=asked.classes, caption=asked.caption,
-                                    task=asked.task, model=asked.model, score_threshold=FLOOR)
+            found = _answer(picture, asked, service)
         except (UserError, Busy, TimedOut) as error:
             yield session, error
             if not isinstance(error, UserError):
                 return
             continue
-        # The pixels would stay in memory for as long as the tab is open.
-        answer = replace(picture, found=replace(found, image=None, path=None), asked=asked)
         pictures = list(session.pictures)
-        pictures[number] = answer
+        pictures[number] = replace(picture, found=found, asked=asked)
         session = replace(session, pictures=tuple(pictures))
         yield session, None
+
+
+def _answer(picture: Picture, asked: Asked, service: Any) -> Detections:
+    try:
+        stream = picture.file.open('rb')
+    except FileNotFoundError as error:
+        raise gone() from error
+    with stream:
+        found = service.predict(
+            open_image(stream, service.limits, picture.name), classes=asked.classes,
+            caption=asked.caption, task=asked.task, model=asked.model, score_threshold=FLOOR)
+    # The pixels would stay in memory for as long as the tab is open.
+    return replace(found, image=None, path=None)
 
 
 def view(session: Session | None, threshold: float) -> View:
