@@ -1,6 +1,7 @@
 """What a call asks, as a query."""
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -75,3 +76,17 @@ def check_query(query: Query) -> None:
     """
     if not query.is_caption:
         class_prompt(query.classes, caption_prompt=query.caption_prompt)
+
+
+def split_names(text: str) -> list[str]:
+    """Names between commas; one that is in double quotes as a whole may hold commas.
+
+    >>> split_names('dog, "salt, pepper and oil"')
+    ['dog', 'salt, pepper and oil']
+    """
+    names = re.findall(r'\s*("(?:[^"]|"")*"(?=\s*(?:,|$))|[^,]*)\s*(?:,|$)', text)
+    names = [name.strip() for name in names]
+    while names and not names[-1]:  # after a comma at the end
+        names.pop()
+    return [name[1:-1].replace('""', '"') if re.fullmatch(r'"(?:[^"]|"")*"', name) else name
+            for name in names]

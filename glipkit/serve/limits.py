@@ -75,7 +75,11 @@ class Limits:
         if classes is not None and len(classes) > self.max_classes:
             raise TooLarge(f'at most {self.max_classes} class names', str(len(classes)),
                            'ask for them in several requests')
-        longest = max(map(len, [*(classes or ()), caption or '']))
+        texts = [*(classes or ()), caption or '']
+        if any('\ud800' <= letter <= '\udfff' for text in texts for letter in text):
+            raise UserError('texts of whole characters', 'halves of surrogate pairs',
+                            'encode them as UTF-8')
+        longest = max(map(len, texts))
         if longest > self.max_text:
             raise TooLarge(f'texts of at most {self.max_text} characters', str(longest),
                            'shorten them')

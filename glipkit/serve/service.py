@@ -17,7 +17,7 @@ from PIL import Image
 from glipkit.apis.asking import Question
 from glipkit.apis.batches import Prepared
 from glipkit.apis.detections import Detections
-from glipkit.apis.images import list_images
+from glipkit.apis.images import ImageSource, list_images
 from glipkit.apis.predictor import Predictor
 from glipkit.apis.tasks import Task
 from glipkit.errors import UserError
@@ -26,6 +26,9 @@ from glipkit.serve.limits import Busy as Busy  # callers find all errors of a pr
 from glipkit.serve.limits import Limits, TimedOut, TooLarge
 
 __all__ = ['Busy', 'Limits', 'Place', 'Service', 'TimedOut', 'TooLarge']
+
+#: Images that are decoded at once.
+DECODERS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,7 @@ class Service:
             predictor.load_task(source, task)
             self._tasks[task] = predictor.question(task=task).names
         self._places = threading.BoundedSemaphore(self.limits.places)
+        self._decoding = threading.BoundedSemaphore(DECODERS)
         self._queue = JobQueue(self._run, predictor.batch_size)
 
     # -- what there is ----------------------------------------------------------------------------
@@ -121,8 +125,8 @@ class Service:
 
     def predict(self, image: Image.Image | np.ndarray, *, classes: Sequence[str] | None = None,
                 caption: str | None = None, task: str | None = None, model: str | None = None,
-                score_threshold: float | None = None, per_object: str | None = None,
-                place: Place | None = None) -> Detections:
+                score_threshold: float | None = None,
+                per_object: str | None = None) -> Detections:
         """Detections of one image; waits for its turn.
 
         Args:
@@ -133,47 +137,27 @@ class Service:
             model: None, or the name of the model.
             score_threshold: Lowest score; None takes the predictor's.
             per_object: ``'one'`` or ``'all'`` labels of an object; None takes the predictor's.
-            place: Where the caller has one already.
+
+        Returns:
+            Detections whose ``image`` is the one that was passed.
 
         Raises:
             UserError: Something in the request cannot be used; `TooLarge` where it is too much.
             Busy: There is no place.
             TimedOut: The answer is not there in time.
         """
-        if place is None:
-            with self.place() as own:
-                return self.predict(image, classes=classes, caption=caption, task=task,
-                                    model=model, score_threshold=score_threshold,
-                                    per_object=per_object, place=own)
-        question = self._question(classes, caption, task, model, score_threshold, per_object)
-        item = self._prepare(image, question)
-        key = (id(question.model), question.query, question.shown,
-               tuple(item.packed['inputs'].shape))
-        job = Job(key, _Work(item, question))
-        self._queue.put(job)
-        try:
-            return replace(job.answer.result(place.left()), image_id=0)
-        except NotYet:
-            if job.answer.done():  # just now
-                return replace(job.answer.result(), image_id=0)
-            self._queue.drop(job)
-            raise TimedOut(f'no answer within {self.limits.timeout:g} s; try again, or with a '
-                           'smaller image or fewer classes') from None
-        except CancelledError:
-            raise Busy('the server is being stopped; try again soon', 5) from None
+        with self.place() as place:
+            asked = self.ask(classes, caption, task, model, score_threshold, per_object)
+            return replace(self.wait(self.submit(image, asked, place), place), image=image)
 
-    def close(self, timeout: float | None = None) -> None:
-        """Ends the service after what runs; what waits is refused with `Busy`.
+    def ask(self, classes: Sequence[str] | None = None, caption: str | None = None,
+            task: str | None = None, model: str | None = None,
+            score_threshold: float | None = None, per_object: str | None = None) -> Question:
+        """The question of a request, checked; for the arguments see `predict`.
 
-        Args:
-            timeout: Seconds to wait for what runs; None waits as long as it takes.
+        Raises:
+            UserError: As `predict`.
         """
-        self._queue.close(timeout)
-
-    def _question(self, classes: Sequence[str] | None, caption: str | None, task: str | None,
-                  model: str | None, score_threshold: float | None,
-                  per_object: str | None) -> Question:
-        """What is asked, within the limits."""
         if model not in (None, '', self.name):
             raise UserError(f'the model {self.name}', repr(model), 'leave it out')
         if task:
@@ -185,13 +169,21 @@ class Service:
         return self.predictor.question(names, caption, task=task or None, channel_order='rgb',
                                        score_threshold=score_threshold, per_object=per_object)
 
-    def _check_task(self, task: str) -> None:
-        # Whatever is no listed name stays a name: the predictor would take it for a file.
-        if not isinstance(task, str) or task not in self._tasks:
-            known = ', '.join(self._tasks) or 'none: the server was started without tasks'
-            raise UserError(f'the name of a task ({known})', repr(task), 'choose one of these')
+    def submit(self, image: Image.Image | np.ndarray, question: Question, place: Place) -> Job:
+        """Decodes an image and puts it into the queue; it is not needed any more after that.
 
-    def _prepare(self, image: Any, question: Question) -> Prepared:
+        Args:
+            image: As in `predict`.
+            question: From `ask`.
+            place: From `place`.
+
+        Returns:
+            The job, for `wait`.
+
+        Raises:
+            UserError: The image is too large, or cannot be read.
+            TimedOut: There was no time left to decode it.
+        """
         if isinstance(image, Image.Image):
             self.limits.check_size(*image.size)
         elif isinstance(image, np.ndarray) and image.ndim > 1:
@@ -200,8 +192,55 @@ class Service:
             raise UserError('an image as PIL image or array of pixels', type(image).__name__,
                             'open it first')
         source, = list_images(image)
-        return self.predictor.prepare(source, question.query, question.names,
-                                      question.channel_order, question.category_ids)
+        # Decoded images are what takes memory, so that few are at once.
+        if not self._decoding.acquire(timeout=place.left()):
+            raise self._late()
+        try:
+            item = self.predictor.prepare(source, question.query, question.names,
+                                          question.channel_order, question.category_ids)
+        finally:
+            self._decoding.release()
+        item = replace(item, source=ImageSource(None, None, 0))
+        key = (id(question.model), question.query, question.shown,
+               tuple(item.packed['inputs'].shape))
+        job = Job(key, _Work(item, question))
+        self._queue.put(job)
+        return job
+
+    def wait(self, job: Job, place: Place) -> Detections:
+        """The result of a job, without an image.
+
+        Raises:
+            TimedOut: It is not there in time, and will not be.
+            Busy: The service was closed before it was its turn.
+        """
+        try:
+            return job.answer.result(place.left())
+        except NotYet:
+            if job.answer.done():  # just now
+                return job.answer.result()
+            self._queue.drop(job)
+            raise self._late() from None
+        except CancelledError:
+            raise Busy('the server is being stopped; try again soon', 5) from None
+
+    def _late(self) -> TimedOut:
+        return TimedOut(f'no answer within {self.limits.timeout:g} s; try again, or with a smaller '
+                        'image or fewer classes')
+
+    def close(self, timeout: float | None = None) -> None:
+        """Ends the service after what runs; what waits is refused with `Busy`.
+
+        Args:
+            timeout: Seconds to wait for what runs; None waits as long as it takes.
+        """
+        self._queue.close(timeout)
+
+    def _check_task(self, task: str) -> None:
+        # Whatever is no listed name stays a name: the predictor would take it for a file.
+        if not isinstance(task, str) or task not in self._tasks:
+            known = ', '.join(self._tasks) or 'none: the server was started without tasks'
+            raise UserError(f'the name of a task ({known})', repr(task), 'choose one of these')
 
     def _run(self, works: Sequence[_Work]) -> list[Detections]:
         question = works[0].question
