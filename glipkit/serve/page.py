@@ -94,7 +94,7 @@ def _gradio() -> Any:
         import gradio
     except ImportError as error:
         raise UserError('the package gradio for the page', f'none ({error})',
-                        "pip install 'glipkit[serve]', or serve without the page") from error
+                        "pip install 'glipkit[serve]', or use --no-page (page=False)") from error
     return gradio
 
 

@@ -18,8 +18,9 @@ Send = Callable[[Message], Awaitable[None]]
 MAX_STORED = 4 * 2**30
 #: Bytes of one event of the page, which carries names of uploads, never their content.
 MAX_EVENT = 2**20
+#: Where the page's uploads go; the only large bodies that it has.
+UPLOAD = '/gradio_api/upload'
 _EVENT = '/gradio_api/queue/join'
-_UPLOAD = '/gradio_api/upload'
 _FILE = '/gradio_api/file='
 _OPEN = re.compile(
     r'/|/(?:config|theme\.css|robots\.txt|manifest\.json|favicon\.ico)'
@@ -54,7 +55,7 @@ class PageGuard:
                 return await _answer(send, 403, 'no file of this page')
         elif not _OPEN.fullmatch(path.rstrip('/') or '/'):
             return await _answer(send, 404, 'nothing here')
-        if path == _UPLOAD and self.folder.sweep() > MAX_STORED:
+        if path == UPLOAD and self.folder.sweep() > MAX_STORED:
             return await _answer(send, 503, 'the server is full; try again later')
         if path == _EVENT:
             body = await _body(receive)

@@ -1,7 +1,6 @@
 """What one open tab of the page knows: its pictures, what was asked and what was found."""
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from glipkit.apis.asking import split_names
 from glipkit.apis.detections import Detections, open_picture
 from glipkit.errors import UserError
 from glipkit.files import write_encoded
@@ -91,8 +91,8 @@ class View:
 
 def split_words(text: str) -> tuple[str, ...]:
     """Words between commas or on lines, each once; quotes keep a comma: ``"salt, pepper"``."""
-    rows = csv.reader((text or '').splitlines(), skipinitialspace=True)
-    return tuple(dict.fromkeys(word.strip() for row in rows for word in row if word.strip()))
+    return tuple(dict.fromkeys(word for line in (text or '').splitlines()
+                               for word in split_names(line) if word))
 
 
 def what_is_asked(mode: str, words: str, sentence: str, task: str | None,

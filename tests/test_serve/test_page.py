@@ -24,7 +24,6 @@ from glipkit.serve.page_session import FLOOR, PICTURES, SENTENCE, TASK, WORDS, s
 from glipkit.serve.service import Busy
 from tests.test_serve.page_service import FixedService
 
-
 EXAMPLE = Example('shapes.png', 'shapes', 'red circle', lambda: Image.new('RGB', (80, 60)))
 
 
