@@ -6,7 +6,7 @@ Gradio is imported by `build_page`, not with this module: it takes two seconds, 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,12 @@ CSS = '''
 #glipkit-status [role] { padding: .6rem .9rem; border-radius: 8px; min-height: 1.4em;
   background: var(--background-fill-secondary); border-left: 4px solid var(--primary-500); }
 #glipkit-status [role=alert] { border-left-color: #d92d20; }
+#glipkit-table { max-height: 340px; overflow-y: auto; }
+#glipkit-table table { width: 100%; border-collapse: collapse; font-size: .9rem; }
+#glipkit-table caption { text-align: left; font-weight: 600; padding: .3rem 0; }
+#glipkit-table th, #glipkit-table td { text-align: right; padding: .3rem .6rem;
+  border-bottom: 1px solid var(--border-color-primary); font-variant-numeric: tabular-nums; }
+#glipkit-table th:nth-child(-n+2), #glipkit-table td:nth-child(-n+2) { text-align: left; }
 '''
 
 
@@ -55,10 +61,7 @@ def build_page(service: Any) -> gradio.Blocks:
                 form = _form(service, actions)
             with gradio.Column(scale=3, min_width=320):
                 result = _result(service.predictor.score_threshold)
-        table = gradio.Dataframe(
-            headers=list(COLUMNS), datatype=['str'] * 2 + ['number'] * 5, type='array',
-            interactive=False, label='What was found', buttons=[], max_height=320,
-            elem_id='glipkit-table')
+        table = gradio.HTML(_table([]), elem_id='glipkit-table')
         _connect(actions, session, form, result, table)
     # Sessions beyond these would keep their state for nothing: their files are gone.
     page.state_session_capacity = 4 * SESSIONS
@@ -206,8 +209,8 @@ def _connect(actions: Actions, session: Any, form: _Form, result: _Result,
         find, [session, result.threshold, *form.asked()], outputs, concurrency_id='find', **common)
     form.mode.change(lambda mode: [gradio.update(visible=mode == one)
                                    for one in (WORDS, SENTENCE, TASK)],
-                     [form.mode], [form.words, form.sentence, form.task], queue=False,
-                     api_visibility='private', show_progress='hidden')
+                     [form.mode], [form.words, form.sentence, form.task], api_name='mode',
+                     **{**common, 'show_progress': 'hidden'})
 
 
 def _updates(shown: Shown) -> tuple:
@@ -218,12 +221,21 @@ def _updates(shown: Shown) -> tuple:
         return shown.session, status, *[gradio.skip()] * (2 + len(DOWNLOADS))
     files = [gradio.update(value=shown.view.downloads.get(form),
                            interactive=form in shown.view.downloads) for form in DOWNLOADS]
-    return shown.session, status, shown.view.pictures, shown.view.rows, *files
+    return shown.session, status, shown.view.pictures, _table(shown.view.rows), *files
 
 
 def _status(message: str, alarm: bool) -> str:
     """A message that screen readers say when it changes; whatever is in it is text."""
     return f'<div role="{"alert" if alarm else "status"}">{html.escape(message)}</div>'
+
+
+def _table(rows: Sequence[Sequence[Any]]) -> str:
+    """What was found, as a table that screen readers know; whatever is in it is text."""
+    head = ''.join(f'<th scope="col">{html.escape(name)}</th>' for name in COLUMNS)
+    body = ''.join('<tr>' + ''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row) + '</tr>'
+                   for row in rows)
+    return (f'<table><caption>What was found</caption><thead><tr>{head}</tr></thead>'
+            f'<tbody>{body}</tbody></table>')
 
 
 def _forget(session: Any) -> None:
