@@ -1,0 +1,100 @@
+"""Who is let in, and how much they may send: in front of every route, the page's included."""
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from glipkit.errors import UserError
+from glipkit.serve.answers import error_body
+
+#: A browser asks for a name and a password then, and sends them with everything that follows.
+_ASK = {'WWW-Authenticate': 'Basic realm="glipkit: any name, the token as password"'}
+
+
+class Guard:
+    """ASGI middleware that refuses requests without the token and bodies that are too large.
+
+    The token is shown as ``Authorization: Bearer TOKEN``, or as the password of basic
+    authentication with any name: browsers and annotation tools know that one. Whatever is behind
+    the guard, the page and its uploads too, is reached in no other way.
+
+    Args:
+        app: The application.
+        token: The secret; None lets everybody in.
+        max_bytes: Largest body; larger ones are refused before they are read, or where they do not
+            tell their length, as soon as they pass it.
+        larger: Path -> its own largest body.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None, max_bytes: int,
+                 larger: Mapping[str, int] | None = None) -> None:
+        self._app, self._max_bytes, self._larger = app, max_bytes, dict(larger or {})
+        self._token = None if token is None else token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection."""
+        if scope['type'] not in ('http', 'websocket'):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if self._token is not None and not self._shows_token(headers.get('authorization', '')):
+            error = UserError('the token of this server', 'none or a wrong one',
+                              'send the header "Authorization: Bearer TOKEN", or the token as the '
+                              'password of basic authentication')
+            await self._refuse(scope, receive, send, 401, error, _ASK)
+            return
+        length, most = headers.get('content-length', ''), self._max_bytes
+        most = self._larger.get(scope['path'], most)
+        if length.isdigit() and int(length) > most:
+            await self._refuse(scope, receive, send, 413, _too_large(most, length),
+                               {'Connection': 'close'})
+            return
+        await self._app(scope, _counted(receive, most), send)
+
+    def _shows_token(self, header: str) -> bool:
+        """Whether a header holds the token; takes as long for a nearly right one."""
+        kind, _, value = header.partition(' ')
+        shown = value.strip().encode('latin-1', 'replace')
+        if kind.lower() == 'basic':
+            try:
+                shown = base64.b64decode(shown, validate=True).partition(b':')[2]
+            except (ValueError, binascii.Error):
+                return False
+        elif kind.lower() != 'bearer':
+            return False
+        return hmac.compare_digest(shown, self._token or b'')
+
+    @staticmethod
+    async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, error: UserError,
+                      headers: dict[str, Any]) -> None:
+        if scope['type'] == 'websocket':
+            await send({'type': 'websocket.close', 'code': 1008, 'reason': str(error)[:120]})
+            return
+        await JSONResponse(error_body(error), status, headers)(scope, receive, send)
+
+
+def _counted(receive: Receive, most: int) -> Receive:
+    """The receiver of a body that may have so many bytes, however long it says it is."""
+    read = 0
+
+    async def counted() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get('body', b''))
+        if read > most:
+            raise HTTPException(413, str(_too_large(most, f'more than {most}')))
+        return message
+
+    return counted
+
+
+def _too_large(most: int, got: str) -> UserError:
+    return UserError(f'a body of at most {most} bytes', got, 'send a smaller image')
