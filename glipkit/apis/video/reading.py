@@ -1,6 +1,7 @@
 """The frames of a video file, a stream or a camera, upright, with their times."""
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -35,6 +36,10 @@ class VideoFrame:
     index: int
     time: float
     image: np.ndarray
+
+
+class UnreadableVideo(UserError):
+    """A file, a stream or a camera that gives no frames."""
 
 
 class FrameSource:
@@ -85,7 +90,7 @@ def open_video(source: str | Path | int) -> FrameSource:
             ``stream:`` before it where it does not look like one; ``'camera:0'`` or a number.
 
     Raises:
-        UserError: It is not there, or no video.
+        UnreadableVideo: It is not there, or no video.
     """
     number = source if isinstance(source, int) else camera_number(source)
     if number is not None:
@@ -95,7 +100,7 @@ def open_video(source: str | Path | int) -> FrameSource:
         return EncodedVideo(address, is_file=False)
     if not Path(source).is_file():
         refuse_address(source)
-        raise UserError('a video file', f'no such file at {source}', 'check the path')
+        raise UnreadableVideo('a video file', f'no such file at {source}', 'check the path')
     return EncodedVideo(str(source), is_file=True)
 
 
@@ -118,6 +123,7 @@ class EncodedVideo(FrameSource):
             raise _no_video(place, 'no pictures in it')
         self._stream = stream = streams[0]
         self._begin: float | None = None
+        self._lost: list[float] = []
         fps = stream.average_rate or stream.guessed_rate or USUAL_FPS
         seconds = stream.duration * stream.time_base if stream.duration else \
             (self._container.duration or 0) / av.time_base
@@ -130,7 +136,11 @@ class EncodedVideo(FrameSource):
     def __iter__(self) -> Iterator[VideoFrame]:
         index, last = 0, 0.
         for frame in self._decoded():
-            if frame is None or frame.is_corrupt:
+            # Frames come in the order of their times; packets that are lost do not.
+            before = [at for at in self._lost if frame.pts is None or at < frame.pts]
+            self._lost = [at for at in self._lost if at not in before]
+            index += len(before)
+            if frame.is_corrupt:
                 self.damaged += 1
             else:
                 last = self._time_of(frame, index)
@@ -138,10 +148,10 @@ class EncodedVideo(FrameSource):
                 self.read += 1
                 yield VideoFrame(index, last, np.ascontiguousarray(turned))
             index += 1
-        self._check_end(index, last)
+        self._check_end(index + len(self._lost), last)
 
     def _decoded(self) -> Iterator[Any]:
-        """Frames of ffmpeg; None for one that cannot be decoded."""
+        """Frames of ffmpeg; what cannot be decoded is counted, and its time kept."""
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -154,7 +164,9 @@ class EncodedVideo(FrameSource):
             try:
                 frames = packet.decode()
             except self._errors:
-                frames = [None]
+                self.damaged += 1
+                self._lost.append(packet.pts if packet.pts is not None else -math.inf)
+                continue
             yield from frames
 
     def _time_of(self, frame: Any, index: int) -> float:
@@ -182,15 +194,15 @@ class Camera(FrameSource):
 
     def __init__(self, number: int) -> None:
         import cv2
-        level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        level = cv2.getLogLevel()
+        cv2.setLogLevel(0)  # its lines about drivers do not help whoever asks for a camera
         try:
             self._capture = cv2.VideoCapture(number)
         finally:
-            cv2.utils.logging.setLogLevel(level)
+            cv2.setLogLevel(level)
         if not self._capture.isOpened():
-            raise UserError('a camera that this machine has and that is free',
-                            f'camera:{number}, which does not open', 'try camera:0')
+            raise UnreadableVideo('a camera that this machine has and that is free',
+                                  f'camera:{number}, which does not open', 'try camera:0')
         super().__init__(f'camera:{number}', self._capture.get(cv2.CAP_PROP_FPS) or USUAL_FPS,
                          live=True)
 
@@ -211,6 +223,6 @@ class Camera(FrameSource):
         self._capture.release()
 
 
-def _no_video(place: str, reason: str) -> UserError:
-    return UserError('a video that can be read', f'{place} ({reason})',
-                     'check the file, the address, or that it was copied whole')
+def _no_video(place: str, reason: str) -> UnreadableVideo:
+    return UnreadableVideo('a video that can be read', f'{place} ({reason})',
+                           'check the file, the address, or that it was copied whole')

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glipkit.apis.asking import Question
-from glipkit.apis.video.live import Newest, frames_of
-from glipkit.apis.video.reading import FrameSource, open_video
+from glipkit.apis.video.live import frames_of
+from glipkit.apis.video.reading import FrameSource, UnreadableVideo, open_video
 from glipkit.apis.video.rows import Rows, rounded
 from glipkit.apis.video.tracks import Tracker
 from glipkit.apis.video.watching import check_every, watch
 from glipkit.apis.video.writing import VideoFile
 from glipkit.common import reporter
-from glipkit.errors import UserError
 
 if TYPE_CHECKING:
     from glipkit.apis.predictor import Predictor
@@ -34,7 +33,9 @@ class Recording:
         counts: Name -> detections.
         tracks: Name -> things with a number; of a thing with several names the first.
         problems: What was wrong, a line each.
+        missed: Frames of a live source that came while the model was at work.
         interrupted: Whether the user ended it.
+        live: Whether it has no end of its own.
     """
 
     name: str
@@ -44,7 +45,9 @@ class Recording:
     counts: Counter[str] = field(default_factory=Counter)
     tracks: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    missed: int = 0
     interrupted: bool = False
+    live: bool = False
 
 
 def record(predictor: Predictor, source: str | Path | int, question: Question, *, every: int = 1,
@@ -73,7 +76,7 @@ def record(predictor: Predictor, source: str | Path | int, question: Question, *
     every = check_every(every)
     with ExitStack() as stack:
         opened = stack.enter_context(open_video(source))
-        done = Recording(opened.name)
+        done = Recording(opened.name, live=opened.live)
         tracker = Tracker(opened.fps / every) if track else None
         files = _Files(stack, opened, question, rows, video, identity)
         frames = stack.enter_context(frames_of(opened))
@@ -89,10 +92,11 @@ def record(predictor: Predictor, source: str | Path | int, question: Question, *
             done.interrupted = True
         done.frames = opened.read
         if not opened.read and not done.interrupted:
-            raise UserError('a video with a frame that can be read', f'{opened.name}, which has '
-                            f'none ({opened.damaged} damaged)', 'replace it or leave it out')
+            raise UnreadableVideo('a video with a frame that can be read', f'{opened.name}, which '
+                                  f'has none ({opened.damaged} damaged)',
+                                  'replace it or leave it out')
         files.finish(done, tracker)
-        done.problems = opened.problems() + _missed(frames)
+        done.problems, done.missed = opened.problems(), getattr(frames, 'missed', 0)
     return done
 
 
@@ -132,9 +136,3 @@ def _count(done: Recording, found: Any, is_new: bool) -> None:
     if is_new:
         done.asked += 1
         done.counts.update(found.names)
-
-
-def _missed(frames: Newest | FrameSource) -> list[str]:
-    missed = getattr(frames, 'missed', 0)
-    return [f'{missed} frames came while the model was at work, and were left out'] \
-        if missed else []

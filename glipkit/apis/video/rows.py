@@ -7,9 +7,7 @@ another one begins anew.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +36,8 @@ class Rows:
         old: Rows of an earlier start.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, Any] | None, names: Sequence[str]) -> None:
+    def __init__(self, path: Path, identity: Mapping[str, Any] | None,
+                 names: Sequence[str]) -> None:
         self.path, self._names = path, tuple(names)
         self._begun = path.with_name(f'.{path.name}.begun')
         self._identity = None if identity is None else json.dumps(identity, sort_keys=True)

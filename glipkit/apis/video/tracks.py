@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -30,11 +31,8 @@ class Tracker:
     """
 
     def __init__(self, fps: float) -> None:
-        try:
-            from trackers import ByteTrackTracker
-        except ImportError as error:
-            raise UserError('the package trackers for tracks', 'none installed',
-                            'pip install trackers') from error
+        check_tracker()
+        from trackers import ByteTrackTracker
         # Whoever calls has chosen a threshold: what is above may begin a track.
         self._tracker = ByteTrackTracker(
             lost_track_buffer=round(30 * KEPT), frame_rate=fps, track_activation_threshold=0.,
@@ -63,3 +61,14 @@ class Tracker:
     def counts(self) -> Counter[str]:
         """Name -> things that have had a number; of one with several names the first counts."""
         return Counter(self._names.values())
+
+
+def check_tracker() -> None:
+    """Refuses tracks where there is no tracker, before anything is read.
+
+    Raises:
+        UserError: Without the package trackers.
+    """
+    if find_spec('trackers') is None:
+        raise UserError('the package trackers for tracks', 'none installed',
+                        "pip install 'trackers>=2.6'")
