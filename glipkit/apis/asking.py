@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from glipkit.apis.arguments import Shown
+from glipkit.apis.tiles import Tiles
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
 from glipkit.text.phrases import extract_phrases
@@ -27,6 +28,7 @@ class Question:
         shown: Which detections are returned.
         model: Detector that answers: the base model or the view of a task.
         category_ids: Category id of each of the names, where a task tells them.
+        tiles: Tiles that images are seen in too; None for the whole images alone.
     """
 
     query: Query
@@ -35,6 +37,7 @@ class Question:
     shown: Shown
     model: GroundingDetector
     category_ids: tuple[int, ...] | None
+    tiles: Tiles | None = None
 
 
 def make_query(classes: Iterable[str] | None, caption: str | None,

@@ -57,17 +57,39 @@ def prepare_image(pipelines: Pipelines, source: ImageSource, query: Query, names
     Raises:
         UserError: The image cannot be read.
     """
-    load, pack = pipelines
+    return pack_image(pipelines, read_image(pipelines, source, channel_order), source, query, names,
+                      channel_order, category_ids)
+
+
+def read_image(pipelines: Pipelines, source: ImageSource, channel_order: str) -> dict[str, Any]:
+    """An image as the first step of a pipeline gives it: ``img`` (H, W, 3) BGR, and its sizes.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    load, _ = pipelines
     if source.path is not None:
         try:
-            results = load({'img_path': str(source.path), 'img_id': source.position})
+            return load({'img_path': str(source.path), 'img_id': source.position})
         except Exception as error:  # every decoder has errors of its own
             raise unreadable(source, error) from error
-    else:
-        # As LoadImageFromNDArray does, but the path and the id of the image are kept.
-        image = to_bgr(source, channel_order)
-        results = {'img': image, 'img_path': str(source), 'img_id': source.position,
-                   'img_shape': image.shape[:2], 'ori_shape': image.shape[:2]}
+    return as_read(to_bgr(source, channel_order), source)
+
+
+def as_read(image: np.ndarray, source: ImageSource) -> dict[str, Any]:
+    """Pixels (H, W, 3) BGR as `read_image` gives them.
+
+    As LoadImageFromNDArray does, but the path and the id of the image are kept.
+    """
+    return {'img': image, 'img_path': str(source), 'img_id': source.position,
+            'img_shape': image.shape[:2], 'ori_shape': image.shape[:2]}
+
+
+def pack_image(pipelines: Pipelines, results: dict[str, Any], source: ImageSource, query: Query,
+               names: tuple[str, ...], channel_order: str,
+               category_ids: tuple[int, ...] | None = None) -> Prepared:
+    """Resizes what `read_image` gave; for the other arguments see `Predictor.prepare`."""
+    _, pack = pipelines
     fields = query.as_fields()
     packed = pack({**results, **fields})
     packed['data_samples'].set_metainfo(fields)
@@ -81,12 +103,27 @@ def run_by_size(model: GroundingDetector, packed: list[dict[str, Any]]) -> list[
         groups.setdefault(tuple(sample['inputs'].shape), []).append(i)
     results: list[Any] = [None] * len(packed)
     for members in groups.values():
-        batch = {'inputs': [packed[i]['inputs'] for i in members],
-                 'data_samples': [packed[i]['data_samples'] for i in members]}
-        with torch.no_grad():
-            for i, sample in zip(members, model.test_step(batch)):
-                results[i] = sample
+        for i, sample in zip(members, _run(model, [packed[i] for i in members])):
+            results[i] = sample
     return results
+
+
+def _run(model: GroundingDetector, packed: list[dict[str, Any]]) -> list[Any]:
+    """Runs images of one size; in halves, where they do not find room on the GPU together."""
+    batch = {'inputs': [one['inputs'] for one in packed],
+             'data_samples': [one['data_samples'] for one in packed]}
+    try:
+        with torch.no_grad():
+            return list(model.test_step(batch))
+    except torch.OutOfMemoryError as error:
+        if len(packed) == 1:
+            size = ' x '.join(map(str, packed[0]['inputs'].shape[:0:-1]))
+            raise UserError(f'room on the GPU for one image, which the model sees in {size} pixels',
+                            'too little', 'use dtype bf16, the CPU, or a smaller model') from error
+    # Outside the handler, whose error holds on to what was there.
+    torch.cuda.empty_cache()
+    half = (len(packed) + 1) // 2
+    return _run(model, packed[:half]) + _run(model, packed[half:])
 
 
 def collect(sample: Any, item: Prepared, shown: Shown) -> Detections:
@@ -110,8 +147,12 @@ def collect_image(item: Prepared) -> Any:
 
     A copy, as the caller may overwrite them before this image is drawn.
     """
-    source = item.source
+    return picture_of(item.source, item.channel_order)
+
+
+def picture_of(source: ImageSource, channel_order: str) -> Any:
+    """As `collect_image`, of an image that has not been prepared."""
     if isinstance(source.pixels, np.ndarray):
-        backwards = item.channel_order == 'bgr' and source.pixels.ndim == 3
+        backwards = channel_order == 'bgr' and source.pixels.ndim == 3
         return (source.pixels[..., ::-1] if backwards else source.pixels).copy()
     return source.path if source.pixels is None else to_rgb(source.pixels, source)

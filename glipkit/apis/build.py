@@ -69,7 +69,7 @@ def load(name_or_path: str | Path, checkpoint: str | Path | None = None,
             family; or ``'random'``. None takes the weights of the name: those that come with
             glipkit, or those on the hub, which are fetched once (see :mod:`~.weights`). Where
             there are none, or no network, the weights are random, and a warning says so.
-        device: Device of the model.
+        device: Device of the model; ``'auto'`` for the fastest one of this machine.
 
     Returns:
         The detector in evaluation mode, with its config as ``.cfg``.
@@ -237,15 +237,23 @@ def _raised_in(error: Exception) -> str:
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """The device, after a check that this machine has it.
+    """The device, after a check that this machine has it; ``'auto'`` takes the fastest one.
 
     Raises:
         UserError: For a name torch does not know, or a device this machine does not have.
     """
     try:
-        found = torch.device(device)
+        found = torch.device(fastest_device() if device == 'auto' else device)
         torch.empty(0, device=found)
     except Exception as error:  # torch's errors about devices have no common type
-        raise UserError("a device such as 'cpu', 'cuda' or 'cuda:1' that this machine has",
+        raise UserError("a device such as 'cpu', 'cuda' or 'cuda:1' that this machine has, or 'auto'",
                         repr(str(device)), "pass device='cpu', or repair the driver") from error
     return found
+
+
+def fastest_device() -> str:
+    """What ``'auto'`` stands for: ``'cuda'`` where there is a GPU, else Apple's ``'mps'``, else
+    ``'cpu'``."""
+    if torch.cuda.is_available():
+        return 'cuda'
+    return 'mps' if torch.backends.mps.is_available() else 'cpu'

@@ -47,6 +47,8 @@ class Detections:
         image: What :meth:`plot` draws on: a path, an RGB or grey array, or a PIL image.
         category_ids: Category id of each class, where a task file tells them; else None.
         image_id: Place of the image in the call, from 0.
+        tracks: (N,) int64, the number that a thing keeps through a video, from 1; -1 for what has
+            none yet. None where nothing is tracked.
     """
 
     boxes: np.ndarray
@@ -58,6 +60,7 @@ class Detections:
     image: Any = field(default=None, repr=False)
     category_ids: tuple[int, ...] | None = None
     image_id: int = 0
+    tracks: np.ndarray | None = None
 
     @property
     def names(self) -> list[str]:
@@ -78,7 +81,8 @@ class Detections:
             index = np.asarray(index)
             index = index if index.size else index.astype(int)
         return replace(self, boxes=self.boxes[index], scores=self.scores[index],
-                       labels=self.labels[index])
+                       labels=self.labels[index],
+                       tracks=None if self.tracks is None else self.tracks[index])
 
     def one_per_object(self, overlap: float = 0.5) -> Detections:
         """One label per object: of detections that are on one object, the best, whatever its class.
@@ -93,11 +97,12 @@ class Detections:
         return self[one_per_object(self.boxes, self.scores, overlap)]
 
     def to_supervision(self) -> supervision.Detections:
-        """``supervision.Detections``, with the names as ``data['class_name']``."""
+        """``supervision.Detections``, with the names as ``data['class_name']``, and the tracks."""
         import supervision
         return supervision.Detections(
             xyxy=self.boxes.copy(), confidence=self.scores.copy(),
-            class_id=self.labels.astype(int), data={'class_name': np.array(self.names, dtype=str)})
+            class_id=self.labels.astype(int), data={'class_name': np.array(self.names, dtype=str)},
+            tracker_id=None if self.tracks is None else self.tracks.astype(int))
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row per detection: image, x1_px, y1_px, x2_px, y2_px, score, label, name.
@@ -197,6 +202,11 @@ class Detections:
             fiftyone.Detection(label=name, confidence=score,
                                bounding_box=[x1, y1, x2 - x1, y2 - y1])
             for (x1, y1, x2, y2), (_, score, _, name) in zip(boxes.tolist(), self)])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture with its boxes, and a table of the best."""
+        from glipkit.apis.notebook import as_html  # most programs are no notebook
+        return as_html(self)
 
     def plot(self, image: Any = None) -> Image.Image:
         """The image with boxes, names and scores; the best on top, names apart where there is room.

@@ -21,7 +21,8 @@ def draw(scene: Image.Image, found: supervision.Detections) -> Image.Image:
 
     Args:
         scene: RGB picture; it may be drawn on.
-        found: What was found in it, at least one thing, with names as ``data['class_name']``.
+        found: What was found in it, at least one thing, with names as ``data['class_name']``, and
+            the tracks of a video.
     """
     import supervision
     found = found[np.argsort(found.confidence, kind='stable')]
@@ -38,7 +39,7 @@ def draw(scene: Image.Image, found: supervision.Detections) -> Image.Image:
     measure = ImageDraw.Draw(scene)
     labels = [shortened(name, f' {score:.2f}', size[0] - 2 * writer.text_padding - 1,
                         lambda text: measure.textlength(text, font=writer.font))
-              for name, score in zip(found.data['class_name'].tolist(), found.confidence)]
+              for name, score in zip(_titles(found), found.confidence)]
     written = np.array([measure.textbbox((0, 0), label, font=writer.font) for label in labels])
     sides = (written[:, 2:] - written[:, :2]).astype(int) + 2 * writer.text_padding
     # The annotator fills the last row and column too.
@@ -46,6 +47,15 @@ def draw(scene: Image.Image, found: supervision.Detections) -> Image.Image:
     # It writes a label on the upper left corner of its box; that corner is moved.
     found.xyxy[:, 0], found.xyxy[:, 1] = corners[:, 0], corners[:, 1] + sides[:, 1]
     return writer.annotate(scene, found, labels)
+
+
+def _titles(found: supervision.Detections) -> list[str]:
+    """Names, behind the numbers of what has one: '#3 red circle'."""
+    names = found.data['class_name'].tolist()
+    if found.tracker_id is None:
+        return names
+    return [f'#{track} {name}' if track >= 0 else name
+            for track, name in zip(found.tracker_id, names)]
 
 
 def _ink(colour: object) -> str:

@@ -216,7 +216,8 @@ class CocoWriter(Writer):
         self._list.write('{"images": [')
         # Boxes come to the file at the end, and need no memory until then.
         folder = self._stack.enter_context(tempfile.TemporaryDirectory())
-        self._boxes = self._stack.enter_context(Path(folder, 'boxes').open('w+'))
+        boxes = Path(folder, 'boxes').open('w+')  # noqa: SIM115
+        self._boxes = self._stack.enter_context(boxes)
         self._number = 0
 
     def _write(self, found: Detections, name: str) -> None:

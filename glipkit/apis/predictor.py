@@ -1,15 +1,12 @@
 """One call from images and words to boxes."""
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
-from PIL import Image
 from torch import nn
 
 from glipkit.apis.arguments import (
@@ -22,22 +19,24 @@ from glipkit.apis.arguments import (
 )
 from glipkit.apis.asking import Phrases, Question, make_query
 from glipkit.apis.batches import Prepared, build_pipelines, collect, prepare_image, run_by_size
-from glipkit.apis.build import as_detector
+from glipkit.apis.build import as_detector, check_device
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import Images, ImageSource, list_images
-from glipkit.apis.regions import box_features, class_scores
+from glipkit.apis.regions import RegionScorer
 from glipkit.apis.segmentation import Segmenter
 from glipkit.apis.tasks import TaskViews
+from glipkit.apis.tiles import OVERLAP, Tiles, answer_in_tiles
+from glipkit.apis.video.watching import VideoWatcher
 from glipkit.common import reporter
+from glipkit.common.precision import check_dtype, computing_in, slow_bfloat16_note
 from glipkit.common.reporter import Bar
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
 from glipkit.text.query import Query
 from glipkit.text.structures import CaptionPrompt
-from glipkit.text.templates import find_templates
 
 
-class Predictor(Segmenter):
+class Predictor(Segmenter, RegionScorer, VideoWatcher):
     """Finds things in images by their names; arrays are BGR unless ``channel_order`` is 'rgb'.
 
     Runs the model's own test pipeline and ``predict``, as evaluation does. The text of a class
@@ -48,7 +47,8 @@ class Predictor(Segmenter):
         model: A model name, the path of a config, or a detector that :func:`glipkit.load` made.
         checkpoint: Weights, see :func:`glipkit.load`; not with a detector. Only ``'random'`` makes
             random ones.
-        device: Device to run on.
+        device: Device to run on: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ``'mps'``, or ``'auto'`` for
+            the fastest of this machine.
         batch_size: Number of images that go through the model together. Only images of one size
             do, so results do not depend on it.
         score_threshold: Lowest score of the detections that are returned; None takes the model's
@@ -62,6 +62,8 @@ class Predictor(Segmenter):
         per_object: ``'one'`` returns one label per object, the best of all classes, see
             :meth:`.Detections.one_per_object`: of two things whose boxes overlap by more than half,
             one is lost. ``'all'`` returns whatever the model says, as evaluation does.
+        dtype: What the model computes in, by autocast; its weights stay float32. ``'float32'``,
+            ``'bf16'``, or on a GPU ``'half'``. A warning says where bf16 is slow.
 
     Raises:
         UserError: For numbers outside their range, no weights, or an error of `glipkit.load`.
@@ -80,13 +82,18 @@ class Predictor(Segmenter):
                  score_threshold: float | None = None,
                  task: str | Path | None = None,
                  channel_order: str = 'bgr',
-                 per_object: str = 'one') -> None:
+                 per_object: str = 'one',
+                 dtype: str = 'float32') -> None:
         self.channel_order = check_channel_order(channel_order)
         self.batch_size = check_batch_size(batch_size)
         self.per_object = check_per_object(per_object)
         if score_threshold is not None:
             score_threshold = check_threshold(score_threshold)
-        self.model = as_detector(model, checkpoint, device)
+        where = check_device(device)
+        self.dtype = check_dtype(dtype, where)
+        self.model = as_detector(model, checkpoint, where)
+        if dtype == 'bf16' and (slow := slow_bfloat16_note('dtype bf16', where)):
+            warnings.warn(slow, stacklevel=2)
         self.score_threshold = default_threshold(self.model.cfg) if score_threshold is None \
             else score_threshold
         self._pipelines = build_pipelines(self.model.cfg)
@@ -139,7 +146,9 @@ class Predictor(Segmenter):
                  task: str | Path | None = None,
                  score_threshold: float | None = None,
                  channel_order: str | None = None,
-                 per_object: str | None = None) -> list[Detections]:
+                 per_object: str | None = None,
+                 tile: int | None = None,
+                 overlap: float = OVERLAP) -> list[Detections]:
         """Detections of every image.
 
         Shows through the current reporter how many images are done.
@@ -158,6 +167,9 @@ class Predictor(Segmenter):
             score_threshold: For this call, instead of the predictor's.
             channel_order: For this call, instead of the predictor's.
             per_object: For this call, instead of the predictor's.
+            tile: Side in pixels of square tiles in which an image is seen too, besides the whole;
+                for small things in large images, see :mod:`.tiles`. None sees the whole alone.
+            overlap: Share of a tile that the next one sees too.
 
         Returns:
             Detections of each image, in the order of the images; best first.
@@ -167,7 +179,8 @@ class Predictor(Segmenter):
         """
         return list(self.stream(images, classes, caption, phrases, caption_prompt=caption_prompt,
                                 task=task, score_threshold=score_threshold,
-                                channel_order=channel_order, per_object=per_object))
+                                channel_order=channel_order, per_object=per_object, tile=tile,
+                                overlap=overlap))
 
     predict = __call__
 
@@ -182,6 +195,8 @@ class Predictor(Segmenter):
                score_threshold: float | None = None,
                channel_order: str | None = None,
                per_object: str | None = None,
+               tile: int | None = None,
+               overlap: float = OVERLAP,
                skip: Callable[[ImageSource, UserError], None] | None = None
                ) -> Iterator[Detections]:
         """As a call, but each image's detections as soon as they are there, and none kept.
@@ -196,6 +211,8 @@ class Predictor(Segmenter):
             score_threshold: As in a call.
             channel_order: As in a call.
             per_object: As in a call.
+            tile: As in a call.
+            overlap: As in a call.
             skip: Called with each image that cannot be read, and why; it is left out then. None
                 raises instead.
 
@@ -204,14 +221,16 @@ class Predictor(Segmenter):
         """
         question = self.question(classes, caption, phrases, caption_prompt=caption_prompt,
                                  task=task, score_threshold=score_threshold,
-                                 channel_order=channel_order, per_object=per_object)
+                                 channel_order=channel_order, per_object=per_object, tile=tile,
+                                 overlap=overlap)
         return self._stream(list_images(images), question, skip)
 
     def question(self, classes: Iterable[str] | None = None, caption: str | None = None,
                  phrases: Phrases | str | None = None, *,
                  caption_prompt: CaptionPrompt | None = None, task: str | Path | None = None,
                  score_threshold: float | None = None, channel_order: str | None = None,
-                 per_object: str | None = None) -> Question:
+                 per_object: str | None = None, tile: int | None = None,
+                 overlap: float = OVERLAP) -> Question:
         """What a call with these arguments asks, for `prepare` and `detect`; see a call for them.
 
         Raises:
@@ -221,64 +240,8 @@ class Predictor(Segmenter):
         names = tuple(name for prompt in model.prompts(query) for name in prompt.names)
         order = check_channel_order(channel_order or self.channel_order)
         return Question(query, names, order, self._shown(score_threshold, per_object), model,
-                        self._tasks.category_ids(task, names))
-
-    def classify(self, image: str | Path | np.ndarray | Image.Image, boxes: ArrayLike,
-                 classes: Iterable[str] | None = None, *, templates: str | Sequence[str] = (),
-                 task: str | Path | None = None,
-                 channel_order: str | None = None) -> np.ndarray:
-        """How well each class describes each box of one image.
-
-        For models that read regions, such as CLIP's; a detector that finds boxes itself refuses.
-
-        Args:
-            image: A path, a PIL image or a numpy array.
-            boxes: (N, 4) xyxy pixels of the image as it is given, right and bottom edge exclusive;
-                N may be 0. Parts beyond the edges of the image are cut off.
-            classes: K names in an order; None takes those of `set_classes` or of the task.
-            templates: Sentences with ``{}`` for the name, or the name of a set in
-                `glipkit.text.templates`; empty for those of the model.
-            task: As in a call.
-            channel_order: As in a call.
-
-        Returns:
-            (N, K) float32, the softmax over the classes: every row sums to 1, as you say that each
-            box holds one of them. Add a class such as 'background' where that may be wrong.
-
-        Raises:
-            UserError: For an image, a box or a class name that cannot be used, or a model that
-                cannot score given boxes.
-        """
-        query, _, model = self._asked(classes, None, None, None, task)
-        if templates:
-            query = replace(query, templates=find_templates(templates))
-        model.prompts(query)
-        item = self._one(image, query, channel_order)
-        return class_scores(model, item, boxes, query)
-
-    def region_features(self, image: str | Path | np.ndarray | Image.Image,
-                        boxes: ArrayLike | None = None, *,
-                        channel_order: str | None = None) -> np.ndarray:
-        """Features (N, D) float32 of boxes of one image, not of length 1.
-
-        Args:
-            image: As in `classify`.
-            boxes: As in `classify`; None takes those of the model's own source.
-            channel_order: As in a call.
-
-        Raises:
-            UserError: As in `classify`.
-        """
-        item = self._one(image, Query.for_classes(()), channel_order)
-        return box_features(self.model, item, boxes)[1]
-
-    def _one(self, image: Any, query: Query, channel_order: str | None) -> Prepared:
-        """The only image of an argument, prepared."""
-        sources = list_images(image)
-        if len(sources) != 1:
-            raise UserError('one image', f'{len(sources)}', 'call it for each of them')
-        return self.prepare(sources[0], query, (),
-                            check_channel_order(channel_order or self.channel_order))
+                        self._tasks.category_ids(task, names),
+                        None if tile is None else Tiles(tile, overlap))
 
     def _asked(self, classes: Iterable[str] | None, caption: str | None,
                phrases: Phrases | str | None, caption_prompt: CaptionPrompt | None,
@@ -303,19 +266,36 @@ class Predictor(Segmenter):
         with reporter.bar('predicting', len(sources), 'image') if several else Bar() as bar:
             for begin in range(0, len(sources), self.batch_size):
                 chunk = sources[begin:begin + self.batch_size]
-                prepared = []
-                for source in chunk:
-                    try:
-                        prepared.append(self.prepare(
-                            source, question.query, question.names, question.channel_order,
-                            question.category_ids))
-                    except UserError as error:
-                        if skip is None:
-                            raise
-                        skip(source, error)
-                yield from self.detect(prepared, question.shown.threshold, question.model,
-                                       question.shown.per_object)
+                yield from self.answer(chunk, question, skip)
                 bar.update(len(chunk))
+
+    def answer(self, sources: Sequence[ImageSource], question: Question,
+               skip: Callable[[ImageSource, UserError], None] | None = None) -> list[Detections]:
+        """Detections of some images that go through the model together.
+
+        Args:
+            sources: Images, from `list_images`.
+            question: What they are asked, from `question`.
+            skip: As in `stream`.
+
+        Raises:
+            UserError: An image cannot be read, and there is no ``skip``.
+        """
+        found, prepared = [], []
+        for source in sources:
+            try:
+                if question.tiles is not None:
+                    found.append(answer_in_tiles(self._pipelines, source, question, self.batch_size,
+                                                 self.detect))
+                else:
+                    prepared.append(self.prepare(source, question.query, question.names,
+                                                 question.channel_order, question.category_ids))
+            except UserError as error:
+                if skip is None:
+                    raise
+                skip(source, error)
+        return found or self.detect(prepared, question.shown.threshold, question.model,
+                                    question.shown.per_object)
 
     def prepare(self, source: ImageSource, query: Query, names: tuple[str, ...],
                 channel_order: str | None = None,
@@ -347,8 +327,18 @@ class Predictor(Segmenter):
             per_object: Rule of this call; None takes the predictor's.
         """
         shown = self._shown(score_threshold, per_object)
-        samples = run_by_size(model or self.model, [item.packed for item in prepared])
+        with self.computing():
+            samples = run_by_size(model or self.model, [item.packed for item in prepared])
         return [collect(sample, item, shown) for item, sample in zip(prepared, samples)]
+
+    def computing(self) -> AbstractContextManager:
+        """Inside the block, and for this thread, the model computes in the predictor's dtype."""
+        return computing_in(self.dtype, self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
 
     def _shown(self, score_threshold: float | None, per_object: str | None) -> Shown:
         return Shown(self.score_threshold if score_threshold is None else score_threshold,

@@ -190,7 +190,8 @@ class Segmenter:
         """
         query, model, order = self._ask_pixels(classes, templates, task, channel_order)
         item = self._one(image, query, order)
-        return segment_image(model, item, query, long_side, window, overlap)
+        with self.computing():
+            return segment_image(model, item, query, long_side, window, overlap)
 
     def stream_segments(self, images: Images, classes: Iterable[str] | None = None, *,
                         long_side: int | None = None, window: int | str | None = None,
@@ -227,7 +228,9 @@ class Segmenter:
                     raise
                 skip(source, error)
                 continue
-            yield segment_image(model, item, query, long_side, window, overlap)
+            with self.computing():
+                found = segment_image(model, item, query, long_side, window, overlap)
+            yield found
 
     def _ask_pixels(self, classes: Iterable[str] | None, templates: str | Sequence[str],
                     task: str | Path | None, channel_order: str | None

@@ -179,13 +179,17 @@ def short_warnings() -> Iterator[None]:
 
 
 def refuse_addresses(args: argparse.Namespace) -> None:
-    """Refuses web addresses where files and folders are meant, before a path is made of one."""
+    """Refuses web addresses where files and folders are meant, before a path is made of one.
+
+    A command whose ``takes_address`` says so of an address takes it.
+    """
+    takes = getattr(args, 'takes_address', lambda word: None)
     for name, value in vars(args).items():
         words = value if isinstance(value, list) else [value]
         for word in words if name not in NO_FILES else ():
             if isinstance(word, Path):  # which makes one slash of two
                 word = re.sub(r'^(https?|ftp|s3|gs|file):/', r'\1://', str(word), flags=re.I)
-            if isinstance(word, str):
+            if isinstance(word, str) and not takes(word):
                 refuse_address(word)
 
 

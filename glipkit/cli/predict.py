@@ -6,10 +6,12 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glipkit.cli._command import add_command
+from glipkit.cli._predict_video import add_video_arguments
 from glipkit.common.collector import collector_paused
+from glipkit.common.video_names import stream_address
 
 if TYPE_CHECKING:
     from glipkit.apis.detections import Detections
@@ -27,6 +29,9 @@ EXAMPLES = '''examples:
   glipkit predict photo.jpg --caption "a man walks two dogs" --threshold 0.5
   glipkit predict photo.jpg --classes "cup, mug" --all-labels     # both names on one cup
   glipkit predict photos/ --model clipself-b16 --classes "dog, grass, sky" --segment --save-images
+  glipkit predict clip.mp4 --classes "person, dog" --track --every 5 --save-video --out found
+  glipkit predict camera:0 --classes cup --save-video desk.mp4    # until Ctrl-C
+  glipkit predict aerial/ --classes "car, ship" --tile 800 --save coco --out found
   glipkit predict photo.jpg --task work_dirs/fish/task.safetensors
   glipkit predict photo.jpg --model glip-t --classes dog          # its weights come from the hub
   glipkit predict photo.jpg --model glip-t-c --checkpoint glip-t-c.safetensors --classes dog
@@ -38,8 +43,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     from glipkit.apis.index import default_model
     parser = add_command(subparsers, 'predict', EXAMPLES)
     parser.add_argument('images', nargs='+', metavar='IMAGES',
-                        help='image files, folders (also those below), and patterns like '
-                             '"photos/*.jpg"')
+                        help='image files, folders of images (also those below), and patterns '
+                             'like "photos/*.jpg"; videos; streams (rtsp://..., '
+                             'stream:http://...); camera:0')
     query = parser.add_mutually_exclusive_group(required=True)
     query.add_argument('--classes', metavar='"A, B"',
                        help='class names, separated by commas; one that holds a comma goes in '
@@ -55,8 +61,20 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--checkpoint',
                         help="weights: a file, owner/repository:file, or random; default: those "
                              "of the model's name, fetched on first use")
-    parser.add_argument('--device', default='cpu', help='cpu, cuda, cuda:1 (default: %(default)s)')
-    parser.add_argument('--batch-size', type=int, default=1, help='(default: %(default)s)')
+    parser.add_argument('--device', default='auto',
+                        help='cpu, cuda, cuda:1, mps; auto (the default) takes a GPU where there '
+                             'is one')
+    parser.add_argument('--dtype', default='float32', metavar='DTYPE',
+                        help='what the model computes in: float32, bf16, or half on a GPU '
+                             '(default: %(default)s)')
+    parser.add_argument('--batch-size', type=int, default=1,
+                        help='images, tiles or frames of one size that go through the model '
+                             'together (default: %(default)s)')
+    parser.add_argument('--tile', type=int, metavar='N',
+                        help='see images in overlapping tiles of N x N pixels too, for small '
+                             'things in large images')
+    parser.add_argument('--overlap', type=float, default=.2, metavar='SHARE',
+                        help='share of a tile that the next one sees too (default: %(default)s)')
     parser.add_argument('--threshold', type=float,
                         help="leave out scores below (default: the model's own)")
     parser.add_argument('--all-labels', action='store_true',
@@ -69,7 +87,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              "the config's it sees windows (default: as the config says)")
     parser.add_argument('--out', metavar='DIR',
                         help='folder for what is saved (default: predictions); alone, it means '
-                             '--json')
+                             '--json, and for a video its rows, which may be named: FILE.jsonl')
     parser.add_argument('--save-images', action='store_true',
                         help='save pictures with the boxes, or with the classes of pixels')
     parser.add_argument('--save', action='append', default=[], metavar='FORM', choices=FORMS,
@@ -80,7 +98,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--strict', action='store_true',
                         help='stop at the first image that cannot be read; without, such images '
                              'are named and left out, and the exit code is 1')
-    parser.set_defaults(run=run)
+    add_video_arguments(parser)
+    parser.set_defaults(run=run, takes_address=stream_address)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,21 +107,36 @@ def run(args: argparse.Namespace) -> int:
     with collector_paused():
         from glipkit.apis.asking import check_query, make_query
         from glipkit.apis.images import list_images
-        from glipkit.apis.prediction_files import PredictionFiles
         from glipkit.apis.predictor import Predictor
+        from glipkit.apis.tiles import Tiles
+        from glipkit.cli._predict_video import plan_videos, watch_videos
 
     # Whatever is wrong with names and paths ends the command before the model is built.
     classes, phrases = _classes(args.classes), _phrases(args.phrases)
     if args.task is None:
         check_query(make_query(classes, args.caption, phrases))
     _check_segment(args)
-    sources = list_images(args.images)
-    out = _check_out(args)
+    if args.tile is not None:
+        Tiles(args.tile, args.overlap)
+    images, videos = plan_videos(args)
+    sources = list_images(images) if images else []
+    out = _check_out(args) if images else None
     checkpoint = weights_of(args.config, args.checkpoint)
     predictor = Predictor(args.config, checkpoint, args.device, args.batch_size, args.threshold,
-                          args.task, per_object='all' if args.all_labels else 'one')
+                          args.task, per_object='all' if args.all_labels else 'one',
+                          dtype=args.dtype)
     if args.segment:
         return _segment(args, predictor, sources, classes, out)
+    asked = dict(classes=classes, caption=args.caption, phrases=phrases, tile=args.tile,
+                 overlap=args.overlap)
+    code = _find(args, predictor, sources, asked, out) if images else 0
+    return watch_videos(args, predictor, videos, asked, checkpoint) or code if videos else code
+
+
+def _find(args: argparse.Namespace, predictor: Predictor, sources: list[ImageSource],
+          asked: dict[str, Any], out: Path | None) -> int:
+    """Finds things in images; returns the exit code."""
+    from glipkit.apis.prediction_files import PredictionFiles
     bad: list[UserError] = []
     skip = None if args.strict or len(sources) == 1 else (lambda _, error: bad.append(error))
     counts: Counter[str] = Counter()
@@ -111,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
     paths = [source.path for source in sources]
     with PredictionFiles(out, forms, args.save_images, paths) as files:
         try:
-            for found in predictor.stream(sources, classes, args.caption, phrases, skip=skip):
+            for found in predictor.stream(sources, **asked, skip=skip):
                 files.add(found)
                 read += 1
                 counts.update(found.names)
@@ -136,7 +170,8 @@ def _check_segment(args: argparse.Namespace) -> None:
     """Refuses options that --segment does not know, or that need it."""
     from glipkit.errors import UserError
     strange = [name for name, given in (('--caption', args.caption), ('--csv', args.csv),
-                                        ('--json', args.json), ('--save', args.save)) if given]
+                                        ('--json', args.json), ('--save', args.save),
+                                        ('--tile', args.tile)) if given]
     if args.segment and strange:
         raise UserError('--segment with --classes or --task', ', '.join(strange),
                         'leave one of them out')

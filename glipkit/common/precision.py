@@ -7,6 +7,7 @@ of torch says which processors have such units, so a small product is timed.
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 import torch
@@ -19,6 +20,32 @@ _SMALL_SLOWDOWN = 4.
 #: Side of the second product, large enough that the cost of a call does not hide the units.
 _SIDE = 256
 _REPEATS = 5
+#: What a model may compute in: name -> type of its products; None computes in that of its weights.
+DTYPES = {'float32': None, 'bf16': torch.bfloat16, 'half': torch.float16}
+
+
+def check_dtype(dtype: str, device: torch.device | str = 'cpu') -> str:
+    """A name in `DTYPES` that a device can compute in.
+
+    Raises:
+        UserError: Another name, or half precision on a processor.
+    """
+    if dtype not in DTYPES:
+        raise UserError(f'a dtype of {", ".join(DTYPES)}', repr(dtype), 'pass one of these')
+    if dtype == 'half' and torch.device(device).type == 'cpu':
+        raise UserError('a GPU for dtype half', 'a processor', 'pass bf16 or float32, or a device')
+    return dtype
+
+
+def computing_in(dtype: str, device: torch.device | str = 'cpu') -> AbstractContextManager:
+    """Inside the block a model computes in a type of `DTYPES`; its weights stay what they are.
+
+    For the arguments see :func:`check_dtype`. It holds for the thread that enters it.
+    """
+    found = DTYPES[dtype]
+    if found is None:
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, dtype=found)
 
 
 def bfloat16_pays(device: torch.device | str = 'cpu') -> bool:

@@ -67,13 +67,13 @@ class Patch:
         area += self.colour
 
 
-def find_place(patch: Patch, image_size: int, taken: Sequence[Box],
+def find_place(patch: Patch, image_size: int | tuple[int, int], taken: Sequence[Box],
                rng: np.random.Generator) -> tuple[int, int] | None:
     """A random corner for a patch so that its box hides, and is hidden by, little of the others.
 
     Args:
         patch: Patch to place; it stays completely inside the picture.
-        image_size: Side of the picture.
+        image_size: Side of the picture, or its width and height.
         taken: Boxes already placed, xyxy in the picture.
         rng: Random generator.
 
@@ -81,11 +81,12 @@ def find_place(patch: Patch, image_size: int, taken: Sequence[Box],
         Left and top of the patch, or None when it found no room.
     """
     height, width = patch.alpha.shape[:2]
-    if width > image_size or height > image_size:
+    wide, tall = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if width > wide or height > tall:
         return None
     for _ in range(ATTEMPTS):
-        left = int(rng.integers(0, image_size - width + 1))
-        top = int(rng.integers(0, image_size - height + 1))
+        left = int(rng.integers(0, wide - width + 1))
+        top = int(rng.integers(0, tall - height + 1))
         box = patch.box_at(left, top)
         if all(_shared_area(box, other) <= OVERLAP * min(_area(box), _area(other))
                for other in taken):

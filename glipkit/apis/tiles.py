@@ -1,0 +1,207 @@
+"""An image in overlapping tiles, so that small things are seen large, and one list of boxes again.
+
+What a tile shows is detected in the tile's own pixels; so is the whole image, for what is larger
+than a tile. A thing at a seam is seen by several tiles, by some of them only in part. Two boxes of
+one class are the same thing if they agree where both tiles look: cut to what both see, they
+overlap. So a part finds its whole, and the halves of what no tile sees whole find each other, while
+neighbours and things inside others stay apart, which overlap of the whole boxes does not tell.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glipkit.apis.batches import Pipelines, Prepared, as_read, pack_image, picture_of, read_image
+from glipkit.apis.detections import Detections
+from glipkit.apis.images import ImageSource
+from glipkit.common.boxes import box_area
+from glipkit.errors import UserError
+
+if TYPE_CHECKING:
+    from glipkit.apis.asking import Question
+
+#: Share of a tile that the next one sees too.
+OVERLAP = .2
+#: Smallest tile.
+SMALLEST = 32
+#: Two boxes, cut to what both windows see, are one thing above this intersection over union ...
+SAME = .5
+#: ... and where a tile cuts one of them, above this share of the smaller one: of a thing that is
+#: mostly hidden, edges are guessed.
+SAME_CUT = .7
+#: Pixels from the edge of a tile up to which a box counts as cut by it.
+EDGE = 2.
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Side of square tiles in pixels of the image, and the share of it that the next one sees.
+
+    Raises:
+        UserError: Numbers outside their range.
+    """
+
+    side: int
+    overlap: float = OVERLAP
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.side, Integral) or self.side < SMALLEST:
+            raise UserError(f'a tile of at least {SMALLEST} pixels', repr(self.side),
+                            'pass e.g. 800')
+        if not isinstance(self.overlap, Real) or not 0 < self.overlap <= .9:
+            raise UserError('an overlap of tiles above 0 and up to 0.9', repr(self.overlap),
+                            'pass e.g. 0.2')
+
+    @property
+    def shared(self) -> int:
+        """Pixels that two neighbours both see; what is smaller some tile sees whole."""
+        return max(round(self.side * self.overlap), 1)
+
+    def windows(self, height: int, width: int) -> np.ndarray:
+        """(W, 4) xyxy whole pixels: the whole image first, then tiles of one size, row by row.
+
+        Args:
+            height: Of the image.
+            width: Of the image. Where an image is not larger than a tile there is no tile.
+        """
+        whole = [0, 0, width, height]
+        if max(height, width) <= self.side:
+            return np.array([whole])
+        tall, wide = min(self.side, height), min(self.side, width)
+        return np.array([whole, *([left, top, left + wide, top + tall]
+                                  for top in self._begins(height) for left in self._begins(width))])
+
+    def _begins(self, length: int) -> list[int]:
+        """Where tiles begin along a side; the last one ends with the image."""
+        if length <= self.side:
+            return [0]
+        count = -(-(length - self.shared) // (self.side - self.shared))
+        return np.linspace(0, length - self.side, count).round().astype(int).tolist()
+
+
+def answer_in_tiles(pipelines: Pipelines, source: ImageSource, question: Question, batch_size: int,
+                    detect: Callable[..., list[Detections]]) -> Detections:
+    """Detections of one image that is seen as a whole and in tiles.
+
+    Args:
+        pipelines: From `build_pipelines`.
+        source: The image.
+        question: What it is asked, with its tiles.
+        batch_size: Tiles that go through the model together.
+        detect: `Predictor.detect`.
+
+    Raises:
+        UserError: The image cannot be read.
+    """
+    order, bare = question.channel_order, replace(source, pixels=None)
+
+    def detect_all(images: Sequence[np.ndarray]) -> list[Detections]:
+        found: list[Detections] = []
+        for begin in range(0, len(images), batch_size):
+            batch: list[Prepared] = [
+                pack_image(pipelines, as_read(np.ascontiguousarray(one), source), bare,
+                           question.query, question.names, order, question.category_ids)
+                for one in images[begin:begin + batch_size]]
+            found += detect(batch, question.shown.threshold, question.model, 'all')
+        return found
+
+    image = read_image(pipelines, source, order)['img']
+    found = detect_in_tiles(image, question.tiles, detect_all)
+    found = replace(found, image=picture_of(source, order))
+    return found.one_per_object() if question.shown.per_object == 'one' else found
+
+
+def detect_in_tiles(image: np.ndarray, tiles: Tiles, detect: Callable[
+        [Sequence[np.ndarray]], list[Detections]]) -> Detections:
+    """What is found in an image and in its tiles, as one list.
+
+    Args:
+        image: (H, W, 3).
+        tiles: Size and overlap.
+        detect: Finds things in some images, with every label of each object; gets the whole image
+            and its tiles.
+
+    Returns:
+        Boxes in pixels of the image, best first.
+    """
+    windows = tiles.windows(*image.shape[:2])
+    found = detect([image[top:bottom, left:right] for left, top, right, bottom in windows])
+    if len(windows) == 1:
+        return found[0]
+    # Of what some tile sees whole, the tile's box is the better one.
+    small = (found[0].boxes[:, 2:] - found[0].boxes[:, :2]).max(1, initial=0) <= tiles.shared
+    return merge([found[0][~small], *found[1:]], windows)
+
+
+def merge(found: Sequence[Detections], windows: np.ndarray) -> Detections:
+    """Detections of windows of one image, each thing once.
+
+    Args:
+        found: Detections of each window, in its pixels; the first window is the whole image.
+        windows: (W, 4) xyxy in pixels of the image.
+    """
+    counts = [len(one) for one in found]
+    window = np.repeat(windows, counts, axis=0).astype(np.float32)
+    boxes = np.concatenate([one.boxes for one in found]) + window[:, [0, 1, 0, 1]]
+    scores = np.concatenate([one.scores for one in found])
+    labels = np.concatenate([one.labels for one in found])
+    cut = _cut(boxes, window, windows[0])
+    kept = []
+    # What was seen whole first: it knows the box of the thing, a part does not.
+    open_ones = np.lexsort((-scores, cut))
+    while len(open_ones):
+        first, rest = open_ones[0], open_ones[1:]
+        rest, members = _take(first, rest, boxes, window, labels, cut)
+        if cut[first]:
+            parts = boxes[members]
+            boxes[first] = [*parts[:, :2].min(0), *parts[:, 2:].max(0)]
+        scores[first] = scores[members].max()
+        kept.append(first)
+        open_ones = rest
+    order = np.array(kept, int)
+    order = order[np.argsort(-scores[order], kind='stable')]
+    return replace(found[0], boxes=boxes[order], scores=scores[order], labels=labels[order])
+
+
+def _take(first: int, rest: np.ndarray, boxes: np.ndarray, window: np.ndarray, labels: np.ndarray,
+          cut: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """What is left when all that is one thing with the first has been taken, and what was taken.
+
+    What is cut itself goes on to its next part: a long thing may go through many tiles.
+    """
+    members, ask = [first], [first]
+    while ask and len(rest):
+        one = ask.pop()
+        same = (labels[rest] == labels[one]) & _agree(one, rest, boxes, window, cut)
+        members += rest[same].tolist()
+        if cut[first]:
+            ask += rest[same & cut[rest]].tolist()
+        rest = rest[~same]
+    return rest, members
+
+
+def _cut(boxes: np.ndarray, window: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """(N,) whether a box ends at an edge of its window that is not one of the image."""
+    near = np.abs(boxes - window) <= EDGE
+    return (near & (np.abs(window - whole) > 0)).any(1)
+
+
+def _agree(one: int, others: np.ndarray, boxes: np.ndarray, window: np.ndarray,
+           cut: np.ndarray) -> np.ndarray:
+    """(M,) whether a box and each of the others are the same thing where both windows look."""
+    low = np.maximum(window[one, :2], window[others, :2])
+    high = np.minimum(window[one, 2:], window[others, 2:])
+    here, there = (np.concatenate([np.maximum(b[..., :2], low), np.minimum(b[..., 2:], high)], 1)
+                   for b in (boxes[[one]], boxes[others]))
+    common = box_area(np.concatenate([np.maximum(here[:, :2], there[:, :2]),
+                                      np.minimum(here[:, 2:], there[:, 2:])], 1))
+    areas = box_area(here), box_area(there)
+    union, smaller = areas[0] + areas[1] - common, np.minimum(*areas)
+    is_cut = cut[one] | cut[others]
+    same = np.where(is_cut, common > SAME_CUT * smaller, common > SAME * union)
+    # A window has sorted its own boxes out.
+    return same & (common > 0) & (window[one] != window[others]).any(1)
