@@ -1,4 +1,7 @@
-"""The commands of README.md, run one after the other on a few small stand-ins."""
+"""The commands of README.md and docs/, run one after the other on a few small stand-ins.
+
+tests/test_documents.py reads all of them by the parser that they are meant for.
+"""
 from __future__ import annotations
 
 import json
@@ -26,8 +29,9 @@ SHORTER = {
     'glipkit convert': '',
     'glipkit env': '',
     'glipkit check-data': '',
-    'glipkit tune': '--set schedule.max_epochs=1',
+    'glipkit tune train.json': '--set schedule.max_epochs=1 --track tensorboard',
     'glipkit predict photos/ --task': '',
+    'glipkit push anna/fish --task tuned/task.safetensors --license mit --dry-run': '',
     'glipkit prepare objects365': '',
     'glipkit world shapes': '--train-det 8 --train-grd 8 --val 2',
     'glipkit train glip-mini': '--cfg-options train_cfg.max_iters=2',
@@ -40,16 +44,50 @@ NOT_RUN = {
     'make': 'makes an environment',
     'pip': 'downloads',
     'torchrun': 'tests/test_engine has two processes',
+    'glipkit serve': 'ends when it is stopped: tests/test_serve',
+    'glipkit export': 'tests/test_export',
+    'glipkit predict clip.mp4': 'takes a video: tests/test_cli/test_predict_video.py',
     'glipkit models fetch': 'downloads',
     'glipkit predict photos/ --model glip-t ': 'downloads',
     'glipkit odinw': 'takes the thirteen data sets',
     'glipkit test glip-t-c': 'takes the weights and images of LVIS',
     'glipkit bench': 'takes minutes',
 }
+#: As SHORTER, of commands that only docs/ has; they run after those of README.md.
+SHORTER_IN_DOCS = {
+    'glipkit world things': '--train-det 4 --train-grd 4 --val 2',
+    'glipkit predict new.jpg --task': '',
+}
+#: As NOT_RUN, of commands that only docs/ has.
+NOT_RUN_IN_DOCS = {
+    'glipkit demo': 'takes minutes; tests/test_cli/test_demo.py has a short one',
+    'glipkit world stamps': 'takes a package of Debian; tests/test_worlds draws stamps of its own',
+    'glipkit prepare flickr30k': 'takes published files; tests/test_data/test_preparation',
+    'glipkit prepare odinw': 'takes published files; tests/test_data/test_preparation',
+    'glipkit convert RELEASED.pth': 'takes released weights; tests/test_checkpoints',
+    'glipkit convert regionclip': 'takes released weights; tests/test_checkpoints',
+    'glipkit convert detector.safetensors': 'takes released weights; tests/test_checkpoints',
+    'glipkit test configs/': 'takes released weights, and a world of the size of the card',
+    'glipkit test clipself': 'takes released weights and data',
+    'glipkit test glip-t ': 'takes released weights and data',
+    'glipkit pseudo-label captions/ --images photos/ --teacher glip-t': 'takes released weights',
+    'glipkit pseudo-label captions/ --images photos/ --model glip-t': 'downloads',
+    'glipkit models where glip-t': 'downloads',
+    'glipkit tune fish.json': 'another file than in README.md, the same command',
+    'glipkit tune train.json --images photos/ --model glip-t': 'downloads',
+    'glipkit tune train.json --images photos/ --out tuned --track': 'as in README.md',
+    'glipkit train glip-mini --work-dir work_dirs/mini --track': 'tests/test_engine/test_tracking.py',
+    'glipkit push anna': 'asks the hub; tests/test_cli/test_push.py has one',
+    'glipkit predict photo.jpg --task anna/fish': 'asks the hub; tests/test_cli/test_push.py',
+    'glipkit predict photo.jpg --model glip-mini --checkpoint anna': 'the same',
+}
 #: Stand-ins for files that come from elsewhere or from a long run: made before this command.
 BEFORE = {
     'glipkit test glip-mini':
         lambda: shutil.copy('work_dirs/mini/iter_2.pth', 'work_dirs/mini/iter_1300.pth'),
+    'glipkit predict new.jpg --task': lambda: (
+        shutil.copy('photos/0.jpg', 'new.jpg'), Path('work_dirs/fish').mkdir(),
+        shutil.copy('tuned/task.safetensors', 'work_dirs/fish/task.safetensors')),
 }
 CLASSES = ('large red plain circle', 'large blue dotted star')
 
@@ -94,20 +132,46 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def beginning(line: str, *known: dict[str, str]) -> str | None:
+    """The longest known beginning of a command; None where there is none."""
+    found = [start for starts in known for start in starts if line.startswith(start)]
+    return max(found, key=len, default=None)
+
+
+def run_line(line: str, start: str, more: str) -> None:
+    BEFORE.get(start, bool)()
+    assert main(shlex.split(line, comments=True)[1:] + shlex.split(more)) == 0, line
+
+
 @pytest.mark.filterwarnings('ignore')
-def test_commands_of_the_readme(folder):
+def test_commands_of_the_readme_and_of_docs(folder):
     ran = []
     for line in command_lines((ROOT / 'README.md').read_text(encoding='utf-8')):
-        if line.startswith(tuple(NOT_RUN)):
-            continue
-        start = next((start for start in SHORTER if line.startswith(start)), None)
+        start = beginning(line, SHORTER, NOT_RUN)
         assert start is not None, f'{line}: add it to SHORTER or to NOT_RUN'
-        BEFORE.get(start, bool)()
-        words = shlex.split(line, comments=True)[1:] + shlex.split(SHORTER[start])
-        assert main(words) == 0, line
-        ran.append(start)
+        if start in SHORTER:
+            run_line(line, start, SHORTER[start])
+            ran.append(start)
     assert set(ran) == set(SHORTER), 'SHORTER has commands that README.md lacks'
+    for line in lines_of_docs():
+        start = beginning(line, SHORTER, NOT_RUN, SHORTER_IN_DOCS, NOT_RUN_IN_DOCS)
+        if start in SHORTER_IN_DOCS:
+            run_line(line, start, SHORTER_IN_DOCS[start])
     for name in ('results/predictions.csv', 'glip-t-c.safetensors', 'tuned/task.safetensors',
                  'tuned/report.md', 'data/objects365/annotations/objects365_train.jsonl',
                  'results/metrics.json', 'pseudo/manifest.json', 'browse.html'):
         assert (folder / name).is_file(), name
+
+
+def lines_of_docs() -> list[str]:
+    """The commands of all documents but README.md; others begin with glipkit/ or make."""
+    return [line for path in sorted((ROOT / 'docs').glob('*.md'))
+            for line in command_lines(path.read_text(encoding='utf-8'))]
+
+
+def test_every_command_of_docs_is_run_or_has_a_reason():
+    lists = (SHORTER, NOT_RUN, SHORTER_IN_DOCS, NOT_RUN_IN_DOCS)
+    starts = [beginning(line, *lists) for line in lines_of_docs()]
+    lost = [line for line, start in zip(lines_of_docs(), starts) if start is None]
+    assert not lost, f'{lost}: add them to SHORTER_IN_DOCS or to NOT_RUN_IN_DOCS'
+    assert {*SHORTER_IN_DOCS, *NOT_RUN_IN_DOCS} <= set(starts), 'lists have commands that docs lack'
