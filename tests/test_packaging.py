@@ -2,13 +2,17 @@
 works without the checkout."""
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
+import signal
 import site
 import subprocess
 import sys
+import urllib.request
 import zipfile
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -82,9 +86,26 @@ def wheel(built) -> set[str]:
         return set(archive.namelist())
 
 
+@dataclass(frozen=True)
+class Environment:
+    """An environment and an empty folder to work in."""
+
+    place: Path
+    env: dict[str, str]
+
+    def words(self, program: str, *words: str) -> dict:
+        """Arguments of `subprocess` for a program of the environment."""
+        return dict(args=[self.place / 'env' / 'bin' / program, *words], cwd=self.place / 'work',
+                    env=self.env, text=True)
+
+    def run(self, program: str, *words: str) -> subprocess.CompletedProcess:
+        """Runs a program to its end."""
+        return subprocess.run(**self.words(program, *words), capture_output=True, timeout=300)
+
+
 @pytest.fixture(scope='module')
-def installed(built, tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
-    """Runs a program of a fresh environment that has the wheel, in a folder with nothing in it.
+def installed(built, tmp_path_factory) -> Environment:
+    """A fresh environment that has the wheel.
 
     Its dependencies are those of this environment, by their folders; the package itself is not
     found there, because what an editable installation does in a ``.pth`` file happens only in the
@@ -104,12 +125,7 @@ def installed(built, tmp_path_factory) -> Callable[..., subprocess.CompletedProc
     folders = [folder for folder in site.getsitepackages() if Path(folder).is_dir()]
     (own / 'dependencies.pth').write_text(''.join(f'{folder}\n' for folder in folders))
     (place / 'work').mkdir()
-
-    def run(program: str, *words: str) -> subprocess.CompletedProcess:
-        return subprocess.run([place / 'env' / 'bin' / program, *words], cwd=place / 'work',
-                              env=env, capture_output=True, text=True, timeout=120)
-
-    return run
+    return Environment(place, env)
 
 
 def files(folder):
@@ -136,13 +152,47 @@ def test_nothing_else_is_shipped(wheel):
     assert not [name for name in wheel if '__pycache__' in name]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == 'win32', reason='programs of environments are elsewhere')
-def test_the_wheel_works_in_a_fresh_environment(installed):
-    """From another folder, without the checkout: worlds, preparation, tuning, predictions."""
-    done = installed('python', '-c', HABITS)
+def in_a_fresh_environment(test):
+    """Marks a test that runs what is installed."""
+    test = pytest.mark.skipif(sys.platform == 'win32', reason='programs lie elsewhere there')(test)
+    return pytest.mark.slow(test)
+
+
+@pytest.fixture(scope='module')
+def worked(installed) -> Environment:
+    """The environment after a world, a preparation, a tuning and predictions in its folder."""
+    done = installed.run('python', '-c', HABITS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert str(ROOT) not in done.stdout + done.stderr
-    done = installed('glipkit', 'predict', 'world/images/val', '--classes', 'red circle')
+    return installed
+
+
+@in_a_fresh_environment
+def test_the_wheel_works_from_another_folder(worked):
+    done = worked.run('glipkit', 'predict', 'world/images/val', '--classes', 'red circle')
     assert (done.returncode, done.stderr) == (0, '')
     assert 'found in 2 images' in done.stdout
+
+
+@in_a_fresh_environment
+def test_the_wheel_serves(worked):
+    pytest.importorskip('fastapi')
+    image, = sorted((worked.place / 'work/world/images/val').iterdir())[:1]
+    asked = ('--port', '0', '--no-page', '--task', 'shapes=tuned/task.safetensors')
+    with subprocess.Popen(**worked.words('glipkit', 'serve', *asked), stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT) as server:
+        try:
+            address = next(found[1] for line in server.stdout
+                           if (found := re.search(r'(http://[\d.:]+)/docs', line)))
+            with urllib.request.urlopen(f'{address}/health', timeout=60) as answer:
+                assert answer.status == 200
+            body = (b'--cut\r\nContent-Disposition: form-data; name="task"\r\n\r\nshapes\r\n'
+                    b'--cut\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n'
+                    b'\r\n' + image.read_bytes() + b'\r\n--cut--\r\n')
+            question = urllib.request.Request(f'{address}/predict', body, {
+                'Content-Type': 'multipart/form-data; boundary=cut'})
+            with urllib.request.urlopen(question, timeout=60) as answer:
+                assert isinstance(json.load(answer), dict)
+        finally:
+            server.send_signal(signal.SIGINT)
+        assert server.wait(30) == 0
