@@ -1,5 +1,5 @@
-"""A server on this machine that speaks enough of the Hugging Face hub to fetch files from it, and to
-publish files there.
+"""A server on this machine that speaks enough of the Hugging Face hub to fetch files from it, and
+to publish files there.
 
 As there, a question for a file is answered by a redirection to another host, which gives the bytes.
 Weights are put to an address of their own, and belong to the repository with the commit that names

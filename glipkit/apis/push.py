@@ -132,7 +132,7 @@ def _fill(folder: Path, publication: Publication) -> None:
     fill = _fill_model if publication.task is None else _fill_task
     card, facts = fill(folder, publication)
     digests = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
-    write_text(folder / 'glipkit.json', json.dumps(
+    write_text(folder / 'publication.json', json.dumps(
         {'format': FORMAT, 'glipkit': __version__, **facts, 'sha256': digests},
         indent=1, ensure_ascii=False) + '\n')
     write_text(folder / 'README.md', card.text())

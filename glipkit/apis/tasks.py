@@ -101,7 +101,7 @@ def read_task(path: str | Path) -> Task:
     """Reads a task file.
 
     Args:
-        path: A file, or a task on the hub: ``owner/repository`` or ``owner/repository:file.ending``.
+        path: A file, or a task on the hub (``owner/repository``, ``owner/repository:file.ending``).
 
     Raises:
         UserError: No such file, not a task file, or the hub cannot give it.

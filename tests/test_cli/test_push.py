@@ -1,4 +1,4 @@
-"""``glipkit push``: what is published can be loaded by its name, and nothing is published by half."""
+"""``glipkit push``: what is published is loaded by its name, and nothing is published by half."""
 from __future__ import annotations
 
 import json
@@ -64,7 +64,7 @@ def test_a_model_comes_back_by_its_name(hub, run, files, tmp_path):
     assert ran.out.splitlines()[-1] == f'{hub.url}/anna/tiny' and TOKEN not in ran.out
     assert hub.repositories == {'anna/tiny': 'private'}
     (_, sent), = hub.commits
-    assert sorted(sent) == ['README.md', 'config.py', 'glipkit.json', 'model.safetensors']
+    assert sorted(sent) == ['README.md', 'config.py', 'model.safetensors', 'publication.json']
     page = hub.files['anna/tiny:README.md'].decode()
     read = fields(page)
     assert read['license'] == 'cc-by-nc-4.0' and read['base_model'] == 'first/models'
@@ -100,7 +100,7 @@ def test_a_dry_run_asks_nobody(hub, run, files, monkeypatch):
     ran = run('push', 'anna/tiny', '--model', files.config, '--checkpoint', files.checkpoint,
               '--dtype', 'float16', '--license', 'other', '--license-name', 'house rules',
               '--license-link', 'https://example.org', '--dry-run', '--out', 'page')
-    assert ran == (0, 'page: README.md, config.py, glipkit.json, model.safetensors\n', '')
+    assert ran == (0, 'page: README.md, config.py, model.safetensors, publication.json\n', '')
     assert not hub.asked and not hub.repositories
     with open('page/README.md') as file:
         assert fields(file.read())['license_name'] == 'house rules'
@@ -175,7 +175,7 @@ def test_names_of_repositories_and_of_files(tmp_path, monkeypatch):
         assert hub_file(name) == found, name
     for name in ('anna/fish', 'a/b', 'An-na/fi_sh.2'):
         check_repository(name)
-    for name in ('', 'fish', 'a/b/c', '-a/b', 'a/b-', 'a/b..c', 'a/b--c', 'a/b.git', 'a/' + 'b' * 97,
-                 '../b', 'a/b\n'):
+    for name in ('', 'fish', 'a/b/c', '-a/b', 'a/b-', 'a/b..c', 'a/b--c', 'a/b.git', '../b',
+                 'a/b\n', 'a/' + 'b' * 97):
         with pytest.raises(UserError):
             check_repository(name)
