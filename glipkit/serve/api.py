@@ -13,10 +13,10 @@ from starlette.exceptions import HTTPException
 
 from glipkit.errors import UserError
 from glipkit.serve.answers import as_coco, error_body
+from glipkit.serve.bodies import Received, openapi_body, received
 from glipkit.serve.guard import Guard
 from glipkit.serve.label_studio import add_label_studio
 from glipkit.serve.label_studio_files import LabelStudioFiles
-from glipkit.serve.bodies import Received, openapi_body, received
 from glipkit.serve.service import Busy, Place, Service, TimedOut, TooLarge
 from glipkit.serve.uploads import open_image
 from glipkit.version import __version__
