@@ -11,17 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 
 from glipkit.errors import UserError
+from glipkit.serve.api import create_app
 from glipkit.serve.service import Service
 from glipkit.serve.uploads import from_base64, open_image
 from tests.test_serve.conftest import FISH, LIMITS, encoded, shot
-
-pytest.importorskip('fastapi')
-from fastapi.testclient import TestClient  # noqa: E402
-
-from glipkit.serve.api import create_app  # noqa: E402
 
 NAMES = ['red circle', 'blue star']
 SECRET = 'a long word, naïve'
