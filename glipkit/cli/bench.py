@@ -31,6 +31,8 @@ BENCHMARKS = {
     'names': ('benchmarks.names',
               'whether names are right while more and more names are asked for'),
     'loader': ('benchmarks.loader', 'time the training loader against mmdet'),
+    'serve': ('benchmarks.serve',
+              'glipkit serve under load: right answers, latency, memory'),
     'pseudo-labels': ('claims.pseudo_labels',
                       'precision of pseudo-labels, and throughput against single predictions'),
     'transfer': ('claims.transfer', 'what tuning brings: seven comparisons of the paper, in hours'),
