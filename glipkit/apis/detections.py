@@ -15,6 +15,7 @@ from glipkit.common.boxes import one_per_object
 from glipkit.errors import UserError
 
 if TYPE_CHECKING:
+    import fiftyone
     import pandas
     import supervision
 
@@ -176,6 +177,26 @@ class Detections:
         return {'version': '5.5.0', 'flags': {}, 'shapes': shapes,
                 'imagePath': '' if self.path is None else self.path.name, 'imageData': None,
                 'imageHeight': self.size[0], 'imageWidth': self.size[1]}
+
+    def to_fiftyone(self) -> fiftyone.Detections:
+        """``fiftyone.Detections``, for ``sample['glipkit'] = found.to_fiftyone()``.
+
+        Boxes are x, y, width, height in parts of the image's size, cut at its edges.
+
+        Raises:
+            UserError: Without the package fiftyone.
+        """
+        try:
+            import fiftyone
+        except ImportError as error:
+            raise UserError('the package fiftyone for to_fiftyone()', 'none installed',
+                            'pip install fiftyone') from error
+        height, width = self.size
+        boxes = np.clip(self.boxes.astype(float) / [width, height, width, height], 0, 1)
+        return fiftyone.Detections(detections=[
+            fiftyone.Detection(label=name, confidence=score,
+                               bounding_box=[x1, y1, x2 - x1, y2 - y1])
+            for (x1, y1, x2, y2), (_, score, _, name) in zip(boxes.tolist(), self)])
 
     def plot(self, image: Any = None) -> Image.Image:
         """The image with boxes, names and scores; the best on top, names apart where there is room.

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from glipkit.apis.predictor import Predictor
     from glipkit.errors import UserError
 
+FORMS = ('coco', 'yolo', 'voc', 'labelme', 'csv', 'jsonl')
 EXAMPLES = '''examples:
   glipkit predict photo.jpg --classes "person, traffic light"
   glipkit predict photos/ --classes "red circle, blue star" --out found --save-images --csv
+  glipkit predict photos/ --classes "dog, cat" --save yolo --save coco --out found
   glipkit predict photo.jpg --classes 'dog, "salt, pepper and oil"'
   glipkit predict photo.jpg --caption "a man walks two dogs" --phrases "0-5,12-20"
   glipkit predict photo.jpg --caption "a man walks two dogs" --threshold 0.5
@@ -70,7 +72,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              '--json')
     parser.add_argument('--save-images', action='store_true',
                         help='save pictures with the boxes, or with the classes of pixels')
-    parser.add_argument('--csv', action='store_true', help='save predictions.csv')
+    parser.add_argument('--save', action='append', default=[], metavar='FORM', choices=FORMS,
+                        help=f'save boxes for other programs: {", ".join(FORMS)}; may be given '
+                             'several times')
+    parser.add_argument('--csv', action='store_true', help='as --save csv')
     parser.add_argument('--json', action='store_true', help='save predictions.json')
     parser.add_argument('--strict', action='store_true',
                         help='stop at the first image that cannot be read; without, such images '
@@ -102,7 +107,9 @@ def run(args: argparse.Namespace) -> int:
     skip = None if args.strict or len(sources) == 1 else (lambda _, error: bad.append(error))
     counts: Counter[str] = Counter()
     read = 0
-    with PredictionFiles(out, args.json, args.csv, args.save_images) as files:
+    forms = args.save + ['json'] * args.json + ['csv'] * args.csv
+    paths = [source.path for source in sources]
+    with PredictionFiles(out, forms, args.save_images, paths) as files:
         try:
             for found in predictor.stream(sources, classes, args.caption, phrases, skip=skip):
                 files.add(found)
@@ -129,7 +136,7 @@ def _check_segment(args: argparse.Namespace) -> None:
     """Refuses options that --segment does not know, or that need it."""
     from glipkit.errors import UserError
     strange = [name for name, given in (('--caption', args.caption), ('--csv', args.csv),
-                                        ('--json', args.json)) if given]
+                                        ('--json', args.json), ('--save', args.save)) if given]
     if args.segment and strange:
         raise UserError('--segment with --classes or --task', ', '.join(strange),
                         'leave one of them out')
@@ -189,9 +196,9 @@ def weights_of(config: str, checkpoint: str | None) -> str | Path:
 def _check_out(args: argparse.Namespace) -> Path | None:
     """The folder to save to, if anything is to be saved."""
     from glipkit.errors import UserError
-    if args.out and not (args.save_images or args.csv or args.segment):
+    if args.out and not (args.save_images or args.csv or args.save or args.segment):
         args.json = True
-    if not (args.save_images or args.csv or args.json or args.segment):
+    if not (args.save_images or args.csv or args.json or args.save or args.segment):
         return None
     out = Path(args.out or 'predictions')
     if out.exists() and not out.is_dir():

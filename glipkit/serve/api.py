@@ -17,6 +17,9 @@ from glipkit.serve.bodies import Received, openapi_body, received
 from glipkit.serve.guard import Guard
 from glipkit.serve.label_studio import add_label_studio
 from glipkit.serve.label_studio_files import LabelStudioFiles
+from glipkit.serve.page import mount_page
+from glipkit.serve.page_guard import UPLOAD
+from glipkit.serve.page_session import PICTURES
 from glipkit.serve.service import Busy, Place, Service, TimedOut, TooLarge
 from glipkit.serve.uploads import open_image
 from glipkit.version import __version__
@@ -54,8 +57,10 @@ def create_app(service: Service, *, token: str | None = None, page: bool = True,
     _add_facts(app, service)
     _add_predict(app, service, threads)
     add_label_studio(app, service, label_studio or LabelStudioFiles(service.limits), threads.run)
-    app.add_middleware(Guard, token=token, max_bytes=service.limits.max_bytes)
-    return _with_page(app, service) if page else app
+    # A person drops several pictures at once; each is limited by the page.
+    larger = {UPLOAD: PICTURES * service.limits.max_bytes} if page else {}
+    app.add_middleware(Guard, token=token, max_bytes=service.limits.max_bytes, larger=larger)
+    return mount_page(app, service) if page else app
 
 
 class Threads:
@@ -82,17 +87,6 @@ def _lifespan(service: Service) -> Callable[[FastAPI], Any]:
         service.close(service.limits.timeout)
 
     return lifespan
-
-
-def _with_page(app: FastAPI, service: Service) -> FastAPI:
-    try:
-        import gradio
-    except ImportError as error:
-        raise UserError('the package gradio for the page', 'none installed',
-                        "pip install 'glipkit[serve]', or use --no-page (page=False)") from error
-    from glipkit.serve.page import build_page
-    return gradio.mount_gradio_app(app, build_page(service), path='/',
-                                   max_file_size=service.limits.max_bytes)
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -30,10 +31,12 @@ class Guard:
         token: The secret; None lets everybody in.
         max_bytes: Largest body; larger ones are refused before they are read, or where they do not
             tell their length, as soon as they pass it.
+        larger: Path -> its own largest body.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, max_bytes: int) -> None:
-        self._app, self._max_bytes = app, max_bytes
+    def __init__(self, app: ASGIApp, token: str | None, max_bytes: int,
+                 larger: Mapping[str, int] | None = None) -> None:
+        self._app, self._max_bytes, self._larger = app, max_bytes, dict(larger or {})
         self._token = None if token is None else token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,12 +51,13 @@ class Guard:
                               'password of basic authentication')
             await self._refuse(scope, receive, send, 401, error, _ASK)
             return
-        length = headers.get('content-length', '')
-        if length.isdigit() and int(length) > self._max_bytes:
-            await self._refuse(scope, receive, send, 413, self._too_large(length),
+        length, most = headers.get('content-length', ''), self._max_bytes
+        most = self._larger.get(scope['path'], most)
+        if length.isdigit() and int(length) > most:
+            await self._refuse(scope, receive, send, 413, _too_large(most, length),
                                {'Connection': 'close'})
             return
-        await self._app(scope, self._counted(receive), send)
+        await self._app(scope, _counted(receive, most), send)
 
     def _shows_token(self, header: str) -> bool:
         """Whether a header holds the token; takes as long for a nearly right one."""
@@ -68,23 +72,6 @@ class Guard:
             return False
         return hmac.compare_digest(shown, self._token or b'')
 
-    def _counted(self, receive: Receive) -> Receive:
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get('body', b''))
-            if read > self._max_bytes:
-                raise HTTPException(413, str(self._too_large(f'more than {self._max_bytes}')))
-            return message
-
-        return counted
-
-    def _too_large(self, got: str) -> UserError:
-        return UserError(f'a body of at most {self._max_bytes} bytes', got,
-                         'send a smaller image')
-
     @staticmethod
     async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, error: UserError,
                       headers: dict[str, Any]) -> None:
@@ -92,3 +79,22 @@ class Guard:
             await send({'type': 'websocket.close', 'code': 1008, 'reason': str(error)[:120]})
             return
         await JSONResponse(error_body(error), status, headers)(scope, receive, send)
+
+
+def _counted(receive: Receive, most: int) -> Receive:
+    """The receiver of a body that may have so many bytes, however long it says it is."""
+    read = 0
+
+    async def counted() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get('body', b''))
+        if read > most:
+            raise HTTPException(413, str(_too_large(most, f'more than {most}')))
+        return message
+
+    return counted
+
+
+def _too_large(most: int, got: str) -> UserError:
+    return UserError(f'a body of at most {most} bytes', got, 'send a smaller image')

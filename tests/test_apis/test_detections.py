@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import builtins
 import json
+import sys
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -232,3 +234,31 @@ def test_the_best_is_drawn_on_top(found):
     edge = np.asarray(best.plot(grey))[50, 20]
     assert (np.asarray(two.plot(grey))[50, 20] == edge).all()
     assert (np.asarray(two[::-1].plot(grey))[50, 20] == edge).all()
+
+
+def test_fiftyone_has_boxes_in_parts_of_the_image(found, monkeypatch):
+    """A stand-in with the library's own signatures, since it brings a database along."""
+    library = ModuleType('fiftyone')
+
+    class Detection:
+        def __init__(self, label=None, bounding_box=None, mask=None, confidence=None, index=None,
+                     **fields):
+            assert not fields
+            self.label, self.bounding_box, self.confidence = label, bounding_box, confidence
+
+    class FiftyOneDetections:
+        def __init__(self, detections=None, **fields):
+            assert not fields
+            self.detections = detections
+
+    library.Detection, library.Detections = Detection, FiftyOneDetections
+    monkeypatch.setitem(sys.modules, 'fiftyone', library)
+    first, second = replace(found, boxes=found.boxes + [[0, 0, 0, 0], [0, 0, 50, 0]]
+                            ).to_fiftyone().detections
+    assert (first.label, first.confidence) == ('traffic light', pytest.approx(.9))
+    assert first.bounding_box == pytest.approx([.1, .1, .2, .4])
+    assert second.bounding_box == [0, 0, 1, 1]
+    assert nothing().to_fiftyone().detections == []
+    monkeypatch.setitem(sys.modules, 'fiftyone', None)
+    with pytest.raises(UserError, match='pip install fiftyone'):
+        found.to_fiftyone()

@@ -1,0 +1,370 @@
+"""Detections of many images in the formats of other programs, written while they are made."""
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+from xml.etree import ElementTree
+
+import numpy as np
+import yaml
+
+from glipkit.apis.detections import ROW_KEYS, Detections
+from glipkit.errors import UserError
+from glipkit.files import atomic, make_folder, remove_unfinished, write_text
+
+#: What XML 1.0 cannot hold, escaped or not.
+_NOT_XML = re.compile('[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')
+
+
+def write_predictions(detections: Iterable[Detections], names: Sequence[str | None], out: Path,
+                      form: str, classes: Sequence[str] = ()) -> Path:
+    """Writes the detections of images in one of `FORMATS`.
+
+    Args:
+        detections: One per image; may be made while they are written.
+        names: Of each image, its file's name, with folders where there are some: `image_names`
+            makes them. None takes the path of the detections.
+        out: Folder of the result; made where there is none.
+        form: One of `FORMATS`.
+        classes: Names that the result lists even where no image was asked for them.
+
+    Returns:
+        The file, or ``out`` for the formats of many files.
+
+    Raises:
+        UserError: No such format, or nothing can be written there.
+    """
+    with open_writer(form, out, classes) as writer:
+        writer.begin()
+        for found, name in zip(detections, names):
+            writer.add(found, name)
+    return writer.place
+
+
+def open_writer(form: str, folder: Path, classes: Sequence[str] = ()) -> Writer:
+    """The writer of one format, to be used as a context.
+
+    Args:
+        form: One of `FORMATS`, or ``'json'`` for glipkit's own list.
+        folder: Folder of the result.
+        classes: Names that the result lists first, in this order.
+
+    Raises:
+        UserError: No such format.
+    """
+    if form not in _WRITERS:
+        raise UserError(f'one of {", ".join(FORMATS)}', repr(form), 'choose one')
+    return _WRITERS[form](folder, classes)
+
+
+def image_names(paths: Sequence[Path | None]) -> list[str]:
+    """Names of images from the folder that holds them all on, ``'a/1.jpg'``; always with ``/``.
+
+    Args:
+        paths: Files; None for an image without one, which becomes ``'image_<its place>.jpg'``.
+    """
+    absolute = [None if path is None else os.path.abspath(path) for path in paths]
+    known = [os.path.dirname(path) for path in absolute if path is not None]
+    try:
+        root = os.path.commonpath(known) if known else ''
+    except ValueError:  # on several drives
+        return [_name_of(path, i) for i, path in enumerate(paths)]
+    return [_name_of(None, i) if path is None else Path(os.path.relpath(path, root)).as_posix()
+            for i, path in enumerate(absolute)]
+
+
+def _name_of(path: Path | None, number: int) -> str:
+    return f'image_{number}.jpg' if path is None else Path(path).as_posix()
+
+
+class Writer:
+    """One format. The first image makes the folder; at the end the files are put in place.
+
+    That happens also after an interruption and after an error that has nothing to do with them,
+    with what there was by then. Where the input or a place to write to is at fault, single files
+    are as if they had not been begun; of one file per image, those that are whole stay. Only the
+    detections of one image are in memory.
+
+    Images may be asked for different classes: the result has all of them, each name once, in the
+    order in which they came.
+
+    Args:
+        folder: Folder of the result.
+        classes: Names that come first.
+
+    Attributes:
+        place: What the result is called: its file, or the folder.
+    """
+
+    file = ''
+
+    def __init__(self, folder: Path, classes: Sequence[str] = ()) -> None:
+        self.folder = Path(folder)
+        self.place = self.folder / self.file if self.file else self.folder
+        self._first = tuple(classes)
+        self._ids: dict[str, int] = {}
+        self._stack, self._begun, self.count = ExitStack(), False, 0
+        self._used: set[str] = set()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names so far, in the order of their labels in the result."""
+        return tuple(self._ids)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def begin(self) -> None:
+        """Makes the folder, so that there will be a result of no image, too.
+
+        Raises:
+            UserError: Nothing can be written there.
+        """
+        if self._begun:
+            return
+        make_folder(self.folder)
+        remove_unfinished(self.folder)
+        self._begun = True
+        self._know(self._first, None)
+        self._open()
+
+    def add(self, found: Detections, name: str | None = None) -> None:
+        """Writes the detections of one more image.
+
+        Args:
+            found: The detections.
+            name: Name of the image, as `image_names` makes them; None takes its path.
+
+        Raises:
+            UserError: Nothing can be written there.
+        """
+        self.begin()
+        self._know(found.classes, found.category_ids)
+        # A class list may hold a name twice, and another image may have other classes.
+        order = self.classes
+        if found.classes != order:
+            place = {one: label for label, one in enumerate(order)}
+            labels = np.array([place[one] for one in found.names], dtype=np.int64)
+            found = replace(found, labels=labels, classes=order, category_ids=None)
+        self._write(found, name or _name_of(found.path, found.image_id))
+        self.count += 1
+
+    def _know(self, classes: Sequence[str], category_ids: Sequence[int] | None) -> None:
+        """Gives names that are new their category ids: the task's own ones, or from 1 on."""
+        for label, name in enumerate(classes):
+            if name not in self._ids:
+                taken = set(self._ids.values())
+                wanted = None if category_ids is None else int(category_ids[label])
+                self._ids[name] = wanted if wanted is not None and wanted not in taken else \
+                    max(taken, default=0) + 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: Any) -> None:
+        if isinstance(error, (UserError, OSError)):
+            self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
+            if self._begun:
+                self._finish()
+
+    def _stream(self) -> IO[str]:
+        temporary = self._stack.enter_context(atomic(self.place))
+        # As write_text: halves of surrogate pairs as JSON writes them.
+        return self._stack.enter_context(temporary.open(
+            'w', encoding='utf-8', errors='backslashreplace', newline=''))
+
+    def _beside(self, name: str, folder: str, suffix: str) -> Path:
+        """A file of an image's name in a folder of the result, and nowhere else."""
+        parts = [part for part in PurePosixPath(name.replace('\\', '/')).parts
+                 if part not in ('/', '..') and not re.fullmatch('[A-Za-z]:', part)]
+        path = PurePosixPath(*(part.replace('\0', '_') for part in parts or ['image']))
+        # Of a.jpg and a.png in one folder the second is a.png.txt.
+        wanted, count = [str(path.with_suffix(suffix)), str(path) + suffix], 1
+        while (free := next((one for one in wanted if one not in self._used), None)) is None:
+            count += 1
+            wanted = [str(path.with_name(f'{path.stem}_{count}{suffix}'))]
+        self._used.add(free)
+        return self.folder / folder / free
+
+    def _open(self) -> None:
+        """Opens what is written in one piece."""
+
+    def _write(self, found: Detections, name: str) -> None:
+        """Writes one image, whose labels count `classes`."""
+        raise NotImplementedError
+
+    def _finish(self) -> None:
+        """Writes what comes at the end."""
+
+
+class CocoWriter(Writer):
+    """``coco.json``: images, categories and annotations, each with its ``score``."""
+
+    file = 'coco.json'
+
+    def _open(self) -> None:
+        self._list = self._stream()
+        self._list.write('{"images": [')
+        # Boxes come to the file at the end, and need no memory until then.
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory())
+        self._boxes = self._stack.enter_context(Path(folder, 'boxes').open('w+'))
+        self._number = 0
+
+    def _write(self, found: Detections, name: str) -> None:
+        height, width = found.size
+        image = dict(id=self.count + 1, file_name=name, width=int(width), height=int(height))
+        self._list.write((',\n ' if self.count else '\n ') + json.dumps(image, ensure_ascii=False))
+        for record in found.to_coco(image['id'], list(self._ids.values())):
+            _, _, w, h = record['bbox']
+            self._boxes.write(',\n ' if self._number else '\n ')
+            self._number += 1
+            self._boxes.write(json.dumps(
+                dict(id=self._number, **record, area=w * h, iscrowd=0)))
+
+    def _finish(self) -> None:
+        self._list.write('\n],\n"annotations": [')
+        self._boxes.seek(0)
+        shutil.copyfileobj(self._boxes, self._list)
+        categories = [dict(id=i, name=name, supercategory='') for name, i in self._ids.items()]
+        self._list.write('\n],\n"categories": ' + json.dumps(categories, ensure_ascii=False)
+                         + '}\n')
+
+
+class YoloWriter(Writer):
+    """``labels/<image>.txt``, empty where nothing was found, and ``data.yaml``.
+
+    Rows have five columns, as annotations do: training tools take a sixth for a fault.
+    """
+
+    def _write(self, found: Detections, name: str) -> None:
+        write_text(self._beside(name, 'labels', '.txt'), found.to_yolo())
+
+    def _finish(self) -> None:
+        content = dict(path='.', train='images', val='images', nc=len(self._ids),
+                       names=dict(enumerate(self.classes)))
+        write_text(self.folder / 'data.yaml',
+                   '# The images of labels/a/1.txt belong in images/a/.\n'
+                   + yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
+
+
+class VocWriter(Writer):
+    """``Annotations/<image>.xml``: pixels from 1, both edges inside, rounded; ``confidence``."""
+
+    def _write(self, found: Detections, name: str) -> None:
+        write_text(self._beside(name, 'Annotations', '.xml'), voc_text(found, name))
+
+
+class LabelmeWriter(Writer):
+    """``labelme/<image>.json``, which leads to the image where that has a file."""
+
+    def _write(self, found: Detections, name: str) -> None:
+        path = self._beside(name, 'labelme', '.json')
+        content = found.to_labelme()
+        content['imagePath'] = PurePosixPath(name).name
+        if found.path is not None:
+            try:
+                way = os.path.relpath(found.path, path.parent)
+            except ValueError:  # on another drive
+                way = os.path.abspath(found.path)
+            content['imagePath'] = Path(way).as_posix()
+        write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + '\n')
+
+
+class CsvWriter(Writer):
+    """``predictions.csv``: a row per detection, with the columns of `Detections.to_rows`."""
+
+    file = 'predictions.csv'
+
+    def _open(self) -> None:
+        self._table = csv.DictWriter(self._stream(), ROW_KEYS, lineterminator='\n')
+        self._table.writeheader()
+
+    def _write(self, found: Detections, name: str) -> None:
+        self._table.writerows({**row, 'image': row['image'] or name} for row in found.to_rows())
+
+
+class JsonlWriter(Writer):
+    """``predictions.jsonl``: an object a line and image, also where nothing was found."""
+
+    file = 'predictions.jsonl'
+
+    def _open(self) -> None:
+        self._lines = self._stream()
+
+    def _write(self, found: Detections, name: str) -> None:
+        self._lines.write(json.dumps(_as_json(found, name), ensure_ascii=False) + '\n')
+
+
+class JsonWriter(Writer):
+    """``predictions.json``: the list of the same objects."""
+
+    file = 'predictions.json'
+
+    def _open(self) -> None:
+        self._list = self._stream()
+        self._list.write('[')
+
+    def _write(self, found: Detections, name: str) -> None:
+        block = json.dumps(_as_json(found, name), indent=1, ensure_ascii=False)
+        self._list.write((',\n ' if self.count else '\n ') + block.replace('\n', '\n '))
+
+    def _finish(self) -> None:
+        self._list.write('\n]\n')
+
+
+def voc_text(found: Detections, name: str) -> str:
+    """The content of a Pascal VOC file.
+
+    Args:
+        found: Detections of an image.
+        name: Name of the image, with folders.
+    """
+    height, width = found.size
+    place = PurePosixPath(name.replace('\\', '/'))
+    root = ElementTree.Element('annotation')
+    _texts(root, folder=str(place.parent) if len(place.parts) > 1 else '', filename=place.name)
+    if found.path is not None:
+        _texts(root, path=str(found.path))
+    _texts(ElementTree.SubElement(root, 'size'), width=width, height=height, depth=3)
+    _texts(root, segmented=0)
+    for box, score, _, label in found:
+        one = ElementTree.SubElement(root, 'object')
+        _texts(one, name=label, pose='Unspecified', truncated=0, difficult=0,
+               confidence=f'{score:.5f}')
+        # Pixels are counted from 1, and the last one is inside.
+        x1, y1, x2, y2 = (round(float(value)) for value in box)
+        _texts(ElementTree.SubElement(one, 'bndbox'), xmin=x1 + 1, ymin=y1 + 1,
+               xmax=max(x2, x1 + 1), ymax=max(y2, y1 + 1))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding='unicode') + '\n'
+
+
+def _texts(parent: ElementTree.Element, **texts: Any) -> None:
+    for tag, text in texts.items():
+        ElementTree.SubElement(parent, tag).text = _NOT_XML.sub('\ufffd', str(text))
+
+
+def _as_json(one: Detections, name: str) -> dict[str, Any]:
+    height, width = one.size
+    return {'image': name if one.path is None else str(one.path),
+            'width_px': width, 'height_px': height,
+            'detections': [{'box_xyxy_px': [round(float(v), 2) for v in box],
+                            'score': round(score, 5), 'label': label, 'name': name}
+                           for box, score, label, name in one]}
+
+
+_WRITERS: dict[str, type[Writer]] = {
+    'coco': CocoWriter, 'yolo': YoloWriter, 'voc': VocWriter, 'labelme': LabelmeWriter,
+    'csv': CsvWriter, 'jsonl': JsonlWriter, 'json': JsonWriter,
+}
+#: Formats that ``glipkit predict --save`` and the page offer.
+FORMATS = ('coco', 'yolo', 'voc', 'labelme', 'csv', 'jsonl')

@@ -1,0 +1,276 @@
+"""What one open tab of the page knows: its pictures, what was asked and what was found."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from glipkit.apis.asking import split_names
+from glipkit.apis.detections import Detections, open_picture
+from glipkit.errors import UserError
+from glipkit.files import write_encoded
+from glipkit.serve.page_files import PageFolder, gone, new_result, write_downloads
+from glipkit.serve.service import Busy, Limits, TimedOut
+from glipkit.serve.uploads import open_image
+
+#: Lowest score that is asked for; the slider begins here, and redraws what is kept.
+FLOOR = 0.05
+#: Pictures of one tab.
+PICTURES = 20
+#: Longer side of what the browser shows, in pixels.
+SHOWN_SIDE = 1280
+#: Longest list of names below a picture, in characters; the table has all of them.
+LINE = 50
+#: Columns of the table.
+COLUMNS = ('picture', 'name', 'score', 'left px', 'top px', 'right px', 'bottom px')
+WORDS, SENTENCE, TASK = 'Words', 'Sentence', 'Task'
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is looked for in all pictures of a tab: the words of `Service.predict`."""
+
+    classes: tuple[str, ...] | None = None
+    caption: str | None = None
+    task: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture of a tab.
+
+    Args:
+        name: Its file's name, different from all others of the tab.
+        file: As it was uploaded.
+        small: What the browser shows, upright.
+        found: Everything above `FLOOR`, in pixels of the upright file; None when nothing was asked.
+        asked: What `found` answers.
+    """
+
+    name: str
+    file: Path
+    small: Path
+    found: Detections | None = None
+    asked: Asked | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """The pictures of a tab; it never changes, so what runs at once cannot disturb each other.
+
+    Args:
+        folder: The tab's own folder.
+        pictures: In the order in which they came.
+        threshold: What the last answer was shown with.
+    """
+
+    folder: Path
+    pictures: tuple[Picture, ...] = ()
+    threshold: float | None = None
+
+    def answered(self) -> list[Picture]:
+        """The pictures that have an answer."""
+        return [picture for picture in self.pictures if picture.found is not None]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What the page shows of a session.
+
+    Args:
+        pictures: (file, text) of each picture, drawn where there is an answer.
+        rows: Rows of the table, see `COLUMNS`.
+        downloads: Format -> file; empty before the first answer.
+    """
+
+    pictures: list[tuple[Path, str]]
+    rows: list[list[Any]]
+    downloads: dict[str, Path]
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """Words between commas or on lines, each once; quotes keep a comma: ``"salt, pepper"``."""
+    return tuple(dict.fromkeys(word for line in (text or '').splitlines()
+                               for word in split_names(line) if word))
+
+
+def what_is_asked(mode: str, words: str, sentence: str, task: str | None,
+                  model: str | None = None) -> Asked:
+    """The question of a form that was filled in.
+
+    Raises:
+        UserError: What the chosen way needs is empty.
+    """
+    if mode == TASK:
+        if not task:
+            raise UserError('a task', 'none', 'choose a task first')
+        return Asked(task=task, model=model)
+    if mode == SENTENCE:
+        if not (sentence or '').strip():
+            raise UserError('a sentence', 'an empty one', 'type a sentence that names what to look '
+                            'for, such as: a red circle beside a blue star')
+        return Asked(caption=sentence.strip(), model=model)
+    classes = split_words(words)
+    if not classes:
+        raise UserError('words', 'none', 'type what to look for, with commas between, such as: '
+                        'red circle, blue star')
+    return Asked(classes=classes, model=model)
+
+
+def add_pictures(session: Session | None, uploads: Sequence[str | Path], folder: PageFolder,
+                 limits: Limits) -> tuple[Session, dict[str, UserError]]:
+    """A session with more pictures, and name -> why it could not be added.
+
+    Args:
+        session: The session so far; None for a new tab.
+        uploads: Files in the page's folder.
+        folder: The page's folder.
+        limits: Size of a picture.
+    """
+    if session is None or not session.folder.is_dir():
+        session = Session(folder.new_session())
+    refused: dict[str, UserError] = {}
+    for upload in uploads:
+        try:
+            session = _with_picture(session, Path(upload), folder, limits)
+        except UserError as error:
+            refused[Path(upload).name] = error
+    return session, refused
+
+
+def _with_picture(session: Session, upload: Path, folder: PageFolder, limits: Limits) -> Session:
+    if len(session.pictures) >= PICTURES:
+        raise UserError(f'at most {PICTURES} pictures', 'one more',
+                        f'start over, or use the command line for more than {PICTURES} pictures')
+    name = _free_name(upload.name, {picture.name for picture in session.pictures})
+    number = len(session.pictures)
+    file = folder.take(upload, session.folder, f'{number}-file')
+    try:
+        with file.open('rb') as stream:
+            # The whole file, now: that it is cut off shall not be found out by the first question.
+            scene = open_picture(open_image(stream, limits, 'this file'))
+    except UserError:
+        file.unlink(missing_ok=True)
+        raise
+    scene.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    small = session.folder / f'{number}.jpg'
+    write_encoded(small, lambda stream: scene.save(stream, 'JPEG', quality=90))
+    return replace(session, pictures=(*session.pictures, Picture(name, file, small)))
+
+
+def ask(session: Session, asked: Asked, service: Any) -> Iterator[tuple[Session, Exception | None]]:
+    """Asks the model about every picture that has no answer to this question yet.
+
+    Args:
+        session: The session.
+        asked: The question.
+        service: `Service`, or what predicts as it does.
+
+    Yields:
+        The session after each picture, and the error where one could not be answered. The first
+        `Busy` or `TimedOut` is the last: who waits shall not wait for all pictures in turn.
+    """
+    # An answer to another question is not shown as one to this.
+    session = replace(session, pictures=tuple(
+        picture if picture.asked == asked else replace(picture, found=None, asked=None)
+        for picture in session.pictures))
+    for number, picture in enumerate(session.pictures):
+        if picture.asked == asked:
+            continue
+        try:
+            found = _answer(picture, asked, service)
+        except (UserError, Busy, TimedOut) as error:
+            yield session, error
+            if not isinstance(error, UserError):
+                return
+            continue
+        pictures = list(session.pictures)
+        pictures[number] = replace(picture, found=found, asked=asked)
+        session = replace(session, pictures=tuple(pictures))
+        yield session, None
+
+
+def _answer(picture: Picture, asked: Asked, service: Any) -> Detections:
+    try:
+        stream = picture.file.open('rb')
+    except FileNotFoundError as error:
+        raise gone() from error
+    with stream:
+        found = service.predict(
+            open_image(stream, service.limits, picture.name), classes=asked.classes,
+            caption=asked.caption, task=asked.task, model=asked.model, score_threshold=FLOOR)
+    # The pixels would stay in memory for as long as the tab is open.
+    return replace(found, image=None, path=None)
+
+
+def view(session: Session | None, threshold: float) -> View:
+    """What is shown with a threshold; the model is not asked.
+
+    Args:
+        session: The session; None before the first picture.
+        threshold: Lowest score that is shown.
+
+    Raises:
+        UserError: The files of the session are gone.
+    """
+    if session is None or not session.pictures:
+        return View([], [], {})
+    answered = session.answered()
+    if not answered:
+        return View([(picture.small, picture.name) for picture in session.pictures], [], {})
+    folder = new_result(session.folder)
+    shown = {picture.name: picture.found[picture.found.scores >= threshold]
+             for picture in answered}
+    pictures, rows = [], []
+    for number, picture in enumerate(session.pictures):
+        found = shown.get(picture.name)
+        if found is None:
+            pictures.append((picture.small, picture.name))
+            continue
+        rows += [[picture.name, one.name, round(one.score, 2), *(round(float(x), 1)
+                                                               for x in one.box)] for one in found]
+        file = folder / f'{number}-{Path(picture.name).stem}.jpg'
+        scene = drawn(picture, found)
+        write_encoded(file, lambda stream, scene=scene: scene.save(stream, 'JPEG', quality=90))
+        pictures.append((file, f'{picture.name}: {in_words(found)}'))
+    files = write_downloads(list(shown.values()), list(shown), folder)
+    return View(pictures, rows, files)
+
+
+def drawn(picture: Picture, found: Detections) -> Image.Image:
+    """The small picture with boxes, names and scores."""
+    scene = Image.open(picture.small)
+    height, width = found.size
+    scale = np.array([scene.width / width, scene.height / height] * 2, np.float32)
+    return replace(found, boxes=found.boxes * scale).plot(scene)
+
+
+def in_words(found: Detections) -> str:
+    """What was found, in a line below the picture: '2 red circle, 1 blue star', or '9 things'."""
+    names = found.names
+    counts = {name: names.count(name) for name in found.classes if name in names}
+    line = ', '.join(f'{count} {name}' for name, count in counts.items())
+    return (line if len(line) <= LINE else f'{len(found)} things') or 'nothing found'
+
+
+def best_below(session: Session, threshold: float) -> tuple[float, str] | None:
+    """Score and name of the best thing that a threshold hides; None where it hides nothing."""
+    hidden = [(score, name) for picture in session.answered()
+              for _, score, _, name in picture.found if score < threshold]
+    return max(hidden, default=None)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """The name, with a number where another picture has it."""
+    path, count, free = Path(name), 1, name
+    while free in taken:
+        count += 1
+        free = f'{path.stem} ({count}){path.suffix}'
+    return free
+
+
