@@ -34,6 +34,8 @@ BENCHMARKS = {
               'what tiles bring for small things in large pictures, beside supervision and SAHI'),
     'video': ('benchmarks.video', 'whether tracks are right, and memory over a long video'),
     'loader': ('benchmarks.loader', 'time the training loader against mmdet'),
+    'serve': ('benchmarks.serve',
+              'glipkit serve under load: right answers, latency, memory'),
     'pseudo-labels': ('claims.pseudo_labels',
                       'precision of pseudo-labels, and throughput against single predictions'),
     'transfer': ('claims.transfer', 'what tuning brings: seven comparisons of the paper, in hours'),

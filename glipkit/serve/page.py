@@ -61,7 +61,7 @@ def build_page(service: Any) -> gradio.Blocks:
                 form = _form(service, actions)
             with gradio.Column(scale=3, min_width=320):
                 result = _result(service.predictor.score_threshold)
-        table = gradio.HTML(_table([]), elem_id='glipkit-table')
+        table = gradio.HTML(_table([]), elem_id='glipkit-table', apply_default_css=False)
         _connect(actions, session, form, result, table)
     # Sessions beyond these would keep their state for nothing: their files are gone.
     page.state_session_capacity = 4 * SESSIONS
@@ -192,9 +192,16 @@ def _connect(actions: Actions, session: Any, form: _Form, result: _Result,
             None, *_updates(actions.add(old, [path for path, _ in uploads or []], threshold))),
         [session, form.drop, result.threshold], [form.drop, *outputs], api_name='add',
         cancels=[finding], **common)
-    result.threshold.change(lambda old, threshold: _updates(actions.redraw(old, threshold)),
-                            [session, result.threshold], outputs, api_name='redraw',
-                            trigger_mode='always_last', **{**common, 'show_progress': 'hidden'})
+    # Drawing leaves the session alone: an answer may be on its way to it.
+    silent = {**common, 'show_progress': 'hidden'}
+    result.threshold.change(lambda old, threshold: _updates(actions.redraw(old, threshold))[1:],
+                            [session, result.threshold], outputs[1:], api_name='redraw',
+                            trigger_mode='always_last', **silent)
+
+    def catch_up(old: Any, threshold: float) -> Any:
+        shown = actions.catch_up(old, threshold)
+        return [gradio.skip()] * len(outputs[1:]) if shown is None else list(_updates(shown)[1:])
+
     form.over.click(lambda old: ('', *_updates(actions.start_over(old))), [session],
                       [form.words, *outputs], api_name='start_over', cancels=[finding], **common)
 
@@ -206,11 +213,13 @@ def _connect(actions: Actions, session: Any, form: _Form, result: _Result,
     example.__annotations__['chosen'] = gradio.SelectData
     form.examples.select(example, [session, result.threshold], [form.mode, form.words, *outputs],
                          api_name='example', cancels=[finding], **common).success(
-        find, [session, result.threshold, *form.asked()], outputs, concurrency_id='find', **common)
+        find, [session, result.threshold, *form.asked()], outputs, concurrency_id='find',
+        **common).then(catch_up, [session, result.threshold], outputs[1:], **silent)
+    finding.then(catch_up, [session, result.threshold], outputs[1:], **silent)
     form.mode.change(lambda mode: [gradio.update(visible=mode == one)
                                    for one in (WORDS, SENTENCE, TASK)],
                      [form.mode], [form.words, form.sentence, form.task], api_name='mode',
-                     **{**common, 'show_progress': 'hidden'})
+                     **silent)
 
 
 def _updates(shown: Shown) -> tuple:
@@ -221,7 +230,10 @@ def _updates(shown: Shown) -> tuple:
         return shown.session, status, *[gradio.skip()] * (2 + len(DOWNLOADS))
     files = [gradio.update(value=shown.view.downloads.get(form),
                            interactive=form in shown.view.downloads) for form in DOWNLOADS]
-    return shown.session, status, shown.view.pictures, _table(shown.view.rows), *files
+    # One picture is shown whole, several beside each other; a click makes one of them large.
+    pictures = gradio.update(value=shown.view.pictures,
+                             **({'selected_index': 0} if len(shown.view.pictures) == 1 else {}))
+    return shown.session, status, pictures, _table(shown.view.rows), *files
 
 
 def _status(message: str, alarm: bool) -> str:

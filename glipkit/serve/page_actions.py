@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +91,22 @@ class Actions:
         # One message for a question that is at fault, not one for each picture.
         problems = ' '.join(dict.fromkeys(map(told, errors)))
         message = f'{summary(session, threshold)} {problems}'.strip()
-        yield self._shown(session, threshold, message, bool(errors))
+        yield self._shown(replace(session, threshold=threshold), threshold, message, bool(errors))
 
     def redraw(self, session: Session | None, threshold: float) -> Shown:
-        """Shows what was found with another threshold; the model is not asked."""
+        """Shows what was found with another threshold; the model is not asked.
+
+        The session stays as it is: an answer may be on its way to it.
+        """
         if session is None or not session.pictures:
             return Shown(session, WELCOME)
         return self._shown(session, threshold, summary(session, threshold))
+
+    def catch_up(self, session: Session | None, threshold: float) -> Shown | None:
+        """Redraws an answer whose slider was moved while the model was at work; else None."""
+        if session is None or session.threshold in (None, threshold):
+            return None
+        return self.redraw(session, threshold)
 
     def example(self, session: Session | None, number: int, threshold: float) -> Shown:
         """Begins anew with one of the examples, whose words the page fills in."""

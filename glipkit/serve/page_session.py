@@ -23,6 +23,8 @@ FLOOR = 0.05
 PICTURES = 20
 #: Longer side of what the browser shows, in pixels.
 SHOWN_SIDE = 1280
+#: Longest list of names below a picture, in characters; the table has all of them.
+LINE = 50
 #: Columns of the table.
 COLUMNS = ('picture', 'name', 'score', 'left px', 'top px', 'right px', 'bottom px')
 WORDS, SENTENCE, TASK = 'Words', 'Sentence', 'Task'
@@ -64,10 +66,12 @@ class Session:
     Args:
         folder: The tab's own folder.
         pictures: In the order in which they came.
+        threshold: What the last answer was shown with.
     """
 
     folder: Path
     pictures: tuple[Picture, ...] = ()
+    threshold: float | None = None
 
     def answered(self) -> list[Picture]:
         """The pictures that have an answer."""
@@ -247,10 +251,11 @@ def drawn(picture: Picture, found: Detections) -> Image.Image:
 
 
 def in_words(found: Detections) -> str:
-    """What was found, for those who do not see the picture: '2 red circle, 1 blue star'."""
+    """What was found, in a line below the picture: '2 red circle, 1 blue star', or '9 things'."""
     names = found.names
     counts = {name: names.count(name) for name in found.classes if name in names}
-    return ', '.join(f'{count} {name}' for name, count in counts.items()) or 'nothing found'
+    line = ', '.join(f'{count} {name}' for name, count in counts.items())
+    return (line if len(line) <= LINE else f'{len(found)} things') or 'nothing found'
 
 
 def best_below(session: Session, threshold: float) -> tuple[float, str] | None:

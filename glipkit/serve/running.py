@@ -5,6 +5,7 @@ import ipaddress
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -103,7 +104,8 @@ def serve(app: FastAPI, listening: socket.socket) -> None:
 
 @contextmanager
 def _ends_quietly() -> Iterator[None]:
-    names = [name for name in ('SIGTERM', 'SIGINT') if hasattr(signal, name)]
+    in_main = threading.current_thread() is threading.main_thread()  # others hear no signals
+    names = ('SIGTERM', 'SIGINT') if in_main else ()
     before = {name: signal.signal(getattr(signal, name), lambda *_: None) for name in names}
     try:
         yield

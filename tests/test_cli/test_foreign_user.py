@@ -80,6 +80,7 @@ def ran(commands, tmp_path_factory):  # noqa: F811
     lines = {name: [*words, str(folder / f'{name}{ENDINGS.get(name, "")}'),
                     *MORE.get(name, ())] for name, words in commands.items()}
     lines.update({name: [name] for name in READING})
+    lines['serve'].append('--help')  # it would not end by itself
     environment = {'PATH': os.environ['PATH'], 'HOME': '/dev/null/home', 'OMP_NUM_THREADS': '1',
                    'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
     workers = [subprocess.Popen(

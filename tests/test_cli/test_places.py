@@ -72,8 +72,8 @@ print('RESULTS', json.dumps({name: run(words, limit, everywhere)
 FAULTS = {'full': 0, 'filling': 700, 'almost empty': 9000, 'full everywhere': 0, 'refused': None,
           'link': None, 'below a link': None}
 #: Commands that write nothing here: the output of `env` is in test_main.py, and what `models`
-#: fetches in test_apis/test_weights.py.
-READING = ('env', 'models')
+#: fetches in test_apis/test_weights.py. A server writes nothing (tests/test_serve).
+READING = ('env', 'models', 'serve')
 WRITING = [name for name in COMMANDS if name not in READING]
 #: Of commands that write a file.
 ENDINGS = {'convert': '.safetensors', 'concepts': '.safetensors', 'browse': '.html',

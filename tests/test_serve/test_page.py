@@ -78,6 +78,16 @@ def test_slider_redraws_without_asking_again(actions, folder):
     assert len(actions.service.asked) == 4
 
 
+def test_slider_that_moves_while_the_model_works(actions, folder):
+    session = actions.add(None, [upload(folder)], 0.3).session
+    steps = actions.find(session, 0.3, WORDS, 'cat, dog', '', None)
+    next(steps)
+    assert actions.redraw(session, 0.05).view.rows == []
+    shown = list(steps)[-1]
+    assert len(shown.view.rows) == 2 and actions.catch_up(shown.session, 0.3) is None
+    assert len(actions.catch_up(shown.session, 0.05).view.rows) == 3
+
+
 def test_row_is_in_pixels_of_the_picture_and_box_is_drawn_on_what_is_shown(actions, folder):
     file = upload(folder, size=(300, 200))
     turned = Image.open(file)
