@@ -1,15 +1,40 @@
 """What a call asks, as a query."""
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from glipkit.apis.arguments import Shown
 from glipkit.errors import UserError
+from glipkit.models.contract import GroundingDetector
 from glipkit.text.phrases import extract_phrases
 from glipkit.text.prompts import class_prompt, phrase_prompt
 from glipkit.text.query import Query
 from glipkit.text.structures import CaptionPrompt, Span
 
 Phrases = Sequence[Span | Sequence[Span]]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What all images of a call are asked, and who answers; from `Predictor.question`.
+
+    Args:
+        query: The question itself.
+        names: Strings that labels stand for.
+        channel_order: Order of the channels of arrays.
+        shown: Which detections are returned.
+        model: Detector that answers: the base model or the view of a task.
+        category_ids: Category id of each of the names, where a task tells them.
+    """
+
+    query: Query
+    names: tuple[str, ...]
+    channel_order: str
+    shown: Shown
+    model: GroundingDetector
+    category_ids: tuple[int, ...] | None
 
 
 def make_query(classes: Iterable[str] | None, caption: str | None,
@@ -51,3 +76,17 @@ def check_query(query: Query) -> None:
     """
     if not query.is_caption:
         class_prompt(query.classes, caption_prompt=query.caption_prompt)
+
+
+def split_names(text: str) -> list[str]:
+    """Names between commas; one that is in double quotes as a whole may hold commas.
+
+    >>> split_names('dog, "salt, pepper and oil"')
+    ['dog', 'salt, pepper and oil']
+    """
+    names = re.findall(r'\s*("(?:[^"]|"")*"(?=\s*(?:,|$))|[^,]*)\s*(?:,|$)', text)
+    names = [name.strip() for name in names]
+    while names and not names[-1]:  # after a comma at the end
+        names.pop()
+    return [name[1:-1].replace('""', '"') if re.fullmatch(r'"(?:[^"]|"")*"', name) else name
+            for name in names]

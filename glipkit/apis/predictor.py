@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from glipkit.apis.arguments import (
     check_threshold,
     default_threshold,
 )
-from glipkit.apis.asking import Phrases, make_query
+from glipkit.apis.asking import Phrases, Question, make_query
 from glipkit.apis.batches import Prepared, build_pipelines, collect, prepare_image, run_by_size
 from glipkit.apis.build import as_detector
 from glipkit.apis.detections import Detections
@@ -35,18 +35,6 @@ from glipkit.models.contract import GroundingDetector
 from glipkit.text.query import Query
 from glipkit.text.structures import CaptionPrompt
 from glipkit.text.templates import find_templates
-
-
-@dataclass(frozen=True, eq=False)
-class _Question:
-    """What all images of a call are asked, and who answers."""
-
-    query: Query
-    names: tuple[str, ...]
-    channel_order: str
-    shown: Shown
-    model: GroundingDetector
-    category_ids: tuple[int, ...] | None
 
 
 class Predictor(Segmenter):
@@ -214,14 +202,26 @@ class Predictor(Segmenter):
         Raises:
             UserError: As in a call.
         """
+        question = self.question(classes, caption, phrases, caption_prompt=caption_prompt,
+                                 task=task, score_threshold=score_threshold,
+                                 channel_order=channel_order, per_object=per_object)
+        return self._stream(list_images(images), question, skip)
+
+    def question(self, classes: Iterable[str] | None = None, caption: str | None = None,
+                 phrases: Phrases | str | None = None, *,
+                 caption_prompt: CaptionPrompt | None = None, task: str | Path | None = None,
+                 score_threshold: float | None = None, channel_order: str | None = None,
+                 per_object: str | None = None) -> Question:
+        """What a call with these arguments asks, for `prepare` and `detect`; see a call for them.
+
+        Raises:
+            UserError: As in a call.
+        """
         query, task, model = self._asked(classes, caption, phrases, caption_prompt, task)
         names = tuple(name for prompt in model.prompts(query) for name in prompt.names)
         order = check_channel_order(channel_order or self.channel_order)
-        shown = self._shown(score_threshold, per_object)
-        sources = list_images(images)
-        question = _Question(query, names, order, shown, model,
-                             self._tasks.category_ids(task, names))
-        return self._stream(sources, question, skip)
+        return Question(query, names, order, self._shown(score_threshold, per_object), model,
+                        self._tasks.category_ids(task, names))
 
     def classify(self, image: str | Path | np.ndarray | Image.Image, boxes: ArrayLike,
                  classes: Iterable[str] | None = None, *, templates: str | Sequence[str] = (),
@@ -297,7 +297,7 @@ class Predictor(Segmenter):
             query = self._tasks.query(task, query)
         return query, task, self._tasks.view(task)
 
-    def _stream(self, sources: Sequence[ImageSource], question: _Question,
+    def _stream(self, sources: Sequence[ImageSource], question: Question,
                 skip: Callable[[ImageSource, UserError], None] | None) -> Iterator[Detections]:
         several = len(sources) > 1
         with reporter.bar('predicting', len(sources), 'image') if several else Bar() as bar:

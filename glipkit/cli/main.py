@@ -27,6 +27,7 @@ COMMANDS = {
     'tune': 'learn a task from a COCO json',
     'odinw': 'score or tune a model on object detection in the wild',
     'predict': 'find things in images by their names',
+    'serve': 'put a model behind a page, an HTTP interface and annotation tools',
     'features': 'write what a model knows of regions, for other programs',
     'prepare': 'write annotations from the files of a published data set',
     'world': 'make pictures with boxes and captions to try things on',
@@ -42,7 +43,7 @@ COMMANDS = {
 }
 
 #: Arguments that are no names of files.
-NO_FILES = ('classes', 'caption', 'address')
+NO_FILES = ('classes', 'caption', 'address', 'label_studio_url')
 
 EXAMPLES = '''examples:
   glipkit predict photos/ --classes "person, traffic light" --save-images

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -166,15 +165,8 @@ def _segment(args: argparse.Namespace, predictor: Predictor, sources: list[Image
 
 
 def _classes(text: str | None) -> list[str] | None:
-    """Names between commas; one that is quoted as a whole may hold commas."""
-    if text is None:
-        return None
-    names = re.findall(r'\s*("(?:[^"]|"")*"(?=\s*(?:,|$))|[^,]*)\s*(?:,|$)', text)
-    names = [name.strip() for name in names]
-    while names and not names[-1]:  # after a comma at the end
-        names.pop()
-    return [name[1:-1].replace('""', '"') if re.fullmatch(r'"(?:[^"]|"")*"', name) else name
-            for name in names]
+    from glipkit.apis.asking import split_names
+    return None if text is None else split_names(text)
 
 
 def _phrases(text: str | None) -> str | list[tuple[int, int]] | None:
