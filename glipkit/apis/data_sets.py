@@ -15,13 +15,14 @@ from glipkit.data.formats.box_sets.coco_folder import images_of
 from glipkit.data.formats.box_sets.find import Found, find_data_set, read_boxes
 from glipkit.data.formats.box_sets.hub_data import PREFIX, read_hub_data
 from glipkit.data.formats.box_sets.structures import DataSet, coco_content
+from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.errors import UserError
 from glipkit.files import write_text
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part of a data set: a COCO json and the folder that its names of images begin at."""
+class AnnotatedImages:
+    """A COCO json (for replay also a grounding jsonl) and the folder of its images."""
     ann_file: Path
     images: Path
 
@@ -34,7 +35,7 @@ class OpenedData:
         parts: ``'train'``, ``'val'``, ``'test'``, those that there are.
         notes: What was recognised and what is left out, in sentences.
     """
-    parts: Mapping[str, Part]
+    parts: Mapping[str, AnnotatedImages]
     notes: tuple[str, ...]
 
 
@@ -55,7 +56,7 @@ def open_data(path: str | Path, box_format: str = 'xywh') -> OpenedData:
     """
     found = recognise(path)
     if found.form == 'coco':
-        parts = {part: Part(file, images_of(file, found.root if found.path.is_dir() else None))
+        parts = {part: AnnotatedImages(file, images_of(file, found.root if found.path.is_dir() else None))
                  for part, file in found.files.items()}
         return OpenedData(parts, (_about(path, found, parts), ))
     data = read(found, box_format)
@@ -75,14 +76,21 @@ def open_data(path: str | Path, box_format: str = 'xywh') -> OpenedData:
     folder = _folder(found, ''.join(contents.values()))
     parts = {}
     for part, text in contents.items():
-        parts[part] = Part(folder / f'{part}.json', data.parts[part].root.absolute())
+        parts[part] = AnnotatedImages(folder / f'{part}.json', data.parts[part].root.absolute())
         if not parts[part].ann_file.is_file():
             write_text(parts[part].ann_file, text)
     return OpenedData(parts, tuple(notes))
 
 
-def one_part(path: str | Path, wanted: tuple[str, ...], box_format: str = 'xywh') -> Part:
+def one_part(path: str | Path, wanted: tuple[str, ...], box_format: str = 'xywh',
+             need_boxes: bool = False) -> AnnotatedImages:
     """The part of a data set that is asked for: its only one, or the first of some names.
+
+    Args:
+        path: As in `open_data`.
+        wanted: Parts, the best first.
+        box_format: As in `open_data`.
+        need_boxes: Whether to pass over parts without a box to find.
 
     Raises:
         UserError: As `open_data`, or none of these parts.
@@ -91,10 +99,16 @@ def one_part(path: str | Path, wanted: tuple[str, ...], box_format: str = 'xywh'
     if len(parts) == 1:
         return next(iter(parts.values()))
     for name in wanted:
-        if name in parts:
+        if name in parts and (not need_boxes or has_boxes(parts[name])):
             return parts[name]
-    raise UserError(f'a data set with the part {" or ".join(wanted)}',
+    boxes = ', in which there are boxes' if need_boxes else ''
+    raise UserError(f'a data set with the part {" or ".join(wanted)}{boxes}',
                     f'{path} with {", ".join(parts)}', 'pass the folder or file of one part')
+
+
+def has_boxes(images: AnnotatedImages) -> bool:
+    """Whether there is a box to learn from or to find; tests of some sets are published without."""
+    return bool(read_coco_json(images.ann_file, need_annotations=False).examples())
 
 
 def data_files(path: Path, settings: PromptSettings, box_format: str = 'xywh'

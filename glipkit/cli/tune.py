@@ -9,8 +9,7 @@ from glipkit.cli._command import add_command
 from glipkit.errors import UserError
 
 if TYPE_CHECKING:
-    from glipkit.apis.data_sets import Part
-    from glipkit.tuning.settings import AnnotatedImages
+    from glipkit.apis.data_sets import AnnotatedImages
 
 EXAMPLES = '''examples:
   glipkit tune fish.json --images photos/ --out work_dirs/fish
@@ -106,9 +105,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _sets(args: argparse.Namespace) -> dict[str, AnnotatedImages | None]:
     """All sets of images of the command line, as COCO files."""
-    from glipkit.apis.data_sets import open_data
+    from glipkit.apis.data_sets import AnnotatedImages, has_boxes, open_data
     from glipkit.common.reporter import note
-    from glipkit.tuning.settings import AnnotatedImages
     sets = {name: _images(args, name) for name in ('val', 'test', 'held_out', 'replay')}
     if args.images is not None:
         return {'data': AnnotatedImages(args.data, args.images), **sets}
@@ -119,38 +117,30 @@ def _sets(args: argparse.Namespace) -> dict[str, AnnotatedImages | None]:
         raise UserError('a data set with a part to learn from',
                         f'{args.data} with {", ".join(opened.parts)}', 'name a folder train')
     for name in ('val', 'test'):
-        if sets[name] is None and name in opened.parts:
-            sets[name] = _with_boxes(opened.parts[name], f'{args.data}: the part {name}')
-    own = opened.parts['train']
-    return {'data': AnnotatedImages(own.ann_file, own.images), **sets}
-
-
-def _with_boxes(part: Part, name: str) -> AnnotatedImages | None:
-    """A part of the data as a set to score on; None where nothing is annotated in it."""
-    from glipkit.common.reporter import note
-    from glipkit.data.formats.coco_json import read_coco_json
-    from glipkit.tuning.settings import AnnotatedImages
-    if read_coco_json(part.ann_file, need_annotations=False).examples():
-        return AnnotatedImages(part.ann_file, part.images)
-    note(f'{name} has no boxes and is left out')
-    return None
+        own = opened.parts.get(name)
+        if sets[name] is None and own is not None:
+            if has_boxes(own):
+                sets[name] = own
+            else:
+                note(f'the part {name} of {args.data} has no boxes and is left out')
+    return {'data': opened.parts['train'], **sets}
 
 
 def _images(args: argparse.Namespace, name: str) -> AnnotatedImages | None:
     """A COCO file and its images, or a data set in another layout."""
-    from glipkit.apis.data_sets import one_part
-    from glipkit.tuning.settings import AnnotatedImages
+    from glipkit.apis.data_sets import AnnotatedImages, one_part
     file, images = getattr(args, name), getattr(args, f'{name}_images')
     flag = name.replace('_', '-')
     # A grounding jsonl to replay has images of no usual place.
     alone = name == 'replay' and file is not None and images is None and not file.is_dir()
     if alone or file is None and images is not None:
         raise UserError(f'--{flag} and --{flag}-images together', 'one of them', 'pass both')
-    if file is None or images is not None:
-        return None if file is None else AnnotatedImages(file, images)
-    part = one_part(file, ('test', 'val') if name == 'test' else (
-        'train', ) if name == 'replay' else ('val', 'test'), args.box_format)
-    return AnnotatedImages(part.ann_file, part.images)
+    if file is None:
+        return None
+    if images is not None:
+        return AnnotatedImages(file, images)
+    wanted = {'replay': ('train', ), 'test': ('test', 'val')}.get(name, ('val', 'test'))
+    return one_part(file, wanted, args.box_format)
 
 
 def read_seeds(args: argparse.Namespace) -> tuple[int, ...]:

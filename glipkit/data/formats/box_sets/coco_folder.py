@@ -4,7 +4,12 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
-from glipkit.data.formats.box_sets.structures import SPLITS, part_folders, split_of
+from glipkit.data.formats.box_sets.structures import (
+    SPLITS,
+    in_order,
+    part_folders,
+    split_of,
+)
 from glipkit.data.formats.detect import detect_format, first_record
 from glipkit.errors import UserError
 
@@ -41,7 +46,7 @@ def find_coco_files(root: Path) -> dict[str, Path]:
         raise UserError('COCO files whose names say train, val or test',
                         f'{root} with {", ".join(p.name for p in found[""][:3])}',
                         'pass the file that you mean, with --images')
-    return {part: paths[0] for part, paths in named.items()}
+    return in_order({part: paths[0] for part, paths in named.items()})
 
 
 def images_of(path: Path, root: Path | None = None) -> Path:

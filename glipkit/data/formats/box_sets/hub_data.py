@@ -74,7 +74,8 @@ def _load(name: str) -> Mapping[str, Any]:
     try:
         import datasets
     except ImportError as error:
-        raise UserError('the package datasets', 'none installed', 'pip install datasets') from error
+        raise UserError('the package datasets', 'none installed',
+                        "pip install 'glipkit[datasets]'") from error
     try:
         if name.startswith(PREFIX):
             loaded = datasets.load_dataset(name.removeprefix(PREFIX))

@@ -5,12 +5,14 @@ import warnings
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from PIL import Image
 
 from glipkit.common.image_files import is_image_file
 from glipkit.errors import UserError
+
+Part = TypeVar('Part')
 
 #: Words for the parts of a data set in names of folders and files.
 SPLITS = {'train': 'train', 'training': 'train', 'val': 'val', 'valid': 'val', 'validation': 'val',
@@ -191,7 +193,14 @@ def part_folders(root: Path) -> dict[str, Path]:
     for path in sorted(root.iterdir()) if root.is_dir() else ():
         if path.is_dir() and path.name.lower() in SPLITS:
             found.setdefault(SPLITS[path.name.lower()], path)
-    return found
+    return in_order(found)
+
+
+def in_order(parts: Mapping[str, Part]) -> dict[str, Part]:
+    """Parts with those for training first, then validation, then test."""
+    usual = list(dict.fromkeys(SPLITS.values()))
+    return dict(sorted(parts.items(), key=lambda item: usual.index(item[0])
+                       if item[0] in usual else len(usual)))
 
 
 def read_text(path: Path, what: str) -> str:

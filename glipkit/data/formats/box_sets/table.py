@@ -15,6 +15,7 @@ from glipkit.data.formats.box_sets.structures import (
     ImageFinder,
     classes_by_name,
     image_size,
+    in_order,
     name_of,
     part_folders,
     split_of,
@@ -101,7 +102,7 @@ def tables_of(root: Path) -> dict[str, Path]:
             raise UserError('one table, or train.csv, val.csv and test.csv',
                             f'{root} with {", ".join(p.name for p in others)}',
                             'pass the file that you mean')
-    return {part or 'train': paths[0] for part, paths in found.items()}
+    return in_order({part or 'train': paths[0] for part, paths in found.items()})
 
 
 def find_columns(path: Path) -> Columns:
