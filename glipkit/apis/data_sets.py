@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from glipkit.data.formats.box_sets.hub_data import PREFIX, read_hub_data
 from glipkit.data.formats.box_sets.structures import DataSet, coco_content
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.errors import UserError
-from glipkit.files import write_text
+from glipkit.files import can_be_made, cannot_write, write_text
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ class OpenedData:
 def open_data(path: str | Path, box_format: str = 'xywh') -> OpenedData:
     """Finds out what a data set is, and converts it where it is no COCO json.
 
-    Conversions go to the folder ``data_sets`` beside the weights of named models
-    (`weights_folder`), under a name that tells their content; nothing is written where the data
-    are. Images that are missing are left out.
+    Conversions go to the folder ``data_sets`` beside the weights of named models (`cache`),
+    under a name that tells their content; nothing is written where the data are. Images that are
+    missing are left out.
 
     Args:
         path: A folder in one of the layouts that `find_data_set` knows, a YOLO yaml, a table, a
@@ -56,7 +58,8 @@ def open_data(path: str | Path, box_format: str = 'xywh') -> OpenedData:
     """
     found = recognise(path)
     if found.form == 'coco':
-        parts = {part: AnnotatedImages(file, images_of(file, found.root if found.path.is_dir() else None))
+        root = found.root if found.path.is_dir() else None
+        parts = {part: AnnotatedImages(file, images_of(file, root))
                  for part, file in found.files.items()}
         return OpenedData(parts, (_about(path, found, parts), ))
     data = read(found, box_format)
@@ -162,8 +165,24 @@ def read(found: Found, box_format: str = 'xywh') -> DataSet:
 
 
 def cache() -> Path:
-    """The folder of conversions."""
-    return weights_folder() / 'data_sets'
+    """The folder of conversions: beside the weights, or the user's own one for passing files.
+
+    Raises:
+        UserError: Neither can be had.
+    """
+    kept = weights_folder() / 'data_sets'
+    user = os.getuid() if hasattr(os, 'getuid') else None
+    if user is None or can_be_made(kept):
+        return kept
+    own = Path(tempfile.gettempdir()) / f'glipkit-{user}'
+    try:
+        own.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(own, error) from error
+    if own.is_symlink() or own.stat().st_uid != user:  # somebody else's, with whatever is in it
+        raise UserError('a folder for conversions', f'{own}, which is not yours',
+                        'set GLIPKIT_HOME to a folder that you may write to')
+    return own / 'data_sets'
 
 
 def _folder(found: Found, text: str) -> Path:

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -183,3 +185,20 @@ def test_a_data_set_of_the_hub_library(tmp_path):
     corners = open_data(tmp_path / 'saved', 'xyxy').parts['val']
     assert json.loads(corners.ann_file.read_text())['annotations'][0]['bbox'] == [1, 2, 28, 36]
     assert set(data_files(tmp_path / 'saved', PromptSettings())) == {'train', 'val'}
+
+
+def test_a_user_without_a_place_of_his_own_has_one_for_passing_files(tmp_path, monkeypatch):
+    root = write_world(tmp_path / 'd', 'yolo', PARTS, SIZES)
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('GLIPKIT_HOME', str(tmp_path / 'file' / 'none'))
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    part = open_data(root).parts['train']
+    own = tmp_path / f'glipkit-{os.getuid()}'
+    assert own in part.ann_file.parents and own.stat().st_mode & 0o077 == 0
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    shutil.rmtree(own)
+    own.symlink_to(elsewhere)
+    with pytest.raises(UserError, match='GLIPKIT_HOME'):
+        open_data(root)
+    assert not list(elsewhere.iterdir())
