@@ -115,23 +115,24 @@ def has_boxes(images: AnnotatedImages) -> bool:
 
 
 def data_files(path: Path, settings: PromptSettings, box_format: str = 'xywh'
-               ) -> dict[str, DataFile] | None:
-    """The parts of a data set, to be checked; None for a file that is checked as it is.
+               ) -> tuple[dict[str, DataFile], str] | None:
+    """The parts of a data set, to be checked, and what it was recognised as; None for a file that
+    is checked as it is.
 
     Raises:
         UserError: A folder in which nothing of the kind is.
     """
-    if not path.is_dir() and not str(path).startswith(PREFIX) and find_data_set(path) is None:
-        return None
-    if path.is_dir() and any(next(path.glob(form), None) for form in ('*.jsonl', '*.tar')):
+    shards = path.is_dir() and any(next(path.glob(form), None) for form in ('*.jsonl', '*.tar'))
+    whole = not path.is_dir() and not str(path).startswith(PREFIX)
+    if shards or whole and find_data_set(path) is None:
         return None
     found = recognise(path)
     if found.form == 'coco':
         return {part: DataFile(file, images_of(file, found.root), settings=settings)
-                for part, file in found.files.items()}
+                for part, file in found.files.items()}, _about(path, found, found.files)
     data = read(found, box_format)
     return {part: DataFile(own.source, own.root, settings=settings, boxes=(data, part))
-            for part, own in data.parts.items()}
+            for part, own in data.parts.items()}, _about(path, found, data.parts)
 
 
 def recognise(path: str | Path) -> Found:

@@ -66,8 +66,11 @@ def run(args: argparse.Namespace) -> int:
     from glipkit.common.reporter import ConsoleReporter, reporting
     from glipkit.files import write_text
     with reporting(ConsoleReporter()):
-        parts = _data_files(args)
-        outs = {part: _out(args, part if len(parts) > 1 else '') for part in parts}
+        parts, about = _data_files(args)
+        outs = {part: _out(args, data_file, part if len(parts) > 1 else '')
+                for part, data_file in parts.items()}
+        if about:
+            print(about)
         contents, code = {}, 0
         for part, data_file in parts.items():
             contents[part], own = _check(args, data_file, outs[part])
@@ -99,7 +102,7 @@ def _check(args: argparse.Namespace, data_file: DataFile, out: Path | None) -> t
     return content, code
 
 
-def _out(args: argparse.Namespace, part: str) -> Path | None:
+def _out(args: argparse.Namespace, data_file: DataFile, part: str) -> Path | None:
     """The file of a cleaned copy, after a look whether it may be written."""
     from glipkit.apis.checking import check_out
     if not args.fix:
@@ -107,21 +110,19 @@ def _out(args: argparse.Namespace, part: str) -> Path | None:
     out = Path(args.fix)
     if part:
         out = out.with_name(f'{out.stem}_{part}{out.suffix}')
-    source = Path(args.file)
-    foreign = source.is_dir() or source.suffix.lower() in ('.csv', '.yaml', '.yml')
-    return check_out(Path('coco.json') if foreign and not args.images else source, out)
+    return check_out(data_file.path if data_file.boxes is None else Path('coco.json'), out)
 
 
-def _data_files(args: argparse.Namespace) -> dict[str, DataFile]:
-    """The parts of a data set, or the one file."""
+def _data_files(args: argparse.Namespace) -> tuple[dict[str, DataFile], str]:
+    """The parts of a data set and what it was recognised as, or the one file."""
     from glipkit.apis.checking import prompt_settings
     from glipkit.apis.data_sets import data_files
     from glipkit.data.checking import PromptSettings
-    parts = None
+    found = None
     if not args.images:
         settings = prompt_settings(args.config) if args.config else PromptSettings()
-        parts = data_files(Path(args.file), settings, args.box_format)
-    return parts or {'file': _data_file(args)}
+        found = data_files(Path(args.file), settings, args.box_format)
+    return found or ({'file': _data_file(args)}, '')
 
 
 def _data_file(args: argparse.Namespace) -> DataFile:

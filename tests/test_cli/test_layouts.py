@@ -75,6 +75,7 @@ def test_check_data(run, world, layout, tmp_path):
     report = json.loads((tmp_path / 'r.json').read_text())
     assert list(report['parts']) == ['train', 'val']
     form = {'roboflow': 'coco'}.get(layout, layout)
+    assert lines[0].startswith(f'{root} is read as {form}, for ')
     assert report['parts']['val']['format'] == form
 
 
@@ -134,5 +135,5 @@ def test_what_is_saved_is_read_again(run, images, files, tmp_path):
     for arguments in ([out / 'coco.json', '--images', images], [out / 'data.yaml'],
                       [out / 'labelme'], [out / 'predictions.csv']):
         ran = run('check-data', *arguments)
-        assert f'of {total}' in ran.out.splitlines()[0], ran
+        assert f'of {total}' in ran.out, ran
         assert 'missing' not in ran.out and 'do not exist' not in ran.out

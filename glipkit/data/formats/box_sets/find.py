@@ -132,9 +132,10 @@ def _has_names(path: Path) -> bool:
 
 
 def _voc(root: Path) -> Found | None:
-    files = [path for path in files_below(root, '.xml') if is_voc(path)]
-    return Found('voc', root, f'{len(files)} xml files, e.g. {files[0].relative_to(root)}') \
-        if files else None
+    files = files_below(root, '.xml')
+    first = next((path for path in files[:_FEW] if is_voc(path)), None)
+    return None if first is None else Found(
+        'voc', root, f'{first.relative_to(root)} with <annotation>, of {len(files)} xml files')
 
 
 def _labelme(root: Path) -> Found | None:

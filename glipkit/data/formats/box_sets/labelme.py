@@ -24,6 +24,9 @@ from glipkit.errors import UserError
 #: Shapes that have a box, and the number of points that they need.
 _SHAPES = {'rectangle': 2, 'mask': 2, 'circle': 2, 'polygon': 3}
 
+#: Bytes of a file of one image, which may be inside it.
+_LARGEST = 1 << 26
+
 
 def read_labelme(root: Path) -> DataSet:
     """Reads all json files of a folder and those inside it that hold ``shapes``.
@@ -46,6 +49,8 @@ def read_labelme(root: Path) -> DataSet:
 def is_labelme(path: Path) -> bool:
     """Whether a json file is an annotation of this format."""
     try:
+        if path.stat().st_size > _LARGEST:
+            return False
         content = json.loads(path.read_bytes().decode('utf-8-sig'))
     except (OSError, ValueError, RecursionError):
         return False

@@ -1,6 +1,7 @@
 """What every reader of this room gives: images with boxes, and what could not be read."""
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -165,19 +166,27 @@ def image_size(path: Path) -> tuple[int, int] | None:
 def files_below(folder: Path, suffix: str | None = None) -> list[Path]:
     """Files of a folder and those inside it, in the order of their names.
 
-    Hidden folders and what macOS leaves beside files are left out.
+    Folders that are linked to are looked into, each once. Hidden ones and what macOS leaves beside
+    files are left out.
 
     Args:
         folder: The folder.
         suffix: Ending in lower case, ``'.xml'``; None takes images.
     """
-    def counts(path: Path) -> bool:
-        inside = path.relative_to(folder)
-        return not any(part.startswith('.') or part == '__MACOSX' for part in inside.parts) and (
-            is_image_file(path) if suffix is None else path.suffix.lower() == suffix
-        ) and path.is_file()
-
-    return sorted((path for path in folder.rglob('*') if counts(path)), key=lambda p: p.as_posix())
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    for place, inside, names in os.walk(folder, followlinks=True):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:
+            inside.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        inside[:] = sorted(name for name in inside
+                           if not name.startswith('.') and name != '__MACOSX')
+        paths = (Path(place, name) for name in names if not name.startswith('.'))
+        found += (path for path in paths if (
+            is_image_file(path) if suffix is None else path.suffix.lower() == suffix))
+    return sorted(found, key=lambda path: path.as_posix())
 
 
 def split_of(name: str) -> str | None:
