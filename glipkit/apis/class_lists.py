@@ -8,6 +8,7 @@ from glipkit.data.formats.box_sets.yolo import class_names, read_yaml
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.data.formats.reading import read_json
 from glipkit.errors import UserError
+from glipkit.text.bank import read_names
 
 WHAT = ('a file of class names: a text with a name a line, a YOLO data.yaml, a COCO json, or a '
         'json list')
@@ -19,9 +20,9 @@ def read_classes(text: str) -> list[str]:
 
     Args:
         text: Names between commas (`split_names`); or ``@`` and the path of a file; or the path
-            of a file that ends in .txt, .names, .yaml, .yml or .json. A text file has a name a
-            line, of a YOLO yaml ``names`` count, of a COCO json its categories in the order of
-            their ids.
+            of a file that ends in .txt, .names, .yaml, .yml or .json. A text has a name a line (as
+            `read_names` takes them), of a YOLO yaml ``names`` count, of a COCO json its categories
+            in the order of their ids.
 
     Raises:
         UserError: There is no such file, or none of these in it.
@@ -42,19 +43,11 @@ def _of_file(path: Path) -> list[str]:
         raise UserError(WHAT, f'no file {path}', 'check the path')
     if suffix in ('.yaml', '.yml'):
         return list(class_names(read_yaml(path).get('names'), path).values())
-    if suffix == '.json':
-        content = read_json(path, WHAT)
-        names = content if isinstance(content, list) and all(
-            isinstance(one, str) for one in content) else \
-            list(read_coco_json(path, need_annotations=False).real_classes.values())
-    else:
-        try:
-            lines = path.read_text(encoding='utf-8-sig').splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else 'not UTF-8'
-            raise UserError(WHAT, f'{path} ({reason})', 'check the file') from error
-        names = [line.strip() for line in lines]
-    names = [name for name in names if name]
+    if suffix != '.json':
+        return list(read_names(path)[0])
+    names = read_json(path, WHAT)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        names = list(read_coco_json(path, need_annotations=False).real_classes.values())
     if not names:
-        raise UserError(WHAT, f'{path} without a name', 'write one on each line')
+        raise UserError(WHAT, f'{path} without a name', 'write one')
     return names

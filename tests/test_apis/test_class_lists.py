@@ -39,10 +39,10 @@ def test_what_is_no_file_is_names(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(('name', 'content', 'said'), [
-    ('none.txt', None, 'no file'), ('a.txt', ' \n', 'without a name'),
+    ('none.txt', None, 'no file'), ('a.txt', ' \n', 'empty'), ('a.json', '[]', 'without a name'),
     ('a.yaml', 'nc: 3\n', "'names' as a list"), ('a.yaml', 'names: *x\n', 'a.yaml'),
     ('a.json', '{"a": 1}', 'a.json'), ('a.json', '[1]', 'a.json'), ('a.json', '[', 'a.json'),
-    ('a.txt', b'\xff\xfe\x00', 'not UTF-8'),
+    ('a.txt', b'\xff\xfe\x00', 'UTF-8'),
 ])
 def test_a_file_without_names_is_one_clear_error(tmp_path, name, content, said):
     if content is not None:
