@@ -83,11 +83,13 @@ def write_clean(data_file: DataFile, report: Report, out: str | Path,
     Raises:
         UserError: The file exists, has another ending, or cannot be written.
     """
-    out = check_out(data_file.path, out)
+    converted = data_file.boxes is not None
+    out = check_out(Path('coco.json') if converted else data_file.path, out)
     make_folder(out.parent)
     with atomic(out) as temporary:
         changes = clean(data_file, report, temporary)
-    return changes, check(replace(data_file, path=out), settings, report.format)
+    return changes, check(replace(data_file, path=out, boxes=None), settings,
+                          'coco' if converted else report.format)
 
 
 def check_out(path: Path, out: str | Path) -> Path:

@@ -12,9 +12,11 @@ from mmengine.config import Config
 
 from glipkit.apis.build import SUFFIXES, checkpoint_for, config_errors, find_config, read_config
 from glipkit.apis.config_parts import type_name
+from glipkit.apis.data_sets import one_part
 from glipkit.apis.options import check_options
 from glipkit.apis.weights import RANDOM
 from glipkit.common.paths import config_root, packaged
+from glipkit.data.formats.box_sets.hub_data import PREFIX
 from glipkit.errors import UserError
 from glipkit.files import check_folder, make_folder, remove_unfinished
 
@@ -83,24 +85,24 @@ def set_test_data(cfg: Config, name_or_path: str) -> None:
         cfg: Config, changed in place.
         name_or_path: A file of ``configs/_base_/datasets`` by its name (``lvis_minival``), or the
             path of one like these: ``test_dataloader`` with a dataset, ``test_evaluator``, and
-            optionally ``test_settings``, which go into ``model.test_cfg``.
+            optionally ``test_settings``, which go into ``model.test_cfg``. Or a data set as
+            `data_sets.open_data` takes it, whose part for tests, else for validation, is scored.
 
     Raises:
         UserError: The file does not exist, or is not of this kind.
     """
     path = Path(name_or_path)
     folder = config_root() / '_base_' / 'datasets'
-    if path.suffix not in SUFFIXES:
+    if path.suffix not in SUFFIXES and (folder / f'{name_or_path}.py').is_file():
         path = folder / f'{name_or_path}.py'
-    if not path.is_file():
+    if path.suffix not in SUFFIXES and (path.exists() or name_or_path.startswith(PREFIX)):
+        data = _test_config(name_or_path)
+    elif not path.is_file():
         known = ', '.join(sorted(p.stem for p in folder.glob('*.py') if p.stem != 'pipelines'))
-        raise UserError(f'a data set ({known}) or the path of its config', repr(name_or_path),
-                        'choose one of these')
-    try:
-        data = Config.fromfile(path)
-    except Exception as error:  # a config is Python: any exception may come out of it
-        raise UserError('a config that mmengine can read', f'{path} ({type(error).__name__})',
-                        'correct the config') from error
+        raise UserError(f'a data set ({known}), the path of its config, or a folder of data',
+                        repr(name_or_path), 'choose one of these')
+    else:
+        data = _data_config(path)
     if not isinstance(data.get('test_dataloader', {}).get('dataset'), dict) \
             or 'test_evaluator' not in data:
         raise UserError('a data set config with test_dataloader and test_evaluator', str(path),
@@ -113,6 +115,24 @@ def set_test_data(cfg: Config, name_or_path: str) -> None:
     cfg.test_dataloader = {**cfg.test_dataloader, **data.test_dataloader, 'dataset': dataset}
     cfg.test_evaluator = data.test_evaluator
     cfg.merge_from_dict({'model.test_cfg': dict(data.get('test_settings', {}))})
+
+
+def _data_config(path: Path) -> Config:
+    try:
+        return Config.fromfile(path)
+    except Exception as error:  # a config is Python: any exception may come out of it
+        raise UserError('a config that mmengine can read', f'{path} ({type(error).__name__})',
+                        'correct the config') from error
+
+
+def _test_config(path: str) -> Config:
+    """The config that scores boxes of a data set in any layout."""
+    part = one_part(path, ('test', 'val'), need_boxes=True)
+    dataset = dict(type='glipkit.CocoDetection', ann_file=str(part.ann_file.absolute()),
+                   data_prefix=dict(img=str(part.images.absolute())), test_mode=True)
+    return Config(dict(
+        test_dataloader=dict(dataset=dataset),
+        test_evaluator=dict(type='glipkit.GroundingCocoMetric', ann_file=dataset['ann_file'])))
 
 
 def move_data(cfg: Config, old: str, new: str) -> None:

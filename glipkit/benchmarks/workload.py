@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from glipkit.apis import class_lists
 from glipkit.errors import UserError
 from glipkit.text.prompts import class_prompt
 from glipkit.text.tokenizers import BertTokenizer
@@ -106,20 +106,14 @@ def read_classes(prompt: str, classes: str | None) -> tuple[str, ...]:
 
     Args:
         prompt: Name of a list, one of :data:`PROMPTS`.
-        classes: Instead of it, names separated by commas, or a text file with one on each line.
+        classes: Instead of it, names or a file of them, as `class_lists.read_classes` takes them.
 
     Raises:
         UserError: For names no prompt can be made of, or a file that cannot be read.
     """
     if classes is None:
         return _known_classes(prompt)
-    path = Path(classes)
-    try:
-        text = path.read_text(encoding='utf-8').replace('\n', ',') if path.is_file() else classes
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError('a text file with one class name on each line', f'{path} ({error})',
-                        'pass another file, or names separated by commas') from error
-    names = tuple(name.strip() for name in text.split(',') if name.strip())
+    names = tuple(class_lists.read_classes(classes))
     class_prompt(names)
     return names
 

@@ -25,6 +25,7 @@ EXAMPLES = '''examples:
   glipkit predict photos/ --classes "red circle, blue star" --out found --save-images --csv
   glipkit predict photos/ --classes "dog, cat" --save yolo --save coco --out found
   glipkit predict photo.jpg --classes 'dog, "salt, pepper and oil"'
+  glipkit predict photo.jpg --classes names.txt
   glipkit predict photo.jpg --caption "a man walks two dogs" --phrases "0-5,12-20"
   glipkit predict photo.jpg --caption "a man walks two dogs" --threshold 0.5
   glipkit predict photo.jpg --classes "cup, mug" --all-labels     # both names on one cup
@@ -47,9 +48,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              'like "photos/*.jpg"; videos; streams (rtsp://..., '
                              'stream:http://...); camera:0')
     query = parser.add_mutually_exclusive_group(required=True)
-    query.add_argument('--classes', metavar='"A, B"',
+    query.add_argument('--classes', metavar='"A, B"|FILE',
                        help='class names, separated by commas; one that holds a comma goes in '
-                            'double quotes')
+                            'double quotes; or a file of them (a name a line, a YOLO data.yaml, '
+                            'a COCO json), also as @FILE')
     query.add_argument('--caption', metavar='TEXT', help='a sentence that names what to find')
     query.add_argument('--task', metavar='FILE',
                        help='a task that glipkit tune has learned: finds its classes')
@@ -200,8 +202,8 @@ def _segment(args: argparse.Namespace, predictor: Predictor, sources: list[Image
 
 
 def _classes(text: str | None) -> list[str] | None:
-    from glipkit.apis.asking import split_names
-    return None if text is None else split_names(text)
+    from glipkit.apis.class_lists import read_classes
+    return None if text is None else read_classes(text)
 
 
 def _phrases(text: str | None) -> str | list[tuple[int, int]] | None:

@@ -9,6 +9,7 @@ EXAMPLES = '''examples:
   glipkit test glip-mini                        # with the weights of its name
   glipkit test glip-mini work_dirs/mini/iter_1300.pth
   glipkit test configs/glip/glip-t-c_o365-goldg.py glip_tiny_model_o365_goldg.pth --out ap.json
+  glipkit test glip-t --data fish/              # YOLO, Pascal VOC, Roboflow, labelme, CSV, COCO
   glipkit test glip-t glip_tiny_model_o365_goldg_cc_sbu.pth --data lvis_minival --out results/
 '''
 
@@ -22,12 +23,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('checkpoint', nargs='?',
                         help='official, mmdet-port or glipkit file, a hub name, or random; '
                              'default: the weights of the name, fetched on first use')
-    parser.add_argument('--data', metavar='NAME|FILE.py',
+    parser.add_argument('--data', metavar='NAME|FILE.py|DIR',
                         help='test on this set instead of the config\'s own: coco_val2017, '
                              'lvis_minival, lvis_val, flickr30k_val, flickr30k_test; for models '
                              'with a dense map ade20k_semantic, coco_stuff_semantic, '
-                             'coco_panoptic_regions, coco_panoptic_segments; or a file '
-                             'like configs/_base_/datasets/lvis_minival.py')
+                             'coco_panoptic_regions, coco_panoptic_segments; a file like '
+                             'configs/_base_/datasets/lvis_minival.py; or a data set in the '
+                             'layout of COCO, YOLO, Pascal VOC, labelme, CSV or Hugging Face '
+                             'datasets, whose part for tests, else for validation, is scored')
     parser.add_argument('--out', metavar='DIR|FILE.json',
                         help='write metrics, protocol and versions as FILE.json, and as a table '
                              'beside it; in a folder, as metrics.json')

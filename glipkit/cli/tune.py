@@ -9,10 +9,11 @@ from glipkit.cli._command import add_command
 from glipkit.errors import UserError
 
 if TYPE_CHECKING:
-    from glipkit.tuning.settings import AnnotatedImages
+    from glipkit.apis.data_sets import AnnotatedImages
 
 EXAMPLES = '''examples:
   glipkit tune fish.json --images photos/ --out work_dirs/fish
+  glipkit tune fish/ --out work_dirs/fish      # YOLO, Pascal VOC, Roboflow, labelme, CSV, COCO
   glipkit tune fish.json --images photos/ --strategy lora --shots 5 --seeds 3,30,300 --out fish5
   glipkit tune train.json --images train/ --val val.json --val-images val/ --test test.json \\
       --test-images test/ --held-out coco.json --held-out-images val2017/ --out work_dirs/fish
@@ -29,8 +30,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
     from glipkit.cli._run_arguments import add_track_argument
     parser = add_command(subparsers, 'tune', EXAMPLES)
-    parser.add_argument('data', type=Path, metavar='DATA.json', help='COCO json to learn from')
-    parser.add_argument('--images', type=Path, required=True, metavar='DIR', help='its images')
+    parser.add_argument('data', type=Path, metavar='DATA',
+                        help='COCO json to learn from; or a folder in the layout of COCO, YOLO, '
+                             'Pascal VOC, labelme, CSV or Hugging Face datasets, whose parts for '
+                             'validation and test are used too; or hf:owner/name')
+    parser.add_argument('--images', type=Path, metavar='DIR',
+                        help='images of a COCO json (default: where they usually are)')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='a new folder')
     parser.add_argument('--strategy', default='prompt',
                         help='prompt, lora, head, text, full, manual, or a config like those in '
@@ -41,8 +46,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             ('test', 'images to score the result on; default the validation set'),
             ('held-out', 'another task, to measure what is forgotten'),
             ('replay', 'other data to mix in; a COCO json or a grounding jsonl')):
-        parser.add_argument(f'--{name}', type=Path, metavar='FILE', help=text)
+        parser.add_argument(f'--{name}', type=Path, metavar='FILE|DIR', help=text)
         parser.add_argument(f'--{name}-images', type=Path, metavar='DIR', help='its images')
+    parser.add_argument('--box-format', choices=['xywh', 'xyxy', 'yolo'], default='xywh',
+                        help='how boxes of a Hugging Face data set are written '
+                             '(default: %(default)s)')
     parser.add_argument('--replay-share', type=float, default=0.5,
                         help='share of --replay in the training images (default: %(default)s)')
     parser.add_argument('--prompts', type=Path, metavar='YAML', help='hand-written prompts')
@@ -80,12 +88,11 @@ def run(args: argparse.Namespace) -> int:
     from glipkit.data.formats.read_once import files_read_once
     from glipkit.tuning.report import score_lines, write_report
     from glipkit.tuning.run import tune
-    from glipkit.tuning.settings import AnnotatedImages, TuneSettings
+    from glipkit.tuning.settings import TuneSettings
+    sets = _sets(args)
     settings = TuneSettings(
-        data=AnnotatedImages(args.data, args.images), out=args.out, strategy=args.strategy,
-        model=args.model, checkpoint=args.checkpoint, val=_images(args, 'val'),
-        test=_images(args, 'test'), held_out=_images(args, 'held_out'),
-        replay=_images(args, 'replay'), replay_share=args.replay_share, shots=args.shots,
+        **sets, out=args.out, strategy=args.strategy, model=args.model,
+        checkpoint=args.checkpoint, replay_share=args.replay_share, shots=args.shots,
         seeds=read_seeds(args), prompts=args.prompts,
         interpolate=args.interpolate, sample_classes=args.sample_classes,
         options=args.options, device=args.device, workers=args.workers,
@@ -99,14 +106,44 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _sets(args: argparse.Namespace) -> dict[str, AnnotatedImages | None]:
+    """All sets of images of the command line, as COCO files."""
+    from glipkit.apis.data_sets import AnnotatedImages, has_boxes, open_data
+    from glipkit.common.reporter import note
+    sets = {name: _images(args, name) for name in ('val', 'test', 'held_out', 'replay')}
+    if args.images is not None:
+        return {'data': AnnotatedImages(args.data, args.images), **sets}
+    opened = open_data(args.data, args.box_format)
+    for text in opened.notes:
+        note(text)
+    if 'train' not in opened.parts:
+        raise UserError('a data set with a part to learn from',
+                        f'{args.data} with {", ".join(opened.parts)}', 'name a folder train')
+    for name in ('val', 'test'):
+        own = opened.parts.get(name)
+        if sets[name] is None and own is not None:
+            if has_boxes(own):
+                sets[name] = own
+            else:
+                note(f'the part {name} of {args.data} has no boxes and is left out')
+    return {'data': opened.parts['train'], **sets}
+
+
 def _images(args: argparse.Namespace, name: str) -> AnnotatedImages | None:
-    """A file and its images; both or neither."""
-    from glipkit.tuning.settings import AnnotatedImages
+    """A COCO file and its images, or a data set in another layout."""
+    from glipkit.apis.data_sets import AnnotatedImages, one_part
     file, images = getattr(args, name), getattr(args, f'{name}_images')
     flag = name.replace('_', '-')
-    if (file is None) != (images is None):
+    # A grounding jsonl to replay has images of no usual place.
+    alone = name == 'replay' and file is not None and images is None and not file.is_dir()
+    if alone or file is None and images is not None:
         raise UserError(f'--{flag} and --{flag}-images together', 'one of them', 'pass both')
-    return None if file is None else AnnotatedImages(file, images)
+    if file is None:
+        return None
+    if images is not None:
+        return AnnotatedImages(file, images)
+    wanted = {'replay': ('train', ), 'test': ('test', 'val')}.get(name, ('val', 'test'))
+    return one_part(file, wanted, args.box_format)
 
 
 def read_seeds(args: argparse.Namespace) -> tuple[int, ...]:

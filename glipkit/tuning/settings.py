@@ -9,19 +9,13 @@ from typing import Any
 
 from mmengine.config import Config
 
+from glipkit.apis.data_sets import AnnotatedImages
 from glipkit.apis.index import default_model
 from glipkit.apis.options import check_options
 from glipkit.common.digests import file_sha256
 from glipkit.common.paths import config_root
 from glipkit.engine.transfer import STRATEGIES, build_strategy
 from glipkit.errors import UserError
-
-
-@dataclass(frozen=True)
-class AnnotatedImages:
-    """A COCO json (for replay also a grounding jsonl) and the folder of its images."""
-    ann_file: Path
-    images: Path
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from glipkit.data.checking.box_set_scan import BoxSetScan
 from glipkit.data.checking.coco_scan import CocoScan, LvisScan
 from glipkit.data.checking.findings import Findings
 from glipkit.data.checking.images import check_decoding, check_existence, check_turned
@@ -25,6 +26,7 @@ SCANS: dict[str, type[Scan]] = {
     'flickr': FlickrScan,
     'caption-shards': ShardScan,
     'tsv': TsvScan,
+    **dict.fromkeys(('yolo', 'voc', 'labelme', 'csv', 'datasets'), BoxSetScan),
 }
 """Name of a format -> the pass over it."""
 
@@ -97,6 +99,8 @@ def check(data_file: DataFile, settings: CheckSettings | None = None,
         UserError: The file as a whole cannot be read.
     """
     settings = settings or CheckSettings()
+    if data_file.boxes is not None:
+        file_format = data_file.boxes[0].form
     file_format = file_format or detect_format(data_file.path)
     findings = Findings()
     scan = SCANS[file_format](data_file, findings)

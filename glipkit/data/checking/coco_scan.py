@@ -26,23 +26,27 @@ class CocoScan(Scan):
 
     def records(self) -> Iterator[dict]:
         """One record: the whole file."""
-        content = self._load()
+        content = self.load()
         self.make_table(content)
         self._boxes_of_image: set[tuple] = set()
         sizes, kept_images = self._judge_images(content['images'])
         annotations = self._judge_annotations(content['annotations'], sizes)
         used = Counter(a['image_id'] for a in annotations if not a.get('iscrowd'))
         for i, image in enumerate(kept_images):
-            self.note_empty(used[image['id']], f'images[{i}]')
+            self.note_empty(used[image['id']], self.place('images', i))
         yield {**content, 'images': kept_images, 'annotations': annotations,
                **self.kept_categories(content)}
+
+    def place(self, key: str, number: int) -> str:
+        """Where a record of a list stands, for the report."""
+        return f'{key}[{number}]'
 
     def write(self, records: Iterator[Any], path: Path) -> None:
         """Writes the one record."""
         path.write_text(dump(next(records)), encoding='utf-8')
         next(records, None)
 
-    def _load(self) -> dict:
+    def load(self) -> dict:
         """The file, with lists where lists belong."""
         path = self.data_file.path
         try:
@@ -186,7 +190,7 @@ class CocoScan(Scan):
         kept = []
         self._left_out: set[int] = set()
         for i, record in enumerate(records):
-            where = f'images[{i}]'
+            where = self.place('images', i)
             image_id = whole(record, 'id')
             name = self.file_name(record) if isinstance(record, dict) else None
             if image_id is None or not isinstance(name, str) or not name:
@@ -210,7 +214,7 @@ class CocoScan(Scan):
     def _judge_annotations(self, records: list, images: dict) -> list[dict]:
         kept = []
         for i, record in enumerate(records):
-            where = f'annotations[{i}]'
+            where = self.place('annotations', i)
             image_id = whole(record, 'image_id')
             if image_id is None:
                 self.findings.add('broken_record', where, record)

@@ -49,6 +49,17 @@ KINDS = {
     'crowd': Kind('note', 'crowd boxes, which training leaves out'),
     'empty_image': Kind('note', 'images without boxes, which training uses as negatives'),
     'same_file': Kind('note', 'image files that stand in several records'),
+    # Other layouts.
+    'bad_line': Kind('error', 'lines with something else than numbers', 'lines left out'),
+    'bad_columns': Kind('error', 'lines with a wrong number of columns', 'lines left out'),
+    'missing_part': Kind('warning', 'parts of the data set whose folder is not there'),
+    'no_label_file': Kind('note', 'images without a label file, which count as images without '
+                          'boxes'),
+    'unmeasured_image': Kind('warning', 'images whose boxes, parts of their size, are lost: they '
+                             'cannot be opened', 'boxes left out'),
+    'outline': Kind('note', 'outlines, of which the box around is used'),
+    'other_shape': Kind('note', 'shapes without a box, which training leaves out'),
+    'foreign_json': Kind('warning', 'json files of another kind, which are left out'),
     # Classes.
     'no_class': Kind('error', 'files without any class'),
     'bad_name': Kind('error', 'classes whose name is missing or no text',

@@ -14,6 +14,7 @@ from glipkit.data.checking.captions import CaptionChecker
 from glipkit.data.checking.findings import Findings
 from glipkit.data.checking.images import ImageList, Place
 from glipkit.data.checking.names import ClassTable, PromptSettings
+from glipkit.data.formats.box_sets.structures import DataSet
 from glipkit.data.formats.reading import as_size
 from glipkit.errors import UserError
 
@@ -50,6 +51,7 @@ class DataFile:
         quick: Whether to leave out what only takes time: keys that stand twice.
         limit: The most images to look at; None for all.
         max_records: Images after which a line format is left; None reads all of it.
+        boxes: A data set in the layout of another program, which was read, and its part.
     """
     path: Path
     images: Path | None = None
@@ -62,6 +64,7 @@ class DataFile:
     quick: bool = False
     limit: int | None = None
     max_records: int | None = None
+    boxes: tuple[DataSet, str] | None = None
 
 
 class Scan(ABC):

@@ -129,7 +129,7 @@ def _of_lines(path: Path) -> str | None:
 
 def _of_json(path: Path) -> str:
     with path.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        image = _first_record(data, 'images')
+        image = first_record(data, 'images')
         if image is None:
             if re.search(rb'"shards"\s*:\s*\[', data[:_HEAD]):
                 return 'caption-shards'
@@ -140,12 +140,12 @@ def _of_json(path: Path) -> str:
             return 'coco'
         if _FLICKR & image.keys() or image.get('dataset_name') == 'flickr':
             return 'flickr'
-        annotation = _first_record(data, 'annotations')
+        annotation = first_record(data, 'annotations')
         # COCO files of some tools carry captions too, but without spans.
         return 'coco' if annotation and 'tokens_positive' not in annotation else 'mdetr'
 
 
-def _first_record(data: mmap.mmap, key: str) -> dict[str, Any] | None:
+def first_record(data: mmap.mmap, key: str) -> dict[str, Any] | None:
     """First object of a list; {} where that is empty or cut off, None where there is no list."""
     found = re.search(rb'(?<!\\)"%s"\s*:\s*\[\s*' % key.encode(), data)
     if not found:
