@@ -246,7 +246,7 @@ def check_device(device: str | torch.device) -> torch.device:
         found = torch.device(fastest_device() if device == 'auto' else device)
         torch.empty(0, device=found)
     except Exception as error:  # torch's errors about devices have no common type
-        raise UserError("a device such as 'cpu', 'cuda' or 'cuda:1' that this machine has, or 'auto'",
+        raise UserError("'auto', or a device such as 'cpu' or 'cuda:1' that this machine has",
                         repr(str(device)), "pass device='cpu', or repair the driver") from error
     return found
 

@@ -150,24 +150,25 @@ def merge(found: Sequence[Detections], windows: np.ndarray) -> Detections:
     scores = np.concatenate([one.scores for one in found])
     labels = np.concatenate([one.labels for one in found])
     cut = _cut(boxes, window, windows[0])
-    kept = []
     # What was seen whole first: it knows the box of the thing, a part does not.
-    open_ones = np.lexsort((-scores, cut))
-    while len(open_ones):
-        first, rest = open_ones[0], open_ones[1:]
-        rest, members = _take(first, rest, boxes, window, labels, cut)
-        if cut[first]:
-            parts = boxes[members]
-            boxes[first] = [*parts[:, :2].min(0), *parts[:, 2:].max(0)]
-        scores[first] = scores[members].max()
-        kept.append(first)
-        open_ones = rest
+    order = np.lexsort((-scores, cut))
+    kept = []
+    for label in np.unique(labels):
+        rest = order[labels[order] == label]
+        while len(rest):
+            first = rest[0]
+            rest, members = _take(first, rest[1:], boxes, window, cut)
+            if cut[first]:
+                parts = boxes[members]
+                boxes[first] = [*parts[:, :2].min(0), *parts[:, 2:].max(0)]
+            scores[first] = scores[members].max()
+            kept.append(first)
     order = np.array(kept, int)
     order = order[np.argsort(-scores[order], kind='stable')]
     return replace(found[0], boxes=boxes[order], scores=scores[order], labels=labels[order])
 
 
-def _take(first: int, rest: np.ndarray, boxes: np.ndarray, window: np.ndarray, labels: np.ndarray,
+def _take(first: int, rest: np.ndarray, boxes: np.ndarray, window: np.ndarray,
           cut: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """What is left when all that is one thing with the first has been taken, and what was taken.
 
@@ -176,7 +177,7 @@ def _take(first: int, rest: np.ndarray, boxes: np.ndarray, window: np.ndarray, l
     members, ask = [first], [first]
     while ask and len(rest):
         one = ask.pop()
-        same = (labels[rest] == labels[one]) & _agree(one, rest, boxes, window, cut)
+        same = _agree(one, rest, boxes, window, cut)
         members += rest[same].tolist()
         if cut[first]:
             ask += rest[same & cut[rest]].tolist()

@@ -122,7 +122,6 @@ def watch_videos(args: argparse.Namespace, predictor: Predictor, plans: list[Pla
     from glipkit.apis.video.reading import UnreadableVideo
     from glipkit.apis.video.recording import record
     from glipkit.apis.video.sources import identity_of
-    from glipkit.files import make_folder
     question = predictor.question(**asked)
     settings = {**asked, 'checkpoint': checkpoint, **{
         name: getattr(args, name) for name in ('config', 'task', 'threshold', 'all_labels', 'dtype',
@@ -130,9 +129,6 @@ def watch_videos(args: argparse.Namespace, predictor: Predictor, plans: list[Pla
     bad: list[UserError] = []
     faulty = False
     for plan in plans:
-        for place in (plan.rows, plan.video):
-            if place is not None:
-                make_folder(place.parent)
         try:
             done = record(predictor, plan.source, question, every=args.every, track=args.track,
                           rows=plan.rows, video=plan.video,

@@ -297,6 +297,22 @@ def test_numbers_of_things_on_known_ways():
     assert track(pair(52, 72), 4.6).tracks.tolist() == [-1, -1]
 
 
+def test_things_that_pass_through_each_other_keep_their_numbers():
+    pytest.importorskip('trackers')
+    track = Tracker(25.)
+    numbers = []
+    for i in range(50):
+        found = Detections(np.float32([[6 * i, 50, 6 * i + 40, 90], [300 - 6 * i, 50, 340 - 6 * i,
+                                                                     90]]),
+                           np.float32([.9, .8]), np.array([0, 1]), ('dog', 'cat'), (200, 400))
+        found = track(found.one_per_object(), i / 25)  # for some frames one hides the other
+        numbers.append(dict(zip(found.names, found.tracks.tolist())))
+    assert min(map(len, numbers)) == 1
+    for name in ('dog', 'cat'):
+        assert len({one[name] for one in numbers[1:] if name in one}) == 1
+    assert numbers[-1]['dog'] != numbers[-1]['cat']
+
+
 def test_without_the_tracker_there_is_one_line(monkeypatch):
     monkeypatch.setattr('glipkit.apis.video.tracks.find_spec', lambda name: None)
     with pytest.raises(UserError, match="pip install 'trackers"):

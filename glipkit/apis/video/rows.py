@@ -18,7 +18,7 @@ from glipkit.apis.detections import Detections
 from glipkit.apis.video.reading import VideoFrame
 from glipkit.apis.video.watching import Ask
 from glipkit.errors import UserError
-from glipkit.files import cannot_write, check_file, write_text
+from glipkit.files import cannot_write, check_file, make_folder, write_text
 
 #: Digits of boxes, in pixels, and of scores.
 BOX_DIGITS, SCORE_DIGITS = 2, 5
@@ -116,6 +116,7 @@ class Rows:
             raise cannot_write(self.path, error) from error
 
     def _open(self) -> Any:
+        make_folder(self.path.parent)
         if self._identity is not None:
             write_text(self._begun, self._identity)
         file = self.path.open('r+b' if self.old else 'wb', buffering=0)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from glipkit.errors import UserError
-from glipkit.files import atomic, check_file, remove_unfinished
+from glipkit.files import atomic, check_file, make_folder, remove_unfinished
 
 #: Endings of files that can be written -> what ffmpeg calls them.
 FORMATS = {'.mp4': 'mp4', '.m4v': 'mp4', '.mov': 'mov', '.mkv': 'matroska'}
@@ -79,6 +79,7 @@ class VideoFile:
 
     def _open(self, height: int, width: int) -> None:
         import av
+        make_folder(self.path.parent)
         temporary = self._stack.enter_context(atomic(self.path))
         self._container = av.open(str(temporary), 'w', format=FORMATS[self.path.suffix.lower()])
         self._stack.callback(self._container.close)
