@@ -57,6 +57,7 @@ NOT_RUN = {
 SHORTER_IN_DOCS = {
     'glipkit world things': '--train-det 4 --train-grd 4 --val 2',
     'glipkit predict new.jpg --task': '',
+    'glipkit predict aerial/': '',
 }
 #: As NOT_RUN, of commands that only docs/ has.
 NOT_RUN_IN_DOCS = {
@@ -77,6 +78,11 @@ NOT_RUN_IN_DOCS = {
     'glipkit tune train.json --images photos/ --model glip-t': 'downloads',
     'glipkit tune train.json --images photos/ --out tuned --track': 'as in README.md',
     'glipkit train glip-mini --work-dir work_dirs/mini --track': 'tests/test_engine',
+    'glipkit tune fish/': 'takes a folder of another layout; tests/test_tuning',
+    'glipkit predict photos/ --classes fish/data.yaml': 'takes one too; tests/test_cli',
+    'glipkit predict "clips/*.mp4"': 'takes videos: tests/test_cli/test_predict_video.py',
+    'glipkit predict camera:0': 'takes a camera',
+    'glipkit predict rtsp': 'takes a stream: tests/test_cli/test_predict_video.py',
     'glipkit push anna': 'asks the hub; tests/test_cli/test_push.py has one',
     'glipkit predict photo.jpg --task anna/fish': 'asks the hub; tests/test_cli/test_push.py',
     'glipkit predict photo.jpg --model glip-mini --checkpoint anna': 'the same',
@@ -85,6 +91,7 @@ NOT_RUN_IN_DOCS = {
 BEFORE = {
     'glipkit test glip-mini':
         lambda: shutil.copy('work_dirs/mini/iter_2.pth', 'work_dirs/mini/iter_1300.pth'),
+    'glipkit predict aerial/': lambda: shutil.copytree('photos', 'aerial'),
     'glipkit predict new.jpg --task': lambda: (
         shutil.copy('photos/0.jpg', 'new.jpg'), Path('work_dirs/fish').mkdir(),
         shutil.copy('tuned/task.safetensors', 'work_dirs/fish/task.safetensors')),
