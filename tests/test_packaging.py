@@ -2,6 +2,7 @@
 works without the checkout."""
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+import glipkit
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = 'import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))'
@@ -150,6 +153,14 @@ def test_configs_are_shipped_inside_the_package(wheel):
 def test_nothing_else_is_shipped(wheel):
     assert {name.split('/')[0] for name in wheel if '.dist-info/' not in name} == {'glipkit'}
     assert not [name for name in wheel if '__pycache__' in name]
+
+
+def test_type_checkers_see_the_names_that_are_lazy():
+    tree = ast.parse((ROOT / 'glipkit/__init__.py').read_text(encoding='utf-8'))
+    seen = {alias.asname or alias.name for node in ast.walk(tree)
+            if isinstance(node, ast.If) and ast.unparse(node.test) == 'TYPE_CHECKING'
+            for one in node.body if isinstance(one, ast.ImportFrom) for alias in one.names}
+    assert seen >= set(glipkit.__all__) - {'__version__'}
 
 
 def in_a_fresh_environment(test):

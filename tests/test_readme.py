@@ -79,7 +79,7 @@ NOT_RUN_IN_DOCS = {
     'glipkit tune train.json --images photos/ --out tuned --track': 'as in README.md',
     'glipkit train glip-mini --work-dir work_dirs/mini --track': 'tests/test_engine',
     'glipkit tune fish/': 'takes a folder of another layout; tests/test_cli/test_layouts.py',
-    'glipkit predict photos/ --classes fish/data.yaml': 'takes one too; tests/test_cli/test_layouts.py',
+    'glipkit predict photos/ --classes fish/data.yaml': 'as above; tests/test_cli/test_layouts.py',
     'glipkit predict photos/ --classes dog --device auto --dtype bf16':
         'some processors are slower at bfloat16, and refuse it; tests/test_apis',
     'glipkit predict "clips/*.mp4"': 'takes videos: tests/test_cli/test_predict_video.py',
