@@ -33,6 +33,7 @@ COMMANDS = {
     'demo': 'make a world, pre-train a small model on it, evaluate it, and report',
     'models': 'list the models that have a name, and fetch their weights',
     'convert': 'rewrite a checkpoint for another program',
+    'export': 'write a model for programs without PyTorch',
     'bench': 'time glipkit against its peers',
     'pseudo-label': 'ground the phrases of captions in their images',
     'concepts': 'make a pool of words from captions, to pre-train on',

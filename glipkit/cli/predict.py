@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         from glipkit.apis.predictor import Predictor
 
     # Whatever is wrong with names and paths ends the command before the model is built.
-    classes, phrases = _classes(args.classes), _phrases(args.phrases)
+    classes, phrases = class_names(args.classes), _phrases(args.phrases)
     if args.task is None:
         check_query(make_query(classes, args.caption, phrases))
     _check_segment(args)
@@ -158,7 +158,7 @@ def _segment(args: argparse.Namespace, predictor: Predictor, sources: list[Image
     return 1 if bad else 0
 
 
-def _classes(text: str | None) -> list[str] | None:
+def class_names(text: str | None) -> list[str] | None:
     """Names between commas; one that is quoted as a whole may hold commas."""
     if text is None:
         return None

@@ -40,6 +40,8 @@ class TensorForm(nn.Module):
     axes: ClassVar[Axes]
     #: Pixels of which both sides of the image are multiples.
     divisor: int = 1
+    #: Whether exporters can follow it through images of any size.
+    any_size: bool = True
 
     def __init__(self, words: Mapping[str, Tensor]) -> None:
         super().__init__()
