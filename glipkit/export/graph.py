@@ -15,6 +15,8 @@ from glipkit.models.tensor_form import Suppressed, TensorForm
 #: Example of an image of any size: units of the divisor, or pixels. Nothing in it is equal.
 _UNITS, _PIXELS = (8, 10), (224, 288)
 _REGIONS = 5
+#: Smallest side of images of any size, in pixels, where none is padded to a divisor.
+_LEAST = 64
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,11 @@ def _longer(value: Tensor, axes: Mapping[int, str]) -> Tensor:
     return value
 
 
+def _least(name: str, divisor: int) -> int:
+    """Smallest length of an axis. Maps of a single cell would be another graph."""
+    return _LEAST if name in ('height', 'width') and divisor == 1 else 2
+
+
 def _nested(shapes: list[dict[int, Any]]) -> tuple:
     """Shapes of (image, *rest) as the exporter wants them: without a tuple for no rest."""
     return (shapes[0], tuple(shapes[1:])) if shapes[1:] else (shapes[0], )
@@ -148,7 +155,7 @@ def _dim(name: str, divisor: int, known: dict[str, Any]) -> Any:
     """The axis of a name, the same wherever it stands."""
     if name not in known:
         known[name] = torch.export.Dim(f'{name}s' if divisor > 1 and name in ('height', 'width')
-                                       else name, min=2, max=4096)
+                                       else name, min=_least(name, divisor), max=4096)
     if name in ('height', 'width') and divisor > 1:
         return divisor * known[name]
     return known[name]

@@ -77,5 +77,5 @@ class Description:
             known = {one.name for one in fields(cls)}
             return cls(**{key: value for key, value in content.items() if key in known} | lists)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError('a model that glipkit export wrote', f'{path} ({error})'.splitlines()[0],
-                            'export it again') from error
+            raise UserError('a model that glipkit export wrote',
+                            f'{path} ({error})'.splitlines()[0], 'export it again') from error

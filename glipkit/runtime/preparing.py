@@ -45,7 +45,8 @@ def prepare(pixels: np.ndarray, image: Mapping[str, Any], size: Size | None,
         pixels = pixels[..., ::-1]
     mean, std = (np.array(image[name], np.float32) for name in ('mean', 'std'))
     divisor = image['divisor']
-    rows, columns = size or (-(-new_height // divisor) * divisor, -(-new_width // divisor) * divisor)
+    rows, columns = size or tuple(-(-side // divisor) * divisor
+                                  for side in (new_height, new_width))
     tensor = np.zeros((1, 3, rows, columns), np.float32)
     if fill == 'black':
         tensor += (-mean / std)[:, None, None]

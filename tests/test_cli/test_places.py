@@ -77,7 +77,7 @@ READING = ('env', 'models')
 WRITING = [name for name in COMMANDS if name not in READING]
 #: Of commands that write a file.
 ENDINGS = {'convert': '.safetensors', 'concepts': '.safetensors', 'browse': '.html',
-           'check-data': '.json'}
+           'check-data': '.json', 'export': '.npz'}
 #: Their logs stand before the error.
 LOGGING = ('train', 'test', 'demo')
 
@@ -111,6 +111,8 @@ def commands(files, tmp_path_factory):
         'demo': ('demo', '--world', 'shapes', '--iters', '2', '--train', '2', '--val', '1',
                  '--out'),
         'convert': ('convert', files.checkpoint),
+        'export': ('export', files.config, '--checkpoint', files.checkpoint, '--classes', 'dog',
+                   '--format', 'words', '--out'),
         'bench': ('bench', 'evaluation', '--images', '2', '--limit', '20', '--out'),
         'pseudo-label': ('pseudo-label', shard, '--images', world / 'images/train_grd', '--out'),
         'concepts': ('concepts', shard, '--model', regions, *texts, '--min-count', '1', '--out'),
@@ -152,7 +154,7 @@ def _place(fault, folder, ending):
     folder.mkdir()
     if fault == 'refused':
         return Path(f'/sys/glipkit-{folder.name}{ending}')
-    if fault == 'below a link' and folder.name == 'convert':  # which makes no folders
+    if fault == 'below a link' and folder.name in ('convert', 'export'):  # which make no folders
         fault = 'link'
     if fault in ('link', 'below a link'):
         link = folder / (f'out{ending}' if fault == 'link' else 'out')

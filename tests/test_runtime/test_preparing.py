@@ -60,7 +60,8 @@ def test_a_fixed_size():
     assert item.tensor.shape == (1, 3, 64, 96) and item.size == (64, 80)
     assert item.tensor[0, :, 0, 79].tolist() == [30, 10, 2.5]
     assert item.tensor[0, :, 0, 80].tolist() == [0, 0, 0]
-    assert prepare(pixels, image, (64, 96), 'black').tensor[0, :, 0, 80].tolist() == [-10, -10, -7.5]
+    black = prepare(pixels, image, (64, 96), 'black').tensor
+    assert black[0, :, 0, 80].tolist() == [-10, -10, -7.5]
     # What the model's own rule would make too large is made smaller, in proportion.
     tall = prepare(np.zeros((128, 64, 3), np.uint8), image, (64, 96))
     assert tall.size == (64, 32) and tall.scale == (.5, .5)

@@ -198,7 +198,7 @@ class ClipResNet(BaseModule):
             Maps (R, 32 * width, S / 2, S / 2) and embeddings (R, D), not normalised, R = sum of N;
             image by image, in the order of the boxes.
         """
-        rois = torch.cat([torch.cat([one.new_full((len(one), 1), i), one], 1)
+        rois = torch.cat([torch.cat([one.new_full((one.shape[0], 1), i), one], 1)
                           for i, one in enumerate(boxes)]).to(res4)
         projected = self.project_map(res4) if self._may_project(res4) else None
         maps, features = [], []

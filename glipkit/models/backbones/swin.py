@@ -87,7 +87,8 @@ def run_whole_block(block: SwinBlock, x: Tensor, size: tuple[int, int]) -> Tenso
     bias, places = position_bias(block.attn.w_msa), maps.shape[1:3]
     if shift:
         maps = maps.roll((-shift, -shift), (1, 2))
-        regions = _cut(region_numbers(*places, side, shift, x.device), side).flatten(0, 1).flatten(1)
+        regions = _cut(region_numbers(*places, side, shift, x.device), side)
+        regions = regions.flatten(0, 1).flatten(1)
         bias = bias + (regions[:, None, :, None] != regions[:, None, None, :]) * OTHER_REGION
     windows = maps.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3)
     attended = attend_in_windows(block.attn.w_msa, windows.flatten(1, 2).flatten(2, 3), bias)
@@ -189,8 +190,8 @@ def attend_in_windows(attention: WindowMSA, x: Tensor, bias: Tensor) -> Tensor:
     qkv = attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1))
     # Images and windows are one batch of windows: (B * n, h, S, C / h).
     query, key, value = qkv.permute(3, 0, 1, 4, 2, 5).flatten(1, 2)
-    if len(bias) > 1:
-        bias = bias.expand(len(x), *bias.shape).flatten(0, 1)
+    if bias.shape[0] > 1:
+        bias = bias.expand(x.shape[0], *bias.shape).flatten(0, 1)
     dropout = attention.attn_drop.p if attention.training else 0.
     out = F.scaled_dot_product_attention(query, key, value, bias.to(qkv.dtype), dropout,
                                          scale=attention.scale)

@@ -298,8 +298,8 @@ class FVit(DenseClip):
 
     def _trained(self, query: Query) -> Tensor:
         """Which labels of a query, and background, the box head was trained on, (K + 1,) bool."""
-        trained = self.test_settings.trained(self._names(query))
-        return F.pad(trained, (0, 1), value=True).to(self.roi_head.bbox_head.detect_temperature.device)
+        trained = F.pad(self.test_settings.trained(self._names(query)), (0, 1), value=True)
+        return trained.to(self.roi_head.bbox_head.detect_temperature.device)
 
     def _names(self, query: Query) -> list[str]:
         return [name for prompt in self.prompts(query) for name in prompt.names]

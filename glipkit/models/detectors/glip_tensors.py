@@ -67,7 +67,8 @@ class GLIPTensors(TensorForm):
 
     def forward(self, image: Tensor, hidden: Tensor, mask: Tensor,
                 token_map: Tensor) -> tuple[Tensor, ...]:
-        levels = [level.expand(len(hidden), -1, -1, -1)
+        # `len` would fix the number of prompts in an exported graph.
+        levels = [level.expand(hidden.shape[0], -1, -1, -1)
                   for level in self.neck(self.backbone(image))]
         outputs = self.head(levels, TextFeatures(hidden, mask))
         boxes, centers = self.head.decoded(outputs)
@@ -80,14 +81,16 @@ class GLIPTensors(TensorForm):
         boxes, scores, centerness, level = results
         product = torch.where(scores > self.settings.score_threshold,
                               scores * centerness[..., None], 0.)
-        found = []
+        found, names = [], scores.shape[2]
         for number in range(len(self.head.scales)):
             # Of every prompt the best pairs of an anchor and a label, as if it were alone.
             own = product * (level == number)[:, None]
-            best, place = own.flatten(1).topk(self.settings.nms_pre)
-            anchor = (place // scores.shape[2])[..., None].expand(-1, -1, 4)
-            found.append((boxes.gather(1, anchor).flatten(0, 1), best.flatten(),
-                          (place % scores.shape[2] + starts[:, None]).flatten()))
+            best, place = own.flatten(1).topk(torch.sym_min(self.settings.nms_pre, own[0].numel()))
+            anchor = place // names
+            corners = boxes.gather(1, anchor[..., None].expand(-1, -1, 4))
+            # Exporters know no remainder of a length that is open.
+            found.append((corners.flatten(0, 1), best.flatten(),
+                          (place - anchor * names + starts[:, None]).flatten()))
         boxes, scores, labels = (torch.cat(parts) for parts in zip(*found))
         kept = (scores > 0).nonzero()[:, 0]
         return boxes[kept], scores[kept].sqrt(), labels[kept]
