@@ -17,8 +17,9 @@ from glipkit.files import atomic
 from glipkit.runtime.description import KEY
 from glipkit.runtime.engines import need
 
-#: Version of ONNX's operators; modulated deformable convolution came with 19.
-OPSET = 22
+#: Version of ONNX's operators. Deformable convolution came with 19; of 22 and later onnxruntime
+#: lacks RoIAlign.
+OPSET = 21
 #: Largest file of one piece: the limit of its format.
 LIMIT = 2**31 - 2**24
 
@@ -66,7 +67,7 @@ def write_onnx(program: Any, path: Path, description: str) -> None:
 
 def _deform_conv() -> Any:
     """torchvision's modulated deformable convolution as ONNX's, which counts in the same order."""
-    from onnxscript import opset22 as op
+    from onnxscript import opset21 as op
 
     def deform_conv2d(input: Any, weight: Any, offset: Any, mask: Any, bias: Any,
                       stride_h: int, stride_w: int, pad_h: int, pad_w: int, dilation_h: int,

@@ -141,7 +141,7 @@ def test_what_a_file_says_of_itself(shapes):
     assert about.weights == fingerprint(model) and about.version == glipkit.__version__
     assert about.image['divisor'] == 32 and about.image['channels'] == 'bgr'
     np.testing.assert_allclose(about.image['mean'], [103.53, 116.28, 123.675])
-    assert about.size == (192, 320) and about.score_threshold == 0.3
+    assert about.size == (192, 320) and about.score_threshold == 0.6  # of its config
 
 
 @pytest.fixture(scope='module')
