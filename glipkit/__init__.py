@@ -3,32 +3,17 @@
 Importing the package checks the versions of its foundations, serves mmcv's compiled operators
 where there are none, and makes the registry scope ``glipkit`` known. It prints nothing, opens no
 connection, and leaves everything heavy to its first use.
+
+Where PyTorch is not installed, `glipkit.runtime` alone works, which runs exported models.
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from glipkit.common.lazy import lazy_names
-from glipkit.compat import (
-    check_versions,
-    defer_imports,
-    name_home,
-    prepare_plots,
-    serve_operators,
-)
-from glipkit.moved import serve_moved_modules
 from glipkit.version import __version__
-
-check_versions()
-name_home()
-serve_operators()
-defer_imports()
-prepare_plots()
-serve_moved_modules()
-
-# The registries come last: they are the first thing that needs mmengine and torch. The rooms
-# behind them are imported by mmengine when a class is first asked for.
-import glipkit.registry  # noqa: E402, F401
 
 if TYPE_CHECKING:  # which does not see what is lazy
     from glipkit.apis.build import load
@@ -36,9 +21,50 @@ if TYPE_CHECKING:  # which does not see what is lazy
 
 _LAZY = {'load': 'glipkit.apis.build', 'Predictor': 'glipkit.apis.predictor'}
 
+
+def _with_torch() -> bool:
+    try:
+        return find_spec('torch') is not None
+    except (ImportError, ValueError):  # whoever keeps it away says so in a way of its own
+        return False
+
+
+if _with_torch():
+    from glipkit.compat import (
+        check_versions,
+        defer_imports,
+        name_home,
+        prepare_plots,
+        serve_operators,
+    )
+    from glipkit.moved import serve_moved_modules
+
+    check_versions()
+    name_home()
+    serve_operators()
+    defer_imports()
+    prepare_plots()
+    serve_moved_modules()
+
+    # The registries come last: they are the first thing that needs mmengine and torch. The rooms
+    # behind them are imported by mmengine when a class is first asked for.
+    import glipkit.registry  # noqa: F401
+    _lazy = lazy_names(__name__, _LAZY)
+else:
+    def _lazy(name: str) -> Any:
+        if name in _LAZY:
+            raise ImportError(f'glipkit.{name} needs PyTorch, which is not installed; run: pip '
+                              'install glipkit. Without it, glipkit.runtime runs exported models')
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
 __all__ = ['Predictor', '__version__', 'load']
-__getattr__ = lazy_names(__name__, _LAZY)
+
+
+def __getattr__(name: str) -> Any:
+    if name == 'runtime':
+        return importlib.import_module('glipkit.runtime')
+    return _lazy(name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, 'runtime'})

@@ -18,9 +18,9 @@ FLOORS = {
     'errors': 0, 'version': 0, 'moved': 1, 'files': 1, 'registry': 1, 'common': 2, 'compat': 3,
     'runs': 4,
     'checkpoints': 5, 'text': 6, 'models': 7, 'data': 8, 'evaluation': 9, 'engine': 10,
-    'apis': 11, '__init__': 12, 'worlds': 12, 'reports': 13, 'tuning': 14, 'labelling': 14,
-    'serve': 14,
-    'odinw': 15, 'benchmarks': 16, 'claims': 17, 'cli': 18, 'testing': 19
+    'apis': 11, '__init__': 12, 'worlds': 12, 'runtime': 12, 'export': 13, 'reports': 13,
+    'tuning': 14, 'labelling': 14, 'serve': 14, 'odinw': 15, 'benchmarks': 16, 'claims': 17,
+    'cli': 18, 'testing': 19
 }
 #: Arrows that the floors alone would allow: models and data meet only in what samples carry.
 CLOSED = {

@@ -35,6 +35,7 @@ COMMANDS = {
     'models': 'list the models that have a name, and fetch their weights',
     'convert': 'rewrite a checkpoint for another program',
     'push': 'publish a model or a task on the Hugging Face hub',
+    'export': 'write a model for programs without PyTorch',
     'bench': 'time glipkit against its peers',
     'pseudo-label': 'ground the phrases of captions in their images',
     'concepts': 'make a pool of words from captions, to pre-train on',

@@ -1,6 +1,9 @@
 """Overlap of boxes: xyxy pixels, exclusive right and bottom edge, N and M boxes."""
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -45,11 +48,74 @@ def one_per_object(boxes: np.ndarray, scores: np.ndarray, overlap: float = 0.5) 
     Returns:
         Indices of those that stay, in ascending order.
     """
-    import torch  # with its weight only where it is needed
-    from torchvision.ops import nms
-    kept = nms(torch.from_numpy(np.asarray(boxes, np.float32).reshape(-1, 4)),
-               torch.from_numpy(np.asarray(scores, np.float32)), overlap)
-    return np.sort(kept.numpy())
+    return np.sort(nms(boxes, scores, overlap))
+
+
+def nms(boxes: np.ndarray, scores: np.ndarray, overlap: float,
+        labels: np.ndarray | None = None) -> np.ndarray:
+    """Non-maximum suppression, with the arithmetic of torchvision: float32, equal scores in order.
+
+    Args:
+        boxes: (N, 4) xyxy.
+        scores: (N,).
+        overlap: Intersection over union above which the weaker box goes.
+        labels: (N,), of which each is suppressed by itself; None for one label.
+
+    Returns:
+        Indices of the boxes that stay, best first.
+    """
+    boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+    scores = np.asarray(scores, np.float32).reshape(-1)
+    if labels is not None:
+        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        kept = [group[nms(boxes[group], scores[group], overlap)] for group in groups]
+        found = np.concatenate(kept) if kept else np.zeros(0, np.int64)
+        return found[np.argsort(-scores[found], kind='stable')]
+    areas, limit = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), np.float64(overlap)
+    left, kept = np.argsort(-scores, kind='stable'), []
+    while len(left):
+        best, left = left[0], left[1:]
+        kept.append(best)
+        sides = (np.minimum(boxes[best, 2:], boxes[left, 2:])
+                 - np.maximum(boxes[best, :2], boxes[left, :2])).clip(min=0)
+        common = sides[:, 0] * sides[:, 1]
+        union = areas[best] + areas[left] - common
+        share = np.divide(common, union, out=np.zeros_like(common), where=union != 0)
+        left = left[~(share > limit)]
+    return np.array(kept, np.int64)
+
+
+def grid_boxes(height: int, width: int, sizes: Sequence[float], shapes: Sequence[float],
+               step: float) -> np.ndarray:
+    """Boxes side by side at every size and shape, inside an image, and the whole image.
+
+    Neighbours of one size are at most ``step`` of a box apart, and the first and the last touch
+    the edges of the image.
+
+    Args:
+        height: Of the image in pixels.
+        width: Likewise.
+        sizes: Square root of the area over the shorter side of the image.
+        shapes: Height over width.
+        step: Distance of neighbours, in parts of the box's side.
+
+    Returns:
+        (N, 4) float32 xyxy, each box once.
+    """
+    def starts(length: int, side: float) -> np.ndarray:
+        count = 1 + math.ceil((length - side) / (side * step) - 1e-6)
+        return np.linspace(0, length - side, max(count, 1), dtype=np.float32)
+
+    found = [np.array([[0, 0, width, height]], np.float32)]
+    for size in sizes:
+        for shape in shapes:
+            side = size * min(height, width)
+            h, w = min(height, side * math.sqrt(shape)), min(width, side / math.sqrt(shape))
+            tops, lefts = np.meshgrid(starts(height, h), starts(width, w), indexing='ij')
+            corners = np.stack([lefts.ravel(), tops.ravel()], 1)
+            found.append(np.concatenate([corners, corners + np.array([w, h], np.float32)], 1))
+    # Large boxes are equal where the image is too small for their shape.
+    return np.unique(np.concatenate(found).round(3), axis=0)
 
 
 def box_area(boxes: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import low_rank_layers
+from glipkit.models.tensor_form import TensorForm
 from glipkit.text.cache import TextFeatureCache
 from glipkit.text.encoders.contract import TextEncoder
 from glipkit.text.prompt_cache import PromptCache
@@ -214,6 +215,15 @@ class GroundingDetector(BaseDetector):
             UserError: The model has no dense map.
         """
         raise self._no_cells()
+
+    def tensor_form(self, query: Query) -> TensorForm:
+        """This detector, asked one query, as a function of tensors alone, for export.
+
+        Raises:
+            UserError: The model has no such form, or an error of `prompts`.
+        """
+        raise UserError('a model that can be exported', f'a {type(self).__name__}, which has no '
+                        'form of tensors alone', 'name another model')
 
     def _no_cells(self) -> UserError:
         return UserError('a model with a dense map, such as clipself-b16',

@@ -77,7 +77,7 @@ READING = ('env', 'models', 'serve')
 WRITING = [name for name in COMMANDS if name not in READING]
 #: Of commands that write a file.
 ENDINGS = {'convert': '.safetensors', 'concepts': '.safetensors', 'browse': '.html',
-           'check-data': '.json'}
+           'check-data': '.json', 'export': '.npz'}
 #: Their logs stand before the error.
 LOGGING = ('train', 'test', 'demo')
 
@@ -113,6 +113,8 @@ def commands(files, tmp_path_factory):
         'convert': ('convert', files.checkpoint),
         'push': ('push', 'anna/tiny', '--model', files.config, '--checkpoint', files.checkpoint,
                  '--license', 'mit', '--dry-run', '--out'),
+        'export': ('export', files.config, '--checkpoint', files.checkpoint, '--classes', 'dog',
+                   '--format', 'words', '--out'),
         'bench': ('bench', 'evaluation', '--images', '2', '--limit', '20', '--out'),
         'pseudo-label': ('pseudo-label', shard, '--images', world / 'images/train_grd', '--out'),
         'concepts': ('concepts', shard, '--model', regions, *texts, '--min-count', '1', '--out'),
@@ -154,7 +156,7 @@ def _place(fault, folder, ending):
     folder.mkdir()
     if fault == 'refused':
         return Path(f'/sys/glipkit-{folder.name}{ending}')
-    if fault == 'below a link' and folder.name == 'convert':  # which makes no folders
+    if fault == 'below a link' and folder.name in ('convert', 'export'):  # which make no folders
         fault = 'link'
     if fault in ('link', 'below a link'):
         link = folder / (f'out{ending}' if fault == 'link' else 'out')

@@ -4,25 +4,8 @@ from __future__ import annotations
 import mmcv
 from mmdet.datasets.transforms import Resize
 
+from glipkit.common.resizing import long_side_size, short_side_size
 from glipkit.registry import TRANSFORMS
-
-
-def short_side_size(width: int, height: int, short: int, long: int) -> tuple[int, int]:
-    """New (width, height) of an image, by the rule of maskrcnn-benchmark.
-
-    The shorter side becomes ``short``; where the longer one would then exceed ``long``, it becomes
-    round(long * shorter / longer) instead. The longer side follows, rounded down. This differs from
-    mmdet's ``FixScaleResize`` by a pixel for every third image size.
-    """
-    smaller, larger = min(width, height), max(width, height)
-    if larger / smaller * short > long:
-        # For a very narrow image the rule gives 0 pixels, and maskrcnn-benchmark fails.
-        short = max(round(long * smaller / larger), 1)
-    if smaller == short:
-        return width, height
-    if width < height:
-        return short, int(short * height / width)
-    return int(short * width / height), short
 
 
 # Configs made for version 0.1 use the second name.
@@ -91,8 +74,7 @@ class LongSideResize(Resize):
 
     def _resize_img(self, results: dict) -> None:
         height, width = results['img'].shape[:2]
-        factor = self.size / max(height, width)
-        size = tuple(max(round(side * factor), 1) for side in (width, height))
+        size, factor = long_side_size(width, height, self.size)
         results['img'] = mmcv.imresize(results['img'], size, interpolation=self.interpolation,
                                        backend=self.backend)
         results['img_shape'] = results['img'].shape[:2]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from glipkit.engine.transfer.strategy import Overrides
 from glipkit.models.contract import GroundingDetector
+from glipkit.models.kernels.forms import shallow_copy
 from glipkit.text.cache import TextFeatureCache
 from glipkit.text.prompt_cache import PromptCache
 
@@ -30,7 +31,7 @@ def task_view(model: GroundingDetector, overrides: Overrides) -> GroundingDetect
                for name, module in overrides.modules.items()}
     view = _rebuilt(model, tensors, modules, {})
     if view is model:  # a task that changes nothing still has its own caches
-        view = _shallow(model)
+        view = shallow_copy(model)
     view.text_cache = TextFeatureCache(model.text_cache.max_tokens)
     view.prompt_cache = PromptCache(model.prompt_cache.max_queries)
     view.frozen_parts = []
@@ -59,17 +60,8 @@ def _rebuilt(module: nn.Module, tensors: Mapping[int, nn.Parameter],
                or any(children[name] is not value for name, value in module._modules.items()))
     result = module
     if changed:
-        result = _shallow(module)
+        result = shallow_copy(module)
         result._parameters.update(own)
         result._modules.update(children)
     done[id(module)] = result
     return result
-
-
-def _shallow(module: nn.Module) -> nn.Module:
-    """A module of the same class with the same contents, in its own dictionaries."""
-    copy = module.__class__.__new__(module.__class__)
-    copy.__dict__.update(module.__dict__)
-    for slots in ('_parameters', '_buffers', '_modules'):
-        copy.__dict__[slots] = dict(module.__dict__[slots])
-    return copy

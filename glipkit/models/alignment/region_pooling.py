@@ -34,11 +34,11 @@ def pool_boxes(dense: Tensor, boxes: Sequence[Tensor], stride: float = 1) -> lis
     Returns:
         Of each image (N, D), of length 1, in the order of the boxes.
     """
-    rois = torch.cat([torch.cat([one.new_full((len(one), 1), i), one], 1)
+    rois = torch.cat([torch.cat([one.new_full((one.shape[0], 1), i), one], 1)
                       for i, one in enumerate(boxes)]).to(dense)
     with torch.autocast(dense.device.type, enabled=False):
         pooled = roi_align(dense, rois, 1, 1 / stride, sampling_ratio=-1, aligned=True)
-    return list(F.normalize(pooled.flatten(1), dim=1).split([len(one) for one in boxes]))
+    return list(F.normalize(pooled.flatten(1), dim=1).split([one.shape[0] for one in boxes]))
 
 
 def pool_masks(dense: Tensor, masks: Sequence[Tensor]) -> list[Tensor]:

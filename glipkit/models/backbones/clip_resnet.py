@@ -108,6 +108,8 @@ class ClipResNet(BaseModule):
     """
 
     stride = 16
+    #: See :mod:`glipkit.models.kernels.forms`.
+    traceable = False
 
     def __init__(self, variant: str = 'rn50', layers: Sequence[int] | None = None,
                  width: int | None = None, embed_dim: int | None = None,
@@ -196,11 +198,13 @@ class ClipResNet(BaseModule):
             Maps (R, 32 * width, S / 2, S / 2) and embeddings (R, D), not normalised, R = sum of N;
             image by image, in the order of the boxes.
         """
-        rois = torch.cat([torch.cat([one.new_full((len(one), 1), i), one], 1)
+        rois = torch.cat([torch.cat([one.new_full((one.shape[0], 1), i), one], 1)
                           for i, one in enumerate(boxes)]).to(res4)
         projected = self.project_map(res4) if self._may_project(res4) else None
         maps, features = [], []
-        for part in rois.split(at_once):  # one empty part where there is no region
+        # An exporter cannot follow a loop whose length it does not know.
+        parts = [rois] if self.traceable else rois.split(at_once)
+        for part in parts:  # one empty part where there is no region
             maps.append(self.region_maps(self.pool_boxes(res4, part)) if projected is None
                         else self.region_maps_from_projected(res4, projected, part))
             features.append(self.pool_regions(maps[-1]))
@@ -215,7 +219,8 @@ class ClipResNet(BaseModule):
         """Whether the short way to the regions may be taken: without gradients, on a processor."""
         trains = torch.is_grad_enabled() and (
             res4.requires_grad or any(p.requires_grad for p in self.layer4.parameters()))
-        return (not trains and res4.device.type == 'cpu' and res4.dtype == torch.float32
+        return (not trains and not self.traceable and res4.device.type == 'cpu'
+                and res4.dtype == torch.float32
                 and not torch.is_autocast_enabled('cpu')
                 and isinstance(self.layer4[0].bn1, FrozenBatchNorm))
 

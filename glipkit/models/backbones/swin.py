@@ -34,16 +34,19 @@ class SwinTransformer(_SwinTransformer):
     memory.
     """
 
+    #: See :mod:`glipkit.models.kernels.forms`.
+    traceable = False
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, H, W) -> maps (B, C_i, H_i, W_i) of the stages in ``out_indices``."""
         x, size = self.patch_embed(x.contiguous(memory_format=torch.channels_last))
         if self.use_abs_pos_embed:
             x = x + self.absolute_pos_embed
         x = self.drop_after_pos(x)
-        maps = []
+        maps, run = [], run_whole_block if self.traceable else run_block
         for i, stage in enumerate(self.stages):
             for block in stage.blocks:
-                x = run_block(block, x, size)
+                x = run(block, x, size)
             if i in self.out_indices:
                 out = getattr(self, f'norm{i}')(x)
                 maps.append(out.unflatten(1, size).permute(0, 3, 1, 2))
@@ -76,6 +79,26 @@ def run_block(block: SwinBlock, x: Tensor, size: tuple[int, int]) -> Tensor:
     return out
 
 
+def run_whole_block(block: SwinBlock, x: Tensor, size: tuple[int, int]) -> Tensor:
+    """What `run_block` gives for the same arguments, from all windows at once, without indices."""
+    side, shift = block.attn.window_size, block.attn.shift_size
+    height, width = size
+    maps = F.pad(block.norm1(x).unflatten(1, size), (0, 0, 0, -width % side, 0, -height % side))
+    bias, places = position_bias(block.attn.w_msa), maps.shape[1:3]
+    if shift:
+        maps = maps.roll((-shift, -shift), (1, 2))
+        regions = _cut(region_numbers(*places, side, shift, x.device), side)
+        regions = regions.flatten(0, 1).flatten(1)
+        bias = bias + (regions[:, None, :, None] != regions[:, None, None, :]) * OTHER_REGION
+    windows = maps.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3)
+    attended = attend_in_windows(block.attn.w_msa, windows.flatten(1, 2).flatten(2, 3), bias)
+    maps = attended.view(windows.shape).transpose(2, 3).flatten(3, 4).flatten(1, 2)
+    if shift:
+        maps = maps.roll((shift, shift), (1, 2))
+    x = x + block.attn.drop(maps[:, :height, :width].flatten(1, 2))
+    return block.ffn(block.norm2(x), identity=x)
+
+
 class Windows:
     """Distribution of the tokens of a map over windows, in the order of the windows.
 
@@ -103,17 +126,27 @@ def split_into_windows(height: int, width: int, side: int, shift: int,
     """Pad (H, W) to multiples of ``side``, roll by ``-shift`` and cut into windows."""
     index = torch.arange(height * width, device=device).view(height, width)
     index = F.pad(index, (0, -width % side, 0, -height % side), value=-1)
-    regions = torch.zeros_like(index)
     if shift:
         index = index.roll((-shift, -shift), dims=(0, 1))
-        for axis in (0, 1):
-            position = torch.arange(index.size(axis), device=device)
-            part = ((position >= len(position) - side).long()
-                    + (position >= len(position) - shift).long())
-            regions = 3 * regions + (part[:, None] if axis == 0 else part)
-    cut = lambda x: x.unflatten(1, (-1, side)).unflatten(0, (-1, side)).transpose(1, 2)  # noqa: E731
-    return Windows(cut(index).flatten(), cut(regions).flatten(0, 1).flatten(1), height * width,
-                   shift > 0)
+    regions = region_numbers(*index.shape, side, shift, device)
+    return Windows(_cut(index, side).flatten(), _cut(regions, side).flatten(0, 1).flatten(1),
+                   height * width, shift > 0)
+
+
+def region_numbers(height: int, width: int, side: int, shift: int, device: torch.device) -> Tensor:
+    """(H, W), which tokens of a rolled map of whole windows were neighbours before: equal numbers.
+    """
+    regions = torch.zeros(height, width, dtype=torch.long, device=device)
+    for axis, length in enumerate((height, width) if shift else ()):
+        position = torch.arange(length, device=device)
+        part = (position >= length - side).long() + (position >= length - shift).long()
+        regions = 3 * regions + (part[:, None] if axis == 0 else part)
+    return regions
+
+
+def _cut(places: Tensor, side: int) -> Tensor:
+    """(H, W) -> windows (H / side, W / side, side, side)."""
+    return places.unflatten(1, (-1, side)).unflatten(0, (-1, side)).transpose(1, 2)
 
 
 def position_bias(attention: WindowMSA) -> Tensor:
@@ -157,8 +190,8 @@ def attend_in_windows(attention: WindowMSA, x: Tensor, bias: Tensor) -> Tensor:
     qkv = attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1))
     # Images and windows are one batch of windows: (B * n, h, S, C / h).
     query, key, value = qkv.permute(3, 0, 1, 4, 2, 5).flatten(1, 2)
-    if len(bias) > 1:
-        bias = bias.expand(len(x), *bias.shape).flatten(0, 1)
+    if bias.shape[0] > 1:
+        bias = bias.expand(x.shape[0], *bias.shape).flatten(0, 1)
     dropout = attention.attn_drop.p if attention.training else 0.
     out = F.scaled_dot_product_attention(query, key, value, bias.to(qkv.dtype), dropout,
                                          scale=attention.scale)

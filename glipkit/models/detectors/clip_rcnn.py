@@ -12,6 +12,8 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from glipkit.models.alignment.cosine import cosine_logits
+from glipkit.models.detectors.region_tensors import RegionTensors
 from glipkit.models.detectors.region_words import RegionWords, labelled, stack_logits
 from glipkit.models.proposals.contract import boxes_of_images, image_size, propose
 from glipkit.models.roi_heads.masks import mask_loss, paste_masks
@@ -162,6 +164,25 @@ class ClipRCNN(RegionWords):
         return found
 
     # -- features and scores of what the caller gives --------------------------------------------
+
+    def tensor_form(self, query: Query) -> RegionTensors:
+        """See :meth:`GroundingDetector.tensor_form`; boxes only."""
+        return RegionTensors(self, dict(embeddings=self._matrix(query)))
+
+    def score_regions(self, image: Tensor, regions: Tensor,
+                      embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """Where regions are moved, (N, 4), and probabilities of labels (N, K), as in prediction.
+
+        Args:
+            image: (1, 3, H, W), normalised.
+            regions: (N, 4), xyxy pixels of the image.
+            embeddings: Embeddings of the labels (K, D).
+        """
+        _, features = self.backbone.region_features(self.backbone(image)[0], [regions])
+        scores = cosine_logits(features, embeddings, self.temperature).softmax(1)[:, :-1]
+        if self.test_settings.regress_boxes:
+            regions = self.roi_head.decode(features, regions)
+        return regions, scores
 
     def region_features(self, images: Tensor, boxes: Sequence[Tensor]) -> list[Tensor]:
         """Embeddings of regions, not of length 1.

@@ -13,9 +13,11 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from glipkit.errors import UserError
+from glipkit.models.alignment.cosine import cosine_logits
 from glipkit.models.alignment.label_embeddings import LabelEmbeddings
 from glipkit.models.alignment.region_pooling import MaskResize, cell_masks, pool_boxes, pool_masks
 from glipkit.models.detectors.dense_words import DenseWords
+from glipkit.models.detectors.region_tensors import RegionTensors
 from glipkit.models.detectors.region_words import RegionWords, not_empty
 from glipkit.models.proposals.contract import boxes_of_images, image_size, propose
 from glipkit.models.roi_heads.postprocess import RegionSettings, detections, to_original
@@ -195,6 +197,23 @@ class DenseClip(DenseWords, RegionWords):
         """
         return pool_boxes(self.dense_features(images), boxes_of_images(boxes, images),
                           self.backbone.stride)
+
+    def tensor_form(self, query: Query) -> RegionTensors:
+        """See :meth:`GroundingDetector.tensor_form`."""
+        return RegionTensors(self, dict(embeddings=self._matrix(query)), fill='black',
+                             any_size=False)
+
+    def score_regions(self, image: Tensor, regions: Tensor,
+                      embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """The regions (N, 4) and probabilities of labels (N, K), as in prediction.
+
+        Args:
+            image: (1, 3, H, W), normalised.
+            regions: (N, 4), xyxy pixels of the image.
+            embeddings: Embeddings of the labels (K, D).
+        """
+        features, = pool_boxes(self.dense_features(image), [regions], self.backbone.stride)
+        return regions, cosine_logits(features, embeddings, self.temperature).softmax(1)[:, :-1]
 
     def mask_features(self, images: Tensor, masks: Sequence[Tensor],
                       how: MaskResize = 'coverage') -> list[Tensor]:

@@ -20,6 +20,7 @@ from glipkit.models.alignment.score_fusion import blend_scores
 from glipkit.models.detectors.class_sets import ClassSet
 from glipkit.models.detectors.dense_clip import DenseClip
 from glipkit.models.detectors.fvit_settings import FVitSettings
+from glipkit.models.detectors.region_tensors import RegionTensors
 from glipkit.models.detectors.region_words import labelled, stack_logits
 from glipkit.models.necks.vit_pyramid import ViTPyramid
 from glipkit.models.proposals.contract import boxes_of_images, image_size, plain_boxes, propose
@@ -258,16 +259,47 @@ class FVit(DenseClip):
     def _classify(self, taps: Sequence[Tensor], levels: Sequence[Tensor], boxes: Tensor,
                   sample: DetDataSample) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of the box head and blended scores (N, K + 1), and deltas (N, 4), of boxes."""
-        query, settings = Query.of_sample(sample), self.test_settings
-        words = self._words(query)
+        query = Query.of_sample(sample)
+        return self._judge(taps, levels, boxes, self._words(query), self._trained(query))
+
+    def _judge(self, taps: Sequence[Tensor], levels: Sequence[Tensor], boxes: Tensor,
+               words: Tensor, trained: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `_classify`, for embeddings (K + 1, D) and which of them were trained."""
+        settings = self.test_settings
         embeddings, deltas = self.roi_head(levels, [boxes])
         logits = self.roi_head.bbox_head.logits(embeddings, words, settings.detector_temperature)
         features, = pool_boxes(self.backbone.embed_cells(taps[-1]), [boxes], self.backbone.stride)
         seen = cosine_logits(features, words, self.temperature, background=False)
-        trained = F.pad(settings.trained(self._names(query)), (0, 1), value=True)
-        scores = blend_scores(logits.softmax(1), seen.softmax(1), trained.to(seen.device),
-                              settings.alpha, settings.beta)
+        scores = blend_scores(logits.softmax(1), seen.softmax(1), trained, settings.alpha,
+                              settings.beta)
         return logits, scores, deltas
+
+    def tensor_form(self, query: Query) -> RegionTensors:
+        """See :meth:`GroundingDetector.tensor_form`; boxes only, without the proposal head."""
+        return RegionTensors(self, dict(embeddings=self._words(query),
+                                        trained=self._trained(query)),
+                             any_size=False)
+
+    def score_regions(self, image: Tensor, regions: Tensor, embeddings: Tensor,
+                      trained: Tensor) -> tuple[Tensor, Tensor]:
+        """Where regions are moved, (N, 4), and blended scores (N, K), as in prediction.
+
+        Args:
+            image: (1, 3, H, W), normalised.
+            regions: (N, 4), xyxy pixels of the image.
+            embeddings: Embeddings (K + 1, D) of the labels and, last, of background.
+            trained: (K + 1,) bool, which of them the box head was trained on.
+        """
+        taps = self._look(image)
+        _, scores, deltas = self._judge(taps, self._levels(taps), regions, embeddings, trained)
+        if self.test_settings.regress_boxes:
+            regions = move(regions, deltas)
+        return regions, scores[:, :-1]
+
+    def _trained(self, query: Query) -> Tensor:
+        """Which labels of a query, and background, the box head was trained on, (K + 1,) bool."""
+        trained = F.pad(self.test_settings.trained(self._names(query)), (0, 1), value=True)
+        return trained.to(self.roi_head.bbox_head.detect_temperature.device)
 
     def _names(self, query: Query) -> list[str]:
         return [name for prompt in self.prompts(query) for name in prompt.names]

@@ -14,6 +14,7 @@ from glipkit.errors import UserError
 from glipkit.models.backbones.towers import layer_groups
 from glipkit.models.contract import GroundingDetector
 from glipkit.models.detectors.glip_boxes import exclusive_boxes, inclusive_boxes
+from glipkit.models.detectors.glip_tensors import GLIPTensors
 from glipkit.models.detectors.prompt_passes import (
     PromptPass,
     plan_passes,
@@ -118,14 +119,14 @@ class GLIP(GroundingDetector):
                                              truncate=True)
         boxes = [inclusive_boxes(sample) for sample in batch_data_samples]
         box_tokens = [
-            self._token_map(tokens, i, _box_spans(sample, prompt))
+            self.token_map_of(tokens, i, _box_spans(sample, prompt))
             for i, (sample, prompt) in enumerate(zip(batch_data_samples, prompts))
         ]
         text = self.encode_text(tokens)
         levels = self.extract_feat(batch_inputs)
         outputs = self.bbox_head(levels, text)
         known = text.mask & ~torch.stack([
-            self._token_map(tokens, i, [query.unknown])[0] for i, query in enumerate(queries)])
+            self.token_map_of(tokens, i, [query.unknown])[0] for i, query in enumerate(queries)])
         losses = self.bbox_head.loss(outputs, known, boxes, box_tokens)
         # It teaches the pyramid; where that is frozen, words may not be asked for one by one.
         if self.loss_words is not None and any(p.requires_grad for p in self.neck.parameters()):
@@ -180,13 +181,17 @@ class GLIP(GroundingDetector):
             sample.pred_instances = result
         return list(batch_data_samples)
 
+    def tensor_form(self, query: Query) -> GLIPTensors:
+        """See :meth:`GroundingDetector.tensor_form`."""
+        return GLIPTensors(self, query)
+
     # -- the parts ------------------------------------------------------------------------------
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, H, W) -> pyramid maps (B, C, H_i, W_i), finest first."""
         return self.neck(self.backbone(batch_inputs))
 
-    def _token_map(self, tokens: TextTokens, i: int, spans: Sequence) -> Tensor:
+    def token_map_of(self, tokens: TextTokens, i: int, spans: Sequence) -> Tensor:
         """Token map (K, T) of the spans of caption ``i``, on the model's device."""
         width = tokens.ids.size(1)
         return token_map(tokens.offsets[i], spans, width).to(self.bbox_head.alignment.bias0.device)
@@ -242,7 +247,7 @@ class GLIP(GroundingDetector):
             whole = rows == list(range(len(levels[0])))
             maps = levels if whole else [level[rows] for level in levels]
             outputs = self.bbox_head(maps, text)
-            spans = [self._token_map(tokens, k, prompt.spans)
+            spans = [self.token_map_of(tokens, k, prompt.spans)
                      for k, (_, prompt) in enumerate(pairs)]
             return self.bbox_head.candidates(outputs, spans, self.test_settings)
 

@@ -38,6 +38,9 @@ class BiAttention(nn.Module):
         max_logit: Bound: similarities are clamped to +- this value, a guard for half precision.
     """
 
+    #: See :mod:`glipkit.models.kernels.forms`.
+    traceable = False
+
     def __init__(self,
                  visual_dim: int = 256,
                  text_dim: int = 768,
@@ -108,7 +111,8 @@ class BiAttention(nn.Module):
         values = self.gamma_v * self._values(hidden)
         bias = self.gamma_v * self.out_v_proj.bias
         # The chunked form keeps tensors in a processor's cache; a GPU prefers few large kernels.
-        attention = attend_at_once if visual.is_cuda else attend_both_ways
+        attention = attend_at_once if visual.is_cuda or self.traceable \
+            else attend_both_ways
         visual, context, mass = attention(
             visual.to(keys.dtype), keys, *(x.to(keys.dtype) for x in (offset, values, bias)), mask,
             self.num_heads, self.max_logit, self.dropout if self.training else 0.)

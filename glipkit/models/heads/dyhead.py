@@ -23,6 +23,9 @@ class DeformConvNorm(nn.Module):
     their shape: it reads the flat buffer of a sample as if it had the output's size. So does this.
     """
 
+    #: See :mod:`glipkit.models.kernels.forms`.
+    traceable = False
+
     def __init__(self, channels: int, stride: int, num_groups: int) -> None:
         super().__init__()
         # Conv2d's default initialisation is the official one: uniform +-1/sqrt(fan-in), but the
@@ -42,7 +45,8 @@ class DeformConvNorm(nn.Module):
         sizes = [tuple((s - 1) // stride + 1 for s in x.shape[-2:]) for x in maps]
         geometries = [Geometry(read_flat(g.offset, size), read_flat(g.mask, size))
                       for g, size in zip(geometries, sizes, strict=True)]
-        return deform_conv2d(maps, table, geometries, self.conv.weight, self.conv.bias, stride)
+        return deform_conv2d(maps, table, geometries, self.conv.weight, self.conv.bias, stride,
+                             whole=self.traceable)
 
 
 def read_flat(buffer: Tensor, size: tuple[int, int]) -> Tensor:
@@ -88,6 +92,9 @@ class DyConv(nn.Module):
         num_groups: Groups of the normalisation.
     """
 
+    #: See :mod:`glipkit.models.kernels.forms`.
+    traceable = False
+
     def __init__(self, channels: int = 256, num_groups: int = 16) -> None:
         super().__init__()
         # In this order in official files: coarser, same, finer.
@@ -104,7 +111,7 @@ class DyConv(nn.Module):
         """Maps (B, C, H_i, W_i), finest first -> maps of the same shapes."""
         geometries = [self._geometry(level) for level in levels]
         table, bounds = None, None
-        if not levels[0].is_cuda:
+        if not (levels[0].is_cuda or self.traceable):
             table = level_table(levels)
             bounds = table.size(0) - levels[-1][:, 0].numel(), levels[0][:, 0].numel()
         coarser, same, finer = self.convs

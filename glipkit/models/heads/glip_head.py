@@ -203,6 +203,18 @@ class GLIPHead(nn.Module):
             pick(centers), weights, reduction='sum') / avg_factor
         return loss_bbox, loss_centerness
 
+    def decoded(self, outputs: HeadOutputs) -> tuple[list[Tensor], list[Tensor]]:
+        """Boxes (B, N_i, 4), xyxy inclusive pixels of the padded input, and centernesses (B, N_i),
+        probabilities, of each level."""
+        boxes = [decode(deltas.float(), anchors)
+                 for deltas, anchors in zip(outputs.flat_boxes(), self.anchors(outputs))]
+        return boxes, [center.float().sigmoid() for center in outputs.flat_centernesses()]
+
+    @staticmethod
+    def label_scores(token_logits: Tensor, token_map: Tensor) -> Tensor:
+        """Token logits (..., N, T) and map (..., K, T) -> probabilities of labels (..., N, K)."""
+        return pool_to_labels(token_logits.float().sigmoid(), token_map)
+
     def candidates(self, outputs: HeadOutputs, token_maps: Sequence[Tensor],
                    settings: TestSettings) -> list[Candidates]:
         """Scored boxes of each image for one prompt, in the padded input's frame.
@@ -212,15 +224,10 @@ class GLIPHead(nn.Module):
             token_maps: Tokens (K, T) of each label for each image, bool; K may differ.
             settings: Threshold and number of candidates.
         """
-        anchors = self.anchors(outputs)
-        boxes = [decode(d.float(), a) for d, a in zip(outputs.flat_boxes(), anchors)]
-        centers = [c.float().sigmoid() for c in outputs.flat_centernesses()]
+        boxes, centers = self.decoded(outputs)
         results = []
         for i, token_map in enumerate(token_maps):
-            scores = [
-                pool_to_labels(logits[i].float().sigmoid(), token_map)
-                for logits in outputs.token_logits
-            ]
+            scores = [self.label_scores(logits[i], token_map) for logits in outputs.token_logits]
             results.append(
                 select_candidates(scores, [c[i] for c in centers], [b[i] for b in boxes],
                                   settings))

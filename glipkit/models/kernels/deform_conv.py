@@ -32,23 +32,24 @@ class Geometry:
 
 
 def deform_conv2d(maps: Sequence[Tensor], table: Tensor | None, geometries: Sequence[Geometry],
-                  weight: Tensor, bias: Tensor, stride: int) -> list[Tensor]:
+                  weight: Tensor, bias: Tensor, stride: int, whole: bool = False) -> list[Tensor]:
     """Convolve maps at shifted and weighted positions, each map with its own geometry.
 
     Sampling positions and their weights are float32 (or wider); products have the autocast dtype.
 
     Args:
         maps: Maps (B, C, H_i, W_i).
-        table: Result of :func:`level_table` for these maps; needed only outside CUDA.
+        table: Result of :func:`level_table` for these maps; without ``whole``, outside CUDA.
         geometries: Geometry of each output map, as many as ``maps``.
         weight: Weight (D, C, 3, 3).
         bias: Bias (D,).
         stride: Stride of the output grids.
+        whole: Whether torchvision's operator takes each map as on CUDA: exporters know it.
 
     Returns:
         Maps (B, D, h_i, w_i); outside CUDA in channels-last memory.
     """
-    if maps[0].is_cuda:
+    if maps[0].is_cuda or whole:
         return [torchvision_deform_conv2d(x, g.offset, weight, bias, stride, 1, mask=g.mask)
                 for x, g in zip(maps, geometries, strict=True)]
     if table is None:

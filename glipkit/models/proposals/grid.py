@@ -1,14 +1,15 @@
 """Boxes of several sizes and shapes on a grid: they need no weights, and no training."""
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from glipkit.common.boxes import grid_boxes
 from glipkit.models.proposals.contract import image_size
 from glipkit.registry import MODELS
 
@@ -35,20 +36,11 @@ class GridBoxes:
         return [InstanceData(bboxes=self.boxes(*image_size(sample, images)).to(images.device))
                 for sample in samples]
 
+    @property
+    def grid_settings(self) -> dict[str, Any]:
+        """Arguments of `grid_boxes` that do not belong to an image."""
+        return dict(sizes=self.sizes, shapes=self.shapes, step=self.step)
+
     def boxes(self, height: int, width: int) -> Tensor:
         """(N, 4) boxes of an image of this size."""
-        found = [torch.tensor([[0., 0., width, height]])]
-        for size in self.sizes:
-            for shape in self.shapes:
-                side = size * min(height, width)
-                h, w = min(height, side * math.sqrt(shape)), min(width, side / math.sqrt(shape))
-                tops, lefts = self._starts(height, h), self._starts(width, w)
-                corners = torch.cartesian_prod(tops, lefts).reshape(-1, 2).flip(1)
-                found.append(torch.cat([corners, corners + torch.tensor([w, h])], dim=1))
-        # Large boxes are equal where the image is too small for their shape.
-        return torch.unique(torch.cat(found).round(decimals=3), dim=0)
-
-    def _starts(self, length: int, side: float) -> Tensor:
-        """First coordinates of the boxes along one axis."""
-        count = 1 + math.ceil((length - side) / (side * self.step) - 1e-6)
-        return torch.linspace(0, length - side, max(count, 1))
+        return torch.from_numpy(grid_boxes(height, width, **self.grid_settings))

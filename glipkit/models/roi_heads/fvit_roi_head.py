@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from mmdet.structures.bbox import bbox2roi
 from torch import Tensor, nn
+from torchvision.ops import roi_align
 
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import gathered
@@ -36,6 +37,9 @@ class FVitRoIHead(nn.Module):
     Attributes:
         sample: Draws regions that train.
     """
+
+    #: See :mod:`glipkit.models.kernels.forms`.
+    traceable = False
 
     def __init__(self, bbox_head: dict, bbox_roi_extractor: dict, mask_head: dict | None = None,
                  mask_roi_extractor: dict | None = None, loss_cls: dict | None = None,
@@ -69,7 +73,8 @@ class FVitRoIHead(nn.Module):
             maps: Levels (B, C, h, w) of the pyramid.
             boxes: Per image (R_i, 4), pixels of the image.
         """
-        return self.bbox_head(_extract(self.bbox_roi_extractor, maps, boxes))
+        extract = _extract_from_all if self.traceable else _extract
+        return self.bbox_head(extract(self.bbox_roi_extractor, maps, boxes))
 
     def mask_logits(self, maps: Maps, boxes: Sequence[Tensor]) -> Tensor:
         """Logits (R, M, M) of the masks of boxes; arguments as of :meth:`forward`."""
@@ -100,3 +105,15 @@ class FVitRoIHead(nn.Module):
 def _extract(extractor: nn.Module, maps: Maps, boxes: Sequence[Tensor]) -> Tensor:
     """Maps of regions (R, C, side, side), from the levels that suit their sizes."""
     return extractor(maps[:extractor.num_inputs], bbox2roi([one.to(maps[0]) for one in boxes]))
+
+
+def _extract_from_all(extractor: nn.Module, maps: Maps, boxes: Sequence[Tensor]) -> Tensor:
+    """The same, where every region is read from all levels and one is kept: no choice of rows."""
+    rois = bbox2roi([one.to(maps[0]) for one in boxes])
+    maps = maps[:extractor.num_inputs]
+    chosen, found = extractor.map_roi_levels(rois, len(maps)), []
+    for i, (layer, level) in enumerate(zip(extractor.roi_layers, maps)):
+        pooled = roi_align(level, rois, layer.output_size, layer.spatial_scale,
+                           layer.sampling_ratio, layer.aligned)
+        found.append(pooled * (chosen == i)[:, None, None, None])
+    return sum(found)

@@ -1,0 +1,95 @@
+"""From the outputs of a graph to detections, in the order of the model's own prediction.
+
+``rules`` of a file says what its outputs are:
+
+* ``kind='anchors'``: ``boxes`` (P, N, 4), ``scores`` (P, N, K), probabilities of the K labels of
+  each of P prompts, ``centerness`` (P, N) and ``level`` (N,). A pair of an anchor and a label whose
+  label score is above ``score_threshold`` scores sqrt(score x centerness); of each prompt and level
+  the ``nms_pre`` best ones count.
+* ``kind='regions'``: ``boxes`` (N, 4) and ``scores`` (N, K). Every pair above ``score_threshold``
+  counts.
+
+Then each label is suppressed by itself (``nms_iou``), and the best ``max_per_image`` stay, with
+``keep_ties`` all that score as much as the last of them. Boxes are xyxy pixels of the graph's
+image; with ``edge=1`` the pixels at their right and bottom edges belong to them.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from glipkit.common.boxes import nms
+
+Outputs = Mapping[str, np.ndarray]
+
+
+class Found(NamedTuple):
+    """Boxes (M, 4), scores and labels (M,), best first."""
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+def detections(outputs: Outputs, rules: Mapping[str, Any], starts: Sequence[int],
+               size: tuple[int, int]) -> Found:
+    """Detections in the graph's image.
+
+    Args:
+        outputs: Of a graph that does not suppress.
+        rules: See the module.
+        starts: Label at which each prompt starts.
+        size: (height, width) of the image without padding.
+    """
+    candidates = _of_anchors if rules['kind'] == 'anchors' else _of_regions
+    found = candidates(outputs, rules, starts)
+    height, width = (side - rules['edge'] for side in size)
+    boxes = found.boxes.clip(0, np.array([width, height, width, height], np.float32))
+    kept = nms(boxes, found.scores, rules['nms_iou'], found.labels)
+    scores, limit = found.scores[kept], rules['max_per_image']
+    if len(kept) > limit:
+        kept = kept[scores >= scores[limit - 1]] if rules['keep_ties'] else kept[:limit]
+    return Found(boxes[kept], found.scores[kept], found.labels[kept])
+
+
+def in_original(found: Found, rules: Mapping[str, Any], scale: tuple[float, float],
+                size: tuple[int, int]) -> Found:
+    """Detections of the graph's image in the original one, with exclusive edges.
+
+    Args:
+        found: Detections.
+        rules: See the module.
+        scale: (width, height) of the graph's image over those of the original.
+        size: (height, width) of the original.
+    """
+    boxes = found.boxes / np.array([*scale, *scale], np.float32)
+    boxes = boxes + np.array([0, 0, rules['edge'], rules['edge']], np.float32)
+    height, width = size
+    boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
+    if rules['edge']:
+        return Found(boxes, found.scores, found.labels)
+    real = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    return Found(boxes[real], found.scores[real], found.labels[real])
+
+
+def _of_anchors(outputs: Outputs, rules: Mapping[str, Any], starts: Sequence[int]) -> Found:
+    parts = []
+    for boxes, scores, centerness, start in zip(
+            outputs['boxes'], outputs['scores'], outputs['centerness'], starts):
+        anchors, labels = (scores > np.float32(rules['score_threshold'])).nonzero()
+        product = scores[anchors, labels] * centerness[anchors]
+        level = outputs['level'][anchors]
+        for number in range(int(outputs['level'].max(initial=-1)) + 1):
+            own = np.flatnonzero(level == number)
+            if len(own) > rules['nms_pre']:
+                own = own[np.argsort(-product[own], kind='stable')[:rules['nms_pre']]]
+            parts.append(Found(boxes[anchors[own]], np.sqrt(product[own]), labels[own] + start))
+    return Found(*map(np.concatenate, zip(*parts)))
+
+
+def _of_regions(outputs: Outputs, rules: Mapping[str, Any], starts: Sequence[int]) -> Found:
+    boxes, scores = outputs['boxes'], outputs['scores']
+    stays = np.isfinite(boxes).all(1) & np.isfinite(scores).all(1)
+    regions, labels = ((scores > np.float32(rules['score_threshold'])) & stays[:, None]).nonzero()
+    return Found(boxes[regions], scores[regions, labels], labels)

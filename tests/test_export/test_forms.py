@@ -1,0 +1,115 @@
+"""Detectors as functions of tensors say what their own prediction says."""
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+
+from glipkit.apis.build import build_model
+from glipkit.errors import UserError
+from glipkit.models.backbones.swin import SwinTransformer
+from glipkit.models.kernels.forms import traceable_view
+from glipkit.models.tensor_form import Suppressed
+from glipkit.runtime.rules import detections, in_original
+from glipkit.testing import tiny_clip_rcnn, tiny_dense_clip, tiny_fvit, tiny_glip
+from glipkit.text.query import Query
+from tests.toys import two_stage  # noqa: F401 registers it
+
+NAMES = ('red circle', 'a blue star', 'striped square', 'white cat', 'black dog', 'a green ring',
+         'something long that fills a whole prompt beside the others, as it has many words',
+         'the last one of them')
+IMAGE = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+REGIONS = torch.tensor([[4., 4, 30, 40], [0, 0, 96, 64], [50, 10, 90, 60], [8, 8, 20, 20]])
+
+
+def build(module):
+    torch.manual_seed(0)
+    model = build_model(Config.fromstring(module.TINY_CONFIG, '.py')).eval()
+    model.test_settings = replace(model.test_settings, score_threshold=0.)
+    return model.requires_grad_(False)
+
+
+@pytest.fixture(scope='module', params=[tiny_glip, tiny_clip_rcnn, tiny_dense_clip, tiny_fvit],
+                ids=lambda module: module.__name__.rpartition('.')[2])
+def model(request):
+    return build(request.param)
+
+
+def predicted(model, inputs):
+    """What the detector finds, and the sample of the image."""
+    size = (64, 96) if inputs else (60, 90)  # a region's model is shown no padding
+    sample = DetDataSample(metainfo=dict(text=NAMES, img_shape=size, scale_factor=(.5, .5),
+                                         ori_shape=tuple(2 * side for side in size)))
+    if inputs:
+        sample.proposals = InstanceData(bboxes=REGIONS.clone())
+    found, = model.predict(IMAGE, [sample])
+    return found.pred_instances, sample
+
+
+def test_equals_prediction(model):
+    form = model.tensor_form(Query.for_classes(NAMES))
+    expected, sample = predicted(model, form.inputs)
+    given = [REGIONS] if form.inputs else []
+    results = form(IMAGE, *given, *form.words.values())
+    outputs = {name: value.numpy() for name, value in zip(form.outputs, results)}
+    found = in_original(detections(outputs, form.rules, form.starts.tolist(), sample.img_shape),
+                        form.rules, sample.scale_factor, sample.ori_shape)
+    assert len(found.scores) == len(expected) > 5
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_allclose(found.boxes, expected.bboxes, atol=1e-3)
+
+
+def test_suppression_in_the_graph(model):
+    form = model.tensor_form(Query.for_classes(NAMES))
+    given = [REGIONS] if form.inputs else []
+    results = form(IMAGE, *given, *form.words.values())
+    outputs = {name: value.numpy() for name, value in zip(form.outputs, results)}
+    expected = detections(outputs, form.rules, form.starts.tolist(), (60, 90))
+    boxes, scores, labels = Suppressed(form)(IMAGE, torch.tensor([60, 90]), *given,
+                                             *form.words.values(), form.starts)
+    np.testing.assert_allclose(scores, expected.scores, atol=1e-6)
+    np.testing.assert_array_equal(labels, expected.labels)
+    np.testing.assert_allclose(boxes, expected.boxes, atol=1e-4)
+
+
+def test_long_lists_are_several_prompts_in_one_graph():
+    form = build(tiny_glip).tensor_form(Query.for_classes(NAMES))
+    assert len(form.starts) > 1 and form.words['hidden'].shape[0] == len(form.starts)
+    counts = form.words['token_map'].any(2).sum(1)
+    assert counts.sum() == len(NAMES) and form.starts.tolist() == [0, *counts.cumsum(0)[:-1]]
+
+
+def test_a_view_leaves_the_model_as_it_is():
+    model = build(tiny_glip)
+    view = traceable_view(model)
+    forms = [(m.traceable, v.traceable) for m, v in zip(model.modules(), view.modules())
+             if hasattr(m, 'traceable')]
+    assert forms and set(forms) == {(False, True)}
+    assert all(a is b for a, b in zip(model.parameters(), view.parameters()))
+    assert [*dict(model.named_modules())] == [*dict(view.named_modules())]
+
+
+@pytest.mark.parametrize('size', [(32, 48), (44, 36), (21, 27)])
+def test_swin_with_all_windows_at_once(size):
+    torch.manual_seed(0)
+    swin = SwinTransformer(embed_dims=8, depths=[2, 2], num_heads=[1, 2], window_size=4,
+                           mlp_ratio=2, out_indices=(0, 1), strides=(4, 2))
+    swin.eval()
+    torch.nn.init.normal_(swin.stages[0].blocks[1].attn.w_msa.relative_position_bias_table)
+    image = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        for fast, whole in zip(swin(image), traceable_view(swin)(image), strict=True):
+            torch.testing.assert_close(fast, whole, atol=1e-5, rtol=1e-5)
+
+
+def test_models_without_a_form_say_so():
+    toy = build_model(Config(dict(model=dict(
+        type='TwoStage', text_encoder=dict(type='SentenceEncoder')))))
+    with pytest.raises(UserError, match='expected a model that can be exported; got a TwoStage'):
+        toy.tensor_form(Query.for_classes(NAMES))

@@ -1,0 +1,61 @@
+"""What surrounds a graph: descriptions, words, and files that are none."""
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import glipkit.runtime
+from glipkit.errors import UserError
+from glipkit.runtime.description import Description
+from glipkit.runtime.words import Words
+
+ABOUT = Description(
+    model='m', version='1', weights='ab', classes=('a', 'b, c'), starts=(0, ), score_threshold=.3,
+    image=dict(channels='bgr'), size=(64, 96), rules=dict(kind='regions'), category_ids=(7, 9))
+
+
+def test_a_description_comes_back():
+    assert Description.from_json(ABOUT.to_json(), 'x') == ABOUT
+    assert Description.from_json(
+        json.dumps({**json.loads(ABOUT.to_json()), 'new': 1}), 'x') == ABOUT
+
+
+@pytest.mark.parametrize('text', [None, '', '[]', '{}', '{"format": "glipkit-export-9"}',
+                                  '{"format": "glipkit-export-1"}'])
+def test_a_description_of_something_else(text):
+    with pytest.raises(UserError, match='got some.onnx .*; export it again'):
+        Description.from_json(text, 'some.onnx')
+
+
+def test_words_come_back(tmp_path):
+    words = Words(('a', 'é'), (0, 1), 'ab', dict(hidden=np.ones((2, 3), np.float32)))
+    words.write(tmp_path / 'w.npz')
+    found = Words.read(tmp_path / 'w.npz')
+    assert (found.classes, found.starts, found.weights) == (('a', 'é'), (0, 1), 'ab')
+    np.testing.assert_array_equal(found.tensors['hidden'], words.tensors['hidden'])
+
+
+@pytest.mark.parametrize('content', [b'', b'no zip', b'PK\x03\x04 cut off'])
+def test_words_that_are_none(tmp_path, content):
+    (tmp_path / 'w.npz').write_bytes(content)
+    with pytest.raises(UserError, match='expected words that glipkit export wrote'):
+        Words.read(tmp_path / 'w.npz')
+
+
+def test_words_with_objects_are_not_run(tmp_path):
+    np.savez(tmp_path / 'w.npz', about=np.array({'format': print}, dtype=object))
+    with pytest.raises(UserError, match='expected words'):
+        Words.read(tmp_path / 'w.npz')
+
+
+@pytest.mark.parametrize('name, message', [
+    ('model.pt', r'expected an exported model \(.onnx, .xml\)'), ('none.onnx', 'got no file at'),
+    ('broken.onnx', 'expected a model that can be read')])
+def test_models_that_are_none(tmp_path, name, message):
+    if name.startswith('broken'):
+        pytest.importorskip('onnxruntime')
+        (tmp_path / name).write_bytes(b'nothing')
+    with pytest.raises(UserError, match=message):
+        glipkit.runtime.load(tmp_path / name)
