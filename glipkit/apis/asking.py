@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from glipkit.apis.arguments import Shown
-from glipkit.apis.tiles import Tiles
+from glipkit.apis.tile_windows import Tiles
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
 from glipkit.text.phrases import extract_phrases

@@ -25,7 +25,8 @@ from glipkit.apis.images import Images, ImageSource, list_images
 from glipkit.apis.regions import RegionScorer
 from glipkit.apis.segmentation import Segmenter
 from glipkit.apis.tasks import TaskViews
-from glipkit.apis.tiles import OVERLAP, Tiles, answer_in_tiles
+from glipkit.apis.tile_windows import OVERLAP, Tiles
+from glipkit.apis.tiles import answer_in_tiles
 from glipkit.apis.video.watching import VideoWatcher
 from glipkit.common import reporter
 from glipkit.common.precision import check_dtype, computing_in, slow_bfloat16_note

@@ -15,7 +15,7 @@ from glipkit.apis.build import checkpoint_for
 from glipkit.apis.detections import Detections
 from glipkit.apis.predictor import Predictor
 from glipkit.apis.sahi_model import sahi_model
-from glipkit.apis.tiles import OVERLAP, Tiles
+from glipkit.apis.tile_windows import OVERLAP, Tiles
 from glipkit.common.boxes import box_area, to_xywh
 from glipkit.common.reporter import track
 from glipkit.errors import UserError

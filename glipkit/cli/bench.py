@@ -32,7 +32,7 @@ BENCHMARKS = {
     'names': ('benchmarks.names',
               'whether names are right while more and more names are asked for'),
     'tiles': ('benchmarks.tiles',
-              'what tiles bring for small things in large pictures, beside supervision and SAHI'),
+              'what tiles bring for small things in large pictures'),
     'video': ('benchmarks.video', 'whether tracks are right, and memory over a long video'),
     'loader': ('benchmarks.loader', 'time the training loader against mmdet'),
     'serve': ('benchmarks.serve',

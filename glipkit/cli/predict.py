@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         from glipkit.apis.asking import check_query, make_query
         from glipkit.apis.images import list_images
         from glipkit.apis.predictor import Predictor
-        from glipkit.apis.tiles import Tiles
+        from glipkit.apis.tile_windows import Tiles
         from glipkit.cli._predict_video import plan_videos, watch_videos
 
     # Whatever is wrong with names and paths ends the command before the model is built.

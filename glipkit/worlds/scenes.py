@@ -87,7 +87,7 @@ class MovingScene:
 
 def moving_scene(names: Sequence[str], width: int, height: int, rng: np.random.Generator,
                  speed: float = 2.) -> MovingScene:
-    """Shapes that move to and fro, each in a lane of its own, so that none hides another.
+    """Shapes that move from side to side, each in a lane of its own, so that none hides another.
 
     Args:
         names: Category of each shape, one per lane from the top.
@@ -110,7 +110,7 @@ def moving_scene(names: Sequence[str], width: int, height: int, rng: np.random.G
 
 
 def _bounced(position: float, most: int) -> int:
-    """A position that goes to and fro between 0 and the most."""
+    """A position that goes forth and back between 0 and the most."""
     if most <= 0:
         return 0
     along = position % (2 * most)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from glipkit.apis.detections import Detections
 from glipkit.apis.predictor import Predictor
-from glipkit.apis.tiles import Tiles, detect_in_tiles, merge
+from glipkit.apis.tile_windows import Tiles
+from glipkit.apis.tiles import detect_in_tiles, merge
 from glipkit.errors import UserError
 from glipkit.testing.tiny_glip import picture
 

@@ -1,17 +1,20 @@
 """Videos: frames of every kind of file, what is found in them, tracks, rows, and drawn videos."""
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import struct
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from glipkit.apis.detections import Detections
 from glipkit.apis.video.live import Newest
@@ -159,6 +162,18 @@ def test_a_camera_that_is_not_there():
         open_video('camera:97')
 
 
+@contextmanager
+def serving(handler):
+    """The address of a server in this process."""
+    server = ThreadingHTTPServer(('127.0.0.1', 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f'http://127.0.0.1:{server.server_port}'
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_a_video_on_a_server(clip):
     class Handler(SimpleHTTPRequestHandler):
         def __init__(self, *args):
@@ -167,15 +182,36 @@ def test_a_video_on_a_server(clip):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        frames, source = read(f'http://127.0.0.1:{server.server_port}/clip.mp4')
+    with serving(Handler) as address:
+        frames, source = read(f'{address}/clip.mp4')
         assert [number_of(frame.image) for frame in frames] == list(range(COUNT))
         assert not source.live
-    finally:
-        server.shutdown()
-        server.server_close()
+
+
+def test_a_web_camera():
+    """JPEG after JPEG over HTTP: a live source, whose times are those of its frames' coming."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header('Content-Type', 'multipart/x-mixed-replace; boundary=frame')
+            self.end_headers()
+            for i in range(12):
+                picture = io.BytesIO()
+                Image.fromarray(number_picture(i)).save(picture, 'JPEG')
+                content = picture.getvalue()
+                self.wfile.write(b'--frame\r\nContent-Type: image/jpeg\r\nContent-Length: '
+                                 b'%d\r\n\r\n%s\r\n' % (len(content), content))
+
+        def log_message(self, *_):
+            pass
+
+    with serving(Handler) as address:
+        began = time.monotonic()
+        frames, source = read(f'stream:{address}/feed')
+        assert source.live and [number_of(frame.image) for frame in frames] == list(range(12))
+        assert 0 <= frames[-1].time <= time.monotonic() - began
+        assert not source.problems() or 'breaks off' in source.problems()[0]
 
 
 class Live(FrameSource):
@@ -252,7 +288,7 @@ def test_frames_are_not_kept():
     alive = itertools.count()
     living = set()
 
-    class Image(np.ndarray):
+    class Pixels(np.ndarray):
         def __new__(cls):
             one = np.zeros((*SIZE, 3), np.uint8).view(cls)
             one.number = next(alive)
@@ -266,7 +302,7 @@ def test_frames_are_not_kept():
             living.discard(self.number)
 
     most = 0
-    frames = (VideoFrame(i, i / 10, Image()) for i in range(1000))
+    frames = (VideoFrame(i, i / 10, Pixels()) for i in range(1000))
     for _ in watch(frames, FrameSource('nothing', 10.), lambda some: [one_box(0)] * len(some), 5,
                    batch_size=2, between=True):
         most = max(most, len(living))

@@ -124,6 +124,39 @@ def test_names_that_would_be_written_twice_or_over_the_video(refuse, predict, cl
     assert 'more than one video' in refuse(*predict(clip, clip, '--out', tmp_path / 'a.jsonl'))
 
 
+class Capture:
+    """OpenCV's camera, which is pulled out after some frames."""
+
+    def __init__(self, number: int) -> None:
+        self.left = 12
+
+    def isOpened(self) -> bool:
+        return True
+
+    def get(self, _: int) -> float:
+        return 30.
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        time.sleep(.05)
+        self.left -= 1
+        return (True, picture(self.left)) if self.left >= 0 else (False, None)
+
+    def release(self) -> None:
+        self.left = None
+
+
+def test_a_camera(run, predict, tmp_path, monkeypatch):
+    monkeypatch.setattr('cv2.VideoCapture', Capture)
+    ran = run(*predict('camera:0', '--out', tmp_path / 'out', '--save-video'))
+    assert ran.code == 1 and 'camera:0 stopped after 12 frames' in ran.err
+    rows = rows_of(tmp_path / 'out/camera_0.jsonl')
+    missed = re.search(r'(\d+) frames came while the model was at work', ran.out)
+    assert len(rows) + (int(missed[1]) if missed else 0) == 12
+    with open_video(tmp_path / 'out/camera_0.found.mp4') as video:
+        assert len(list(video)) == len(rows)
+    assert names_in(tmp_path / 'out') == ['camera_0.found.mp4', 'camera_0.jsonl']
+
+
 def test_without_the_tracker_nothing_is_begun(refuse, predict, clip, monkeypatch):
     monkeypatch.setattr('glipkit.apis.video.tracks.find_spec', lambda name: None)
     assert "pip install 'trackers" in refuse(*predict(clip, '--track'))

@@ -129,6 +129,8 @@ class EncodedVideo(FrameSource):
             (self._container.duration or 0) / av.time_base
         self._seconds = float(seconds)
         live = not is_file and not self._seconds
+        # Pictures of a web camera have no times; ffmpeg makes some up.
+        self._no_times = live and 'jpeg' in self._container.format.name
         count = stream.frames or round(self._seconds * fps) or None
         super().__init__(Path(place).name if is_file else place, float(fps),
                          None if live else count, live)
@@ -170,11 +172,12 @@ class EncodedVideo(FrameSource):
             yield from frames
 
     def _time_of(self, frame: Any, index: int) -> float:
-        if frame.time is None:
+        now = time.monotonic() if self._no_times else frame.time
+        if now is None:
             return index / self.fps
         if self._begin is None:  # of a stream that was joined in its middle
-            self._begin = frame.time
-        return frame.time - self._begin
+            self._begin = now
+        return now - self._begin
 
     def _check_end(self, index: int, last: float) -> None:
         """Whether a file had the frames that it says it has."""
