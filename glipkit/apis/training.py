@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from glipkit.apis.build import SUFFIXES, checkpoint_for, config_errors, find_config, read_config
 from glipkit.apis.config_parts import type_name
 from glipkit.apis.data_sets import one_part
+from glipkit.apis.loops import check_for_training, for_test
 from glipkit.apis.options import check_options
 from glipkit.apis.weights import RANDOM
 from glipkit.common.paths import config_root, packaged
@@ -87,6 +89,8 @@ def set_test_data(cfg: Config, name_or_path: str) -> None:
             path of one like these: ``test_dataloader`` with a dataset, ``test_evaluator``, and
             optionally ``test_settings``, which go into ``model.test_cfg``. Or a data set as
             `data_sets.open_data` takes it, whose part for tests, else for validation, is scored.
+            A transform of its pipeline that the config's ``data_sizes`` names, as in
+            ``dict(LongSideResize=896)``, has that ``size``.
 
     Raises:
         UserError: The file does not exist, or is not of this kind.
@@ -112,6 +116,7 @@ def set_test_data(cfg: Config, name_or_path: str) -> None:
         raise UserError('a config with a test set, whose pipeline is used', 'none in it',
                         'test another config')
     dataset = {'pipeline': own, **data.test_dataloader.dataset}
+    dataset['pipeline'] = _in_sizes(dataset['pipeline'], cfg.get('data_sizes', {}))
     cfg.test_dataloader = {**cfg.test_dataloader, **data.test_dataloader, 'dataset': dataset}
     cfg.test_evaluator = data.test_evaluator
     cfg.merge_from_dict({'model.test_cfg': dict(data.get('test_settings', {}))})
@@ -133,6 +138,12 @@ def _test_config(path: str) -> Config:
     return Config(dict(
         test_dataloader=dict(dataset=dataset),
         test_evaluator=dict(type='glipkit.GroundingCocoMetric', ann_file=dataset['ann_file'])))
+
+
+def _in_sizes(pipeline: Sequence[Mapping[str, Any]], sizes: Mapping[str, int]) -> list:
+    """A pipeline whose transforms have the sizes that their type (without scope) is given."""
+    return [{**step, 'size': sizes[type_name(step)]} if type_name(step) in sizes else step
+            for step in pipeline]
 
 
 def move_data(cfg: Config, old: str, new: str) -> None:
@@ -207,14 +218,11 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False,
         track: Trackers that get the curves, see :mod:`glipkit.engine.tracking`.
 
     Raises:
-        UserError: A config without training settings, a checkpoint that is not there, data that
-            cannot be trained on, bfloat16 on a processor that is slower at it, or a tracker that is
-            not installed.
+        UserError: A config without training settings or with a part of what validates, a
+            checkpoint that is not there, data that cannot be trained on, bfloat16 on a processor
+            that is slower at it, or a tracker that is not installed.
     """
-    for key in ('train_dataloader', 'optim_wrapper'):
-        if key not in cfg:
-            raise UserError('a config with training settings', f'no {key}',
-                            'add it, or train another config')
+    check_for_training(cfg)
     if amp:
         from mmengine.device import get_device
 
@@ -252,7 +260,8 @@ def _prepare_folder(cfg: Config) -> None:
         cfg.resume, cfg.load_from = newest is not None, newest and str(newest)
 
 
-def test(cfg: Config, checkpoint: str | None = None, out: str | None = None) -> dict[str, float]:
+def test(cfg: Config, checkpoint: str | None = None, out: str | None = None,
+         hooks: Sequence[Hook] = ()) -> dict[str, float]:
     """Evaluate a checkpoint of any layout on the config's test set.
 
     Args:
@@ -260,6 +269,7 @@ def test(cfg: Config, checkpoint: str | None = None, out: str | None = None) -> 
         checkpoint: Path or hub name, in any layout of the model's family; or ``'random'``. None
             takes the weights of the config's name, see :func:`~.build.checkpoint_for`.
         out: File or folder of the result, see :func:`glipkit.apis.results.result_files`.
+        hooks: What else sees the test's samples.
     """
     from mmengine.dist import is_main_process
 
@@ -267,9 +277,7 @@ def test(cfg: Config, checkpoint: str | None = None, out: str | None = None) -> 
     from glipkit.checkpoints.loading import load_checkpoint
     if out:
         check_folder(result_files(out)[0].parent)  # what cannot be written is better known now
-    if 'test_dataloader' not in cfg:
-        raise UserError('a config with a test set', 'no test_dataloader',
-                        'add it, or test another config')
+    cfg = for_test(cfg)
     cfg.load_from = None
     checkpoint = checkpoint_for(cfg.filename, checkpoint)
     with config_errors():
@@ -277,6 +285,8 @@ def test(cfg: Config, checkpoint: str | None = None, out: str | None = None) -> 
         if checkpoint != RANDOM:
             report = load_checkpoint(getattr(runner.model, 'module', runner.model), checkpoint)
             runner.logger.info(f'Loaded {report}')
+        for hook in hooks:
+            runner.register_hook(hook)
         metrics = runner.test()
     if out and is_main_process():
         loop = runner.test_loop

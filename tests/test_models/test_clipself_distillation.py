@@ -135,6 +135,29 @@ def drawn(pictures: list[list[int]]) -> tuple[torch.Tensor, list[DetDataSample]]
     return data['inputs'], data['data_samples']
 
 
+def test_nouns_on_regions_give_the_loss_and_gradients_of_the_released_baseline():
+    """What the official code compares with CLIPSelf: each noun is a question of its own."""
+    meta, tensors = golden.case('regionclip_baseline')
+    model = official('eva_tiny')[0]
+    model.backbone.load_state_dict(model.teacher_backbone.state_dict())  # not perturbed here
+    images = golden.images(meta['seed'], (2, 3, meta['det'], meta['det']))
+    rows = tensors['boxes']  # of every slot a box, the noun, and whether it is there
+    boxes = [one[one[:, 5] > 0, :4] * meta['det'] for one in rows]
+    nouns = nn.functional.normalize(torch.stack([
+        50 * golden.weight(f'noun.{i}', (64, )) for i in range(meta['nouns'])]), dim=1)
+    features = torch.cat(model.region_features(images, boxes))
+    logits = meta['temperature'] * features @ nouns.T
+    wanted = nn.functional.one_hot(rows[rows[..., 5] > 0][:, 4].long(), meta['nouns']).float()
+    loss = nn.functional.binary_cross_entropy_with_logits(
+        logits, wanted, reduction='none').sum(1).mean()
+    assert loss.item() == pytest.approx(meta['loss'], rel=1e-4)
+    loss.backward()
+    for key, norm in meta['grad_norm'].items():
+        parameter = dict(model.backbone.named_parameters()).get(key.removeprefix('visual.'))
+        if parameter is not None and parameter.grad is not None:
+            assert float(parameter.grad.norm()) == pytest.approx(norm, rel=1e-3, abs=1e-7), key
+
+
 def test_two_steps_of_the_whole_official_training_and_what_it_saves():
     """Its main(): pictures, grids and their order, crops, warm-up, two steps, the ensemble."""
     meta, tensors = golden.case('main_grid')
@@ -188,6 +211,16 @@ def test_only_layers_train_and_the_teacher_never_leaves_evaluation():
     assert 'backbone.blocks.1.attn.q_proj.weight' in trained
     assert model.backbone.training and not model.teacher_backbone.training
     assert not any('text' in name for name, _ in model.named_parameters())
+
+
+def test_a_map_does_not_say_what_its_own_class_token_says():
+    """B4 of the fact sheet: same weights, same pixels, the whole image as the box, and a loss."""
+    model, sample = tiny(), sample_of([0., 0, 32, 32])
+    model.teacher_backbone.load_state_dict(model.backbone.state_dict())
+    images = sample.proposals.crops.flip(1) / 255
+    assert torch.allclose(model.image_features(images),
+                          model.crop_features([sample.proposals.crops]), atol=1e-6)
+    assert model.loss(images, [sample])['loss_cosine'] > .01
 
 
 def test_crops_go_through_the_preprocessor_in_parts_and_record_nothing():
