@@ -13,14 +13,9 @@ The authors' weights are in their shared folder only; EVA-CLIP's own
 (EVA02_CLIP_L_336_psz14_s6B.pt), which they began with, loads too.
 """
 _base_ = [
-    '../_base_/models/dense_clip_eva-b16.py', '../_base_/datasets/coco_dense.py',
+    '../_base_/models/dense_clip_eva-l14.py', '../_base_/datasets/coco_dense.py',
     '../_base_/runtime/default.py'
 ]
-embed_dim = 768
-
-model = dict(
-    backbone=dict(image_size=336, patch=14, width=1024, layers=24, embed_dim=embed_dim),
-    text_encoder=dict(width=768, heads=12, embed_dim=embed_dim))
 
 test_pipeline = [
     dict(type='LoadImageFromFile', imdecode_backend='pillow'),

@@ -12,11 +12,6 @@ Result: ADE20K 29.0 mIoU as tower of CAT-Seg (leaderboard); not measured here
 OpenAI's ViT-B-16.pt, before the distillation, loads, and so does what the authors' code saves.
 """
 _base_ = [
-    '../_base_/models/dense_clip_eva-b16.py', '../_base_/datasets/coco_dense.py',
+    '../_base_/models/dense_clip_openai-b16.py', '../_base_/datasets/coco_dense.py',
     '../_base_/runtime/default.py'
 ]
-
-model = dict(
-    backbone=dict(_delete_=True, type='glipkit.ClipViT'),
-    text_encoder=dict(activation='quick_gelu'),
-    square=False)  # the official code gives these towers an image as it is

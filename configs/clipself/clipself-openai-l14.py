@@ -13,17 +13,9 @@ OpenAI's ViT-L-14-336px.pt, before the distillation, loads, and so does what the
 saves.
 """
 _base_ = [
-    '../_base_/models/dense_clip_eva-b16.py', '../_base_/datasets/coco_dense.py',
+    '../_base_/models/dense_clip_openai-l14.py', '../_base_/datasets/coco_dense.py',
     '../_base_/runtime/default.py'
 ]
-embed_dim = 768
-
-model = dict(
-    backbone=dict(
-        _delete_=True, type='glipkit.ClipViT', image_size=336, patch=14, width=1024, layers=24,
-        embed_dim=embed_dim),
-    text_encoder=dict(width=768, heads=12, embed_dim=embed_dim, activation='quick_gelu'),
-    square=False)  # the official code gives these towers an image as it is
 
 test_pipeline = [
     dict(type='LoadImageFromFile', imdecode_backend='pillow'),

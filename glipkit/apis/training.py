@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from glipkit.apis.build import SUFFIXES, checkpoint_for, config_errors, find_config, read_config
 from glipkit.apis.config_parts import type_name
+from glipkit.apis.loops import check_for_training, for_test
 from glipkit.apis.options import check_options
 from glipkit.apis.weights import RANDOM
 from glipkit.common.paths import config_root, packaged
@@ -83,7 +84,9 @@ def set_test_data(cfg: Config, name_or_path: str) -> None:
         cfg: Config, changed in place.
         name_or_path: A file of ``configs/_base_/datasets`` by its name (``lvis_minival``), or the
             path of one like these: ``test_dataloader`` with a dataset, ``test_evaluator``, and
-            optionally ``test_settings``, which go into ``model.test_cfg``.
+            optionally ``test_settings``, which go into ``model.test_cfg``. A transform of its
+            pipeline that the config's ``data_sizes`` names, as in ``dict(LongSideResize=896)``, has
+            that ``size``.
 
     Raises:
         UserError: The file does not exist, or is not of this kind.
@@ -110,9 +113,16 @@ def set_test_data(cfg: Config, name_or_path: str) -> None:
         raise UserError('a config with a test set, whose pipeline is used', 'none in it',
                         'test another config')
     dataset = {'pipeline': own, **data.test_dataloader.dataset}
+    dataset['pipeline'] = _in_sizes(dataset['pipeline'], cfg.get('data_sizes', {}))
     cfg.test_dataloader = {**cfg.test_dataloader, **data.test_dataloader, 'dataset': dataset}
     cfg.test_evaluator = data.test_evaluator
     cfg.merge_from_dict({'model.test_cfg': dict(data.get('test_settings', {}))})
+
+
+def _in_sizes(pipeline: Sequence[Mapping[str, Any]], sizes: Mapping[str, int]) -> list:
+    """A pipeline whose transforms have the sizes that their type (without scope) is given."""
+    return [{**step, 'size': sizes[type_name(step)]} if type_name(step) in sizes else step
+            for step in pipeline]
 
 
 def move_data(cfg: Config, old: str, new: str) -> None:
@@ -185,13 +195,11 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False) -> Any:
         amp: Forward pass in bfloat16 autocast.
 
     Raises:
-        UserError: A config without training settings, a checkpoint that is not there, data that
-            cannot be trained on, or bfloat16 on a processor that is slower at it.
+        UserError: A config without training settings or with a part of what validates, a
+            checkpoint that is not there, data that cannot be trained on, or bfloat16 on a processor
+            that is slower at it.
     """
-    for key in ('train_dataloader', 'optim_wrapper'):
-        if key not in cfg:
-            raise UserError('a config with training settings', f'no {key}',
-                            'add it, or train another config')
+    check_for_training(cfg)
     if amp:
         from mmengine.device import get_device
 
@@ -241,9 +249,7 @@ def test(cfg: Config, checkpoint: str | None = None, out: str | None = None) -> 
     from glipkit.checkpoints.loading import load_checkpoint
     if out:
         check_folder(result_files(out)[0].parent)  # what cannot be written is better known now
-    if 'test_dataloader' not in cfg:
-        raise UserError('a config with a test set', 'no test_dataloader',
-                        'add it, or test another config')
+    cfg = for_test(cfg)
     cfg.load_from = None
     checkpoint = checkpoint_for(cfg.filename, checkpoint)
     with config_errors():

@@ -273,13 +273,18 @@ def test_masks_of_somebody_else(files):
         read('segments', masks=dict(ann_file='sam.json', seg='sam'))
 
 
-#: What a config must have beside a model for `glipkit test --data`.
+#: What a config must have beside a model for `glipkit test --data`, and what it may have from a
+#: base: something to train on, and nothing that says how.
 TESTING = """
+train_dataloader = dict(
+    batch_size=1, num_workers=0, sampler=dict(type='DrawSampler'),
+    dataset=dict(type='MixedDataset', datasets=[]))
+param_scheduler = [dict(type='ConstantLR')]
+val_evaluator = dict(type='glipkit.SemanticMetric')
 test_dataloader = dict(
     num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(pipeline=test_pipeline))
 test_evaluator = dict(type='glipkit.SemanticMetric')
-test_cfg = dict(type='TestLoop')
 """
 
 

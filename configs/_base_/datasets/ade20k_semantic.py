@@ -11,6 +11,9 @@ test_pipeline = [
 ]
 test_dataloader = dict(
     batch_size=1,
+    num_workers=2,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='glipkit.SemanticLabels',
         data_root='data/ADEChallengeData2016/',
@@ -20,3 +23,4 @@ test_dataloader = dict(
         test_mode=True,
         pipeline=test_pipeline))
 test_evaluator = dict(type='glipkit.SemanticMetric')
+test_cfg = dict(type='TestLoop')

@@ -11,6 +11,7 @@ test_pipeline = [
     dict(type='glipkit.PackGrounding')
 ]
 test_dataloader = dict(
+    num_workers=0,
     dataset=dict(
         data_root='data/stamps/',
         metainfo=dict(classes='annotations/classes.txt'),
