@@ -52,7 +52,7 @@ train_dataloader = dict(
     dataset=dict(type='glipkit.MixedDataset', datasets=[crops, whole], weights=[9, 1]))
 
 # Half the batch and more steps than the CNN: layers of attention learn shapes late.
-max_iters = 1200
+max_iters = 1600
 train_cfg = dict(max_iters=max_iters)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=60),

@@ -16,7 +16,7 @@ _base_ = [
     '../_base_/schedules/crops_mini.py', '../_base_/runtime/default.py'
 ]
 
-load_from = 'work_dirs/clip-vit-mini_things/iter_1200.pth'
+load_from = 'work_dirs/clip-vit-mini_things/iter_1600.pth'
 model = dict(
     type='glipkit.ClipSelfPretrainer',
     backbone=_base_.clip_tower,

@@ -15,7 +15,7 @@ _base_ = [
 ]
 
 # Student and teacher both begin with its image tower.
-load_from = 'work_dirs/clip-vit-mini_things/iter_1200.pth'
+load_from = 'work_dirs/clip-vit-mini_things/iter_1600.pth'
 model = dict(
     type='glipkit.ClipSelfPretrainer',
     backbone=_base_.clip_tower,

@@ -26,7 +26,7 @@ model = dict(
     backbone=_base_.clip_tower,
     text_encoder=_base_.clip_words,
     data_preprocessor=_base_.clip_input,
-    taps=(0, 1, 2, 3),
+    taps=(1, 2, 3, 5),
     norm_cfg=norm,
     neck=dict(
         type='mmdet.FPN', in_channels=[_base_.clip_tower.width] * 4, out_channels=channels,

@@ -1,7 +1,8 @@
 """What the CLIPSelf benchmark has to do for each seed: units that are kept."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,12 +10,20 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from torch import Tensor
 
 from glipkit.apis.build import build_model
-from glipkit.apis.training import load_config
+from glipkit.apis.training import load_config, move_data
 from glipkit.checkpoints import load_backbone, load_text_encoder, save_checkpoint
 from glipkit.checkpoints.interpolation import between
-from glipkit.claims.clipself_scores import centred, crop_features, region_features, retrieval, top1
+from glipkit.claims.clipself_scores import (
+    attended_features,
+    centred,
+    crop_features,
+    region_features,
+    retrieval,
+    top1,
+)
 from glipkit.claims.pretraining import pretrain, score
 from glipkit.claims.region_clip_scores import Things, Towers, read_towers, region_ranks
 from glipkit.runs.locks import locked
@@ -31,6 +40,8 @@ CNN = 'configs/region_clip/clip-mini_things.py'
 SIDE, STAMP_SIDE = 192, 256
 #: Side of a crop as a multiple of its box's, as the teacher of the protocol sees things.
 CROP_SCALE = 1.5
+#: Pictures whose pixels are named.
+PIXEL_PICTURES = 100
 #: Shares of the student in the ensemble curve.
 ALPHAS = (0., .3, .5, .7, .9, 1.)
 #: The distilled tower that the curve, the detector and the picture take: no box taught it.
@@ -159,27 +170,24 @@ def train_vit(setup: Setup, seed: int) -> None:
     if not weights.is_file():
         pretrain(VIT, setup.world, setup.clip_iters, weights, {'randomness.seed': seed})
     towers, truth = read_towers(load_config(REGIONS), weights), Things.read(setup.world)
-    found = {'crops': crop_scores(towers, truth),
-             **tower_scores(setup.world, 'things_semantic', towers, towers, SIDE)}
-    found['attended'] = attended_top1(towers, truth, SIDE)
-    write_json(setup.result('vit', seed), {'seed': seed, **found})
+    attended = attended_features(towers, truth, SIDE)
+    write_json(setup.result('vit', seed), {
+        'seed': seed, **all_scores(setup, weights, weights),
+        'attended': shares(attended, towers.words(truth.names), truth)})
 
 
 def distil(name: str, setup: Setup, seed: int) -> None:
     """One of `DISTILLATIONS`, from the seed's image transformer."""
-    plan, weights, teacher = DISTILLATIONS[name], setup.weights(name, seed), \
-        setup.weights('vit', seed)
+    plan, weights, teacher = (DISTILLATIONS[name], setup.weights(name, seed),
+                              setup.weights('vit', seed))
     if not weights.is_file():
         distil_to(plan.config, setup.world, getattr(setup, plan.iters), teacher, weights, seed,
                   plan.mismatched)
-    cfg = load_config(REGIONS)
-    found = tower_scores(setup.world, 'things_semantic', read_towers(cfg, weights),
-                         read_towers(cfg, teacher), SIDE)
-    write_json(setup.result(name, seed), {'seed': seed, **found})
+    write_json(setup.result(name, seed), {'seed': seed, **all_scores(setup, weights, teacher)})
 
 
 def distil_to(config: str, world: Path, iters: int, teacher: Path, weights: Path, seed: int,
-              mismatched: bool = False, options: Mapping[str, Any] | None = None) -> None:
+              mismatched: bool = False) -> None:
     """Distils a teacher, and writes the student with the teacher's words as one model."""
     student = weights.with_name(f'{weights.stem}-student.safetensors')
 
@@ -187,52 +195,123 @@ def distil_to(config: str, world: Path, iters: int, teacher: Path, weights: Path
         cfg.load_from, cfg.model.mismatched = str(teacher), mismatched
 
     if not student.is_file():
-        pretrain(config, world, iters, student, {'randomness.seed': seed, **(options or {})},
-                 change)
+        pretrain(config, world, iters, student, {'randomness.seed': seed}, change)
     write_model(student, teacher, weights)
 
 
-def write_model(backbone: Path | Mapping[str, torch.Tensor], words: Path, weights: Path) -> None:
-    """Writes a model that names boxes: a tower and a text encoder, in half precision.
-
-    Args:
-        backbone: File of the tower, or its tensors.
-        words: File of the text encoder.
-        weights: File to write.
-    """
+def write_model(tower: Path, words: Path, weights: Path) -> None:
+    """Writes a model that names boxes, in half precision, from the files of its two parts."""
     model = build_model(load_config(REGIONS))
-    if isinstance(backbone, Path):
-        load_backbone(model.backbone, backbone)
-    else:
-        model.backbone.load_state_dict(backbone)
+    load_backbone(model.backbone, tower)
     load_text_encoder(model.text_encoder, words)
     save_checkpoint(model, weights, force=True, dtype=torch.float16)
 
 
-def tower_scores(world: Path, segments: str, towers: Towers, teacher: Towers, side: int
-                 ) -> dict[str, Any]:
-    """What a map says of boxes and pixels of validation pictures, and the class token of crops.
+# -- scores of towers -----------------------------------------------------------------------------
+
+
+def all_scores(setup: Setup, weights: Path, teacher: Path) -> dict[str, Any]:
+    """Boxes and pixels of the things world, as one model's map names them."""
+    cfg, truth = load_config(REGIONS), Things.read(setup.world)
+    return {**tower_scores(read_towers(cfg, weights), read_towers(cfg, teacher), truth, SIDE),
+            'pixels': pixel_scores(setup.world, weights, 'things')}
+
+
+def tower_scores(towers: Towers, teacher: Towers, truth: Things, side: int) -> dict[str, Any]:
+    """What a map says of boxes, and what the class token says of crops of them.
 
     Args:
-        world: Folder of the world.
-        segments: Data set of the labels of its pixels.
         towers: What is scored.
-        teacher: Whose crops boxes are compared with.
-        side: Side of the pictures.
+        teacher: Whose crops the boxes are compared with.
+        truth: Pictures and boxes.
+        side: Side that the pictures are resized to.
     """
-    truth = Things.read(world)
-    regions, crops = region_features(towers, truth, side), crop_features(teacher, truth, CROP_SCALE)
+    regions = region_features(towers, truth, side)
+    crops = crop_features(teacher, truth, CROP_SCALE)
     words, labels = towers.words(truth.names), truth.all_labels()
-    own, common = (regions * crops).sum(1).mean(), (centred(regions) * centred(crops)).sum(1).mean()
-    return {'regions': _shares(regions, words, truth), 'names': len(truth.names),
-            'boxes': len(labels), 'retrieval': retrieval(regions, crops),
-            'cosine': float(own), 'centred cosine': float(common),
-            'pictures': top1(crop_features(towers, truth, CROP_SCALE), words, labels) / 100}
+    own = crops if towers is teacher else crop_features(towers, truth, CROP_SCALE)
+    return {'regions': shares(regions, words, truth), 'crops': shares(own, words, truth),
+            'retrieval': retrieval(regions, crops),
+            'centred cosine': float((centred(regions) * centred(crops)).sum(1).mean()),
+            'names': len(truth.names), 'boxes': len(labels)}
 
 
-def _shares(features: torch.Tensor, words: torch.Tensor, truth: Things) -> dict[str, float]:
-    """Top-1 over all names of small and of large things, and of all."""
+def shares(features: Tensor, words: Tensor, truth: Things) -> dict[str, float]:
+    """Top-1 over all names of small and of large things, and of all, from 0 to 1."""
     labels, small = truth.all_labels(), truth.sides() < things.SMALL
     return {name: top1(features[part], words, labels[part]) / 100
             for name, part in {'small': small, 'large': ~small, 'all': small | ~small}.items()
             if part.any()}
+
+
+def pixel_scores(world: Path, weights: Path, data: str) -> dict[str, float]:
+    """Mean IoU of the pixels of things.
+
+    Args:
+        world: Folder of the world.
+        weights: File of a model.
+        data: What the world is called.
+    """
+
+    def change(cfg: Config) -> None:
+        move_data(cfg, f'data/{data}/', f'{world}/')
+        cfg.test_dataloader.dataset.indices = PIXEL_PICTURES
+
+    return score(REGIONS, world, weights, change, f'{data}_semantic')
+
+
+def score_ensemble(setup: Setup, seed: int) -> None:
+    """Scores weights between the teacher's and the student's."""
+    cfg, truth = load_config(REGIONS), Things.read(setup.world)
+    teacher, towers = (read_towers(cfg, setup.weights(name, seed)) for name in ('vit', CHOSEN))
+    begun, learned = teacher.backbone.state_dict(), copy.deepcopy(towers.backbone.state_dict())
+    found = {}
+    for alpha in ALPHAS:
+        towers.backbone.load_state_dict(between(learned, begun, alpha))
+        found[f'{alpha:g}'] = tower_scores(towers, teacher, truth, SIDE)
+    write_json(setup.result('ensemble', seed), {'seed': seed, 'alphas': found})
+
+
+# -- the other units ------------------------------------------------------------------------------
+
+
+def train_cnn(setup: Setup, seed: int) -> None:
+    """Trains a CNN on pictures of one thing each, and scores crops and regions."""
+    weights = setup.weights('cnn', seed)
+    if not weights.is_file():
+        pretrain(CNN, setup.world, setup.cnn_iters, weights, {'randomness.seed': seed})
+    towers, truth = read_towers(load_config(CNN), weights), Things.read(setup.world)
+    words = towers.words(truth.names)
+    ranks = torch.from_numpy(region_ranks(towers, truth, SIDE))
+    small = torch.from_numpy(truth.sides() < things.SMALL)
+    parts = {'small': small, 'large': ~small, 'all': small | ~small}
+    write_json(setup.result('cnn', seed), {
+        'seed': seed, 'crops': shares(crop_features(towers, truth, CROP_SCALE), words, truth),
+        'regions': {name: float((ranks[part] == 0).float().mean())
+                    for name, part in parts.items() if part.any()}})
+
+
+def train_detector(name: str, setup: Setup, seed: int) -> None:
+    """Trains one of `DETECTORS` on the boxes of base names, and scores it on all names."""
+    weights = setup.weights(f'fvit-{name}', seed)
+    if not weights.is_file():
+        pretrain(FVIT, setup.world, setup.detector_iters, weights,
+                 {'randomness.seed': seed,
+                  'load_from': str(setup.weights(DETECTORS[name], seed))})
+    write_json(setup.result(f'fvit-{name}', seed),
+               {'seed': seed, **score(FVIT, setup.world, weights)})
+
+
+def train_stamps(setup: Setup, seed: int) -> None:
+    """The same on photographs: a teacher, its distillation, and the pixels of both maps."""
+    teacher, weights = (setup.weights(f'stamps-{name}', seed) for name in ('vit', 'grid'))
+    if not teacher.is_file():
+        pretrain(VIT, setup.stamps, setup.stamp_iters, teacher, {'randomness.seed': seed})
+    if not weights.is_file():
+        distil_to(GRID, setup.stamps, setup.stamp_grid_iters, teacher, weights, seed)
+    cfg, truth = load_config(REGIONS), Things.read(setup.stamps)
+    towers = read_towers(cfg, teacher)
+    write_json(setup.result('photographs', seed), {'seed': seed, **{
+        when: {**tower_scores(read_towers(cfg, path), towers, truth, STAMP_SIDE),
+               'pixels': pixel_scores(setup.stamps, path, 'stamps')}
+        for when, path in (('before', teacher), ('after', weights))}})

@@ -1,7 +1,8 @@
 """A CLIP with an image transformer small enough for one CPU core.
 
 Parts, not a model: pre-training, distillation and detector put them together. Pictures of 48 pixels
-are what it knows; larger ones have more patches.
+are what it knows; larger ones have more patches. Six layers: with four, the last ones still take
+the colour of a thing straight from its patches, whose map then knows it without any distillation.
 """
 _base_ = './clip_mini.py'
 clip_tower = dict(
@@ -10,6 +11,8 @@ clip_tower = dict(
     image_size=48,
     patch=8,
     width=96,
-    layers=4,
+    layers=6,
     heads=4,
     embed_dim=64)
+# Half as wide as the CNN's: most of the weights are the table of 49,408 words.
+clip_words = dict(width=32, heads=2)
