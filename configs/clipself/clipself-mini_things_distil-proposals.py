@@ -22,10 +22,16 @@ model = dict(
     backbone=_base_.clip_tower,
     crop_batch=100,
     data_preprocessor=_base_.clip_input)
+max_iters = 400
+train_cfg = dict(max_iters=max_iters)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=max_iters, eta_min=1e-5)
+]
 boxes = dict(proposals='annotations/det_train.json', pipeline=_base_.proposal_pipeline)
 train_dataloader = dict(
     batch_size=4,
     num_workers=0,
     sampler=dict(type='glipkit.DrawSampler'),
     dataset=dict(type='glipkit.MixedDataset', datasets=[dict(**{**_base_.pictures, **boxes})]))
-default_hooks = dict(checkpoint=dict(interval=300))
+default_hooks = dict(checkpoint=dict(interval=200))

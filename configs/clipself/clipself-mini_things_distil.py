@@ -26,4 +26,4 @@ train_dataloader = dict(
     num_workers=0,
     sampler=dict(type='glipkit.DrawSampler'),
     dataset=dict(type='glipkit.MixedDataset', datasets=[_base_.pictures]))
-default_hooks = dict(checkpoint=dict(interval=300))
+default_hooks = dict(checkpoint=dict(interval=400))

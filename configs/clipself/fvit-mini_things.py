@@ -17,6 +17,8 @@ _base_ = [
     '../_base_/models/clip_vit_mini.py', '../_base_/datasets/things.py',
     '../_base_/runtime/default.py'
 ]
+# A map of 16 x 16 cells: half as many as in the distillation, and a sixth of its time.
+image_size = 128
 channels = 48
 norm = dict(type='BN')
 strides = [2, 4, 8, 16]
@@ -72,12 +74,26 @@ model = dict(
         score_threshold=0.01, nms_iou=0.4, max_per_image=100, alpha=0.1, beta=0.8,
         vlm_temperature=50., base_classes=_base_.base_names))
 
+train_pipeline = [
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(type='glipkit.LongSideResize', size=image_size),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='glipkit.PackGrounding')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(type='glipkit.LongSideResize', size=image_size),
+    dict(type='glipkit.PackGrounding')
+]
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=6,
     num_workers=0,
     sampler=dict(type='glipkit.DrawSampler'),
     dataset=dict(
-        type='glipkit.MixedDataset', pipeline=_base_.train_pipeline, datasets=[_base_.base_boxes]))
+        type='glipkit.MixedDataset', pipeline=train_pipeline, datasets=[_base_.base_boxes]))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 max_iters = 300
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters)
 optim_wrapper = dict(

@@ -47,21 +47,23 @@ NOTES = (
     'pooled from the map of the whole picture, of the image transformer as CLIPSelf reads it: the '
     'last layer without attention.',
     'Things of all names are in the pictures of the distillation. Grids use no annotation; the '
-    'boxes without labels are those of the annotations.',
+    'boxes without labels are those of the annotations. Crops show half as much again as cells and '
+    'boxes.',
     'F-ViT trains on the boxes of 21 base names; things of novel names are in its pictures, '
-    'without a box. Its distilled tower is that of grids.',
+    'without a box. Its distilled tower, and that of the weights in between, is that of boxes '
+    'without labels.',
     f'Pixels of things in {PIXEL_PICTURES} pictures; backgrounds are not scored.')
 
 #: Option -> its default, and what takes as many iterations.
 ITERATIONS = {
     '--clip-iters': (1600, 'of the image transformer'),
     '--cnn-iters': (600, 'of the CNN'),
-    '--grid-iters': (1000, 'of the distillation from grids'),
-    '--proposal-iters': (500, 'of the distillation from boxes without labels'),
-    '--shuffled-iters': (300, 'of the control'),
-    '--detector-iters': (300, 'of each detector'),
+    '--grid-iters': (800, 'of the distillation from grids'),
+    '--proposal-iters': (400, 'of the distillation from boxes without labels'),
+    '--shuffled-iters': (250, 'of the control'),
+    '--detector-iters': (250, 'of each detector'),
     '--stamp-iters': (1000, 'of the image transformer of photographs'),
-    '--stamp-grid-iters': (400, 'of its distillation')}
+    '--stamp-distil-iters': (400, 'of its distillation')}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +121,7 @@ def make_setup(args: argparse.Namespace) -> Setup:
     """The setup that a command line asks for."""
     numbers = iterations(args)
     if args.no_photographs:
-        numbers.update(stamp_iters=0, stamp_grid_iters=0)
+        numbers.update(stamp_iters=0, stamp_distil_iters=0)
     train, val = args.pictures
     return Setup(folder=args.out.resolve() / 'clipself', pictures=train, val_pictures=val,
                  **numbers)

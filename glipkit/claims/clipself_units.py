@@ -44,8 +44,8 @@ CROP_SCALE = 1.5
 PIXEL_PICTURES = 100
 #: Shares of the student in the ensemble curve.
 ALPHAS = (0., .3, .5, .7, .9, 1.)
-#: The distilled tower that the curve, the detector and the picture take: no box taught it.
-CHOSEN = 'grid'
+#: The distilled tower that the curve and the detector take.
+CHOSEN = 'proposals'
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ DISTILLATIONS = {
 #: Detector -> the tower that it stands on.
 DETECTORS = {'plain': 'vit', 'distilled': CHOSEN}
 #: For first estimates: seconds of one thread of an EPYC for an iteration.
-CLIP_SECONDS, DISTIL_SECONDS, DETECTOR_SECONDS, SCORE_SECONDS = .13, .21, .32, 20
+CLIP_SECONDS, DISTIL_SECONDS, DETECTOR_SECONDS, SCORE_SECONDS = .14, .21, .26, 20
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Setup:
         shuffled_iters: Of the control.
         detector_iters: Of every detector.
         stamp_iters: Of the image transformer of photographs; 0 leaves the photographs out.
-        stamp_grid_iters: Of its distillation.
+        stamp_distil_iters: Of its distillation.
     """
     folder: Path
     pictures: int
@@ -99,7 +99,7 @@ class Setup:
     shuffled_iters: int
     detector_iters: int
     stamp_iters: int
-    stamp_grid_iters: int
+    stamp_distil_iters: int
 
     def identity(self) -> dict[str, Any]:
         """What the results of a seed depend on."""
@@ -158,7 +158,7 @@ def _units(setup: Setup) -> Iterator[tuple[str, float, Callable[[Setup, int], No
     yield 'cnn', setup.cnn_iters * CLIP_SECONDS + SCORE_SECONDS, train_cnn
     if setup.stamp_iters:
         yield ('photographs', setup.stamp_iters * CLIP_SECONDS
-               + setup.stamp_grid_iters * 2 * DISTIL_SECONDS + 2 * SCORE_SECONDS, train_stamps)
+               + setup.stamp_distil_iters * DISTIL_SECONDS + 2 * SCORE_SECONDS, train_stamps)
 
 
 # -- towers ---------------------------------------------------------------------------------------
@@ -304,11 +304,11 @@ def train_detector(name: str, setup: Setup, seed: int) -> None:
 
 def train_stamps(setup: Setup, seed: int) -> None:
     """The same on photographs: a teacher, its distillation, and the pixels of both maps."""
-    teacher, weights = (setup.weights(f'stamps-{name}', seed) for name in ('vit', 'grid'))
+    teacher, weights = (setup.weights(f'stamps-{name}', seed) for name in ('vit', 'distilled'))
     if not teacher.is_file():
         pretrain(VIT, setup.stamps, setup.stamp_iters, teacher, {'randomness.seed': seed})
     if not weights.is_file():
-        distil_to(GRID, setup.stamps, setup.stamp_grid_iters, teacher, weights, seed)
+        distil_to(PROPOSALS, setup.stamps, setup.stamp_distil_iters, teacher, weights, seed)
     cfg, truth = load_config(REGIONS), Things.read(setup.stamps)
     towers = read_towers(cfg, teacher)
     write_json(setup.result('photographs', seed), {'seed': seed, **{

@@ -14,5 +14,3 @@ clip_tower = dict(
     layers=6,
     heads=4,
     embed_dim=64)
-# Half as wide as the CNN's: most of the weights are the table of 49,408 words.
-clip_words = dict(width=32, heads=2)
