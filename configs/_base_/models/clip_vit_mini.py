@@ -1,12 +1,10 @@
 """A CLIP with an image transformer small enough for one CPU core.
 
 Parts, not a model: pre-training, distillation and detector put them together. Pictures of 48 pixels
-are what it knows; larger ones have more patches. Six layers: with four, the last ones still take
-the colour of a thing straight from its patches, whose map then knows it without any distillation.
+are what it knows; larger ones have more patches. Six layers: of four, the last ones often take the
+colour of a thing straight from its patches, whose map then knows it without any distillation.
 """
-_base_ = './clip_mini.py'
 clip_tower = dict(
-    _delete_=True,
     type='glipkit.ClipViT',
     image_size=48,
     patch=8,
@@ -14,3 +12,10 @@ clip_tower = dict(
     layers=6,
     heads=4,
     embed_dim=64)
+# Words and pixels as in clip_mini.py.
+clip_words = dict(type='glipkit.ClipTextEncoder', width=64, heads=4, layers=2, embed_dim=64)
+clip_input = dict(
+    type='mmdet.DetDataPreprocessor',
+    mean=[122.7709, 116.7460, 104.0937],
+    std=[68.5005, 66.6322, 70.3232],
+    bgr_to_rgb=True)
