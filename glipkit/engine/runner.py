@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ from glipkit.errors import UserError
 from glipkit.files import atomic, remove_unfinished
 from glipkit.models.contract import GroundingDetector
 from glipkit.registry import RUNNERS
+
+#: A line per hook or per parameter, of which a tower has hundreds.
+_LISTS = re.compile(r'Hooks will be executed in the following order|paramwise_options -- '
+                    r'|\S+ is skipped since its requires_grad=False')
 
 
 @RUNNERS.register_module()
@@ -65,7 +70,7 @@ class GroundingRunner(Runner):
         super().setup_env(env_cfg)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build the logger; the list of all hooks goes to the log file alone."""
+        """Build the logger; lists of hooks and of parameters go to the log file alone."""
         built = super().build_logger(*args, **kwargs)
         for handler in built.handlers:
             if not isinstance(handler, logging.FileHandler):
@@ -164,7 +169,7 @@ class GroundingRunner(Runner):
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith('Hooks will be executed in the following order')
+    return not _LISTS.match(record.getMessage())
 
 
 def check_resumable(checkpoint: dict, path: str | os.PathLike, work_dir: str) -> None:

@@ -2,9 +2,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,7 @@ from glipkit.cli.main import main
 from glipkit.common.paths import config_root
 from glipkit.testing.tiny_fvit import TINY_CONFIG
 
-from .test_pretraining import KILLER, REPOSITORY
+from .test_pretraining import KILLER, digests, torchrun
 
 TRAINING = '''
 _base_ = '{root}/_base_/runtime/default.py'
@@ -61,22 +58,28 @@ def write(folder: Path, world: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_killed_training_resumes_to_the_same_weights_and_is_tested(world, tmp_path, capsys):
+def test_two_killed_processes_resume_to_the_same_weights_and_are_tested(world, tmp_path, capsys):
+    """SIGKILL of both after 5 iterations with a checkpoint at 4: bit-equal in the end."""
     config, killer = write(tmp_path, world), tmp_path / 'killer.py'
-    assert main(['train', str(config), '--work-dir', str(tmp_path / 'whole')]) == 0
     killer.write_text(KILLER)
-    killed = subprocess.run(
-        [sys.executable, str(killer), 'die', 'train', str(config), '--work-dir',
-         str(tmp_path / 'killed')], capture_output=True, text=True, timeout=300,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(REPOSITORY)})
-    assert killed.returncode == -9, killed.stderr[-2000:]
+
+    def train(end, name, *words):
+        return torchrun(killer, end, 'train', config, '--launcher', 'pytorch', *words,
+                        '--work-dir', tmp_path / name)
+
+    whole = train('live', 'whole')
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    killed = train('die', 'killed')
+    assert killed.returncode != 0 and 'SIGKILL' in killed.stderr, killed.stderr[-3000:]
     work_dir = tmp_path / 'killed'
     assert not (work_dir / 'iter_6.pth').exists()
-    assert main(['train', str(config), '--work-dir', str(work_dir), '--resume']) == 0
+    resumed = train('live', 'killed', '--resume')
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
     one, other = (read_training_checkpoint(tmp_path / name / 'iter_6.pth')['state_dict']
                   for name in ('whole', 'killed'))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
+    assert len({*digests(tmp_path / 'whole'), *digests(work_dir)}) == 1
     start = read_training_checkpoint(tmp_path / 'whole' / 'iter_2.pth')['state_dict']
     changed = {key.partition('.')[0] for key in one if not torch.equal(one[key], start[key])}
     assert changed == {'pyramid', 'neck', 'rpn_head', 'roi_head'}

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from glipkit.apis.training import build_runner, load_config, set_max_iters
 from glipkit.checkpoints import read_training_checkpoint
 from glipkit.cli.main import main
 from glipkit.common import precision
+from glipkit.engine.runner import _is_for_people
 from glipkit.errors import UserError
 from glipkit.reports.pictures import read_scalars
 
@@ -76,6 +78,14 @@ def test_what_a_training_prints_into_a_pipe(config, tmp_path):
     assert 'Iter(train)' in printed  # the log is there
     log, = (tmp_path / 'run').glob('*/*.log')
     assert 'Hooks will be executed' in log.read_text()
+
+
+@pytest.mark.parametrize(('line', 'shown'), [
+    ('teacher_backbone.blocks.0.attn.q_bias is skipped since its requires_grad=False', False),
+    ('paramwise_options -- backbone.blocks.0.norm1.weight:weight_decay=0.0', False),
+    ('a.weight is duplicate. It is skipped since bypass_duplicate=True', True)])
+def test_lists_of_parameters_are_for_the_log_file(line, shown):
+    assert _is_for_people(logging.makeLogRecord(dict(msg=line))) == shown
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import glipkit  # noqa: F401
 from glipkit.apis.build import build_model
 from glipkit.data.formats.label_images import segment_picture
 from glipkit.data.formats.panoptic import CocoPanoptic
-from glipkit.evaluation.functional.region_accuracy import true_ranks
+from glipkit.evaluation.functional.region_accuracy import region_accuracy, true_ranks
 from glipkit.evaluation.metrics.region_accuracy import RegionAccuracyMetric
 from glipkit.models.alignment.cosine import cosine_logits
 from glipkit.models.detectors.dense_words import segment_cells
@@ -45,6 +45,22 @@ def data_set(folder: Path, meta: dict, size: int, masks: str, ask: dict) -> Coco
                 dict(type='glipkit.LongSideResize', size=size), dict(type='glipkit.PackGrounding')]
     return CocoPanoptic('panoptic.json', data_root=str(folder), test_mode=True, pipeline=pipeline,
                         data_prefix=dict(img='img', seg='seg'))
+
+
+def check_means(metric: RegionAccuracyMetric, results: dict[str, float]) -> None:
+    """Means over classes, bit for bit where the accuracy of each class has half precision, as in
+    the official code: the only difference from ours, below half a unit of its last place."""
+    found = metric.compute_metrics([metric.state()])
+    names, images = metric.state()
+    ranks, labels, kinds = (np.concatenate([image[part] for image in images])
+                            for part in (1, 2, 3))
+    for key, value in results.items():
+        way, kind, what = key.split('.')
+        kind = f'{kind}_{dict(rois="box", crops="crop", maskpool="mask")[way]}'
+        own = region_accuracy(ranks[kinds == kind], labels[kinds == kind], len(names))
+        top = f'top{what.removeprefix("macc")}'
+        assert np.mean([float(np.float16(one[top])) for one in own.per_class.values()]) == value
+        assert found[f'{kind}_mean_{top}'] == pytest.approx(value, abs=2.5e-4)
 
 
 def test_official_boxes_crops_and_masks(tmp_path):
@@ -104,14 +120,9 @@ def test_official_hits_and_cosines(name, crops, tmp_path):
         told = np.array(found[way]) != 0
         ranks = np.arange(5)[None] == np.array(hits[way])[:, None]
         assert np.array_equal(ranks[told], wanted[f'correct_{key}'].numpy()[told])
-        if not told.all():
-            continue
-        scores = metric.compute_metrics([metric.state()])
-        for kind in ('thing', 'stuff'):
-            for top in (1, 5):
-                # The official code rounds the accuracy of each class to half precision.
-                assert scores[f'{kind}_{way}_mean_top{top}'] == pytest.approx(
-                    meta['results'][f'{key}.{kind}.macc{top}'], abs=2.5e-4)
+        if told.all():
+            check_means(metric, {one: value for one, value in meta['results'].items()
+                                 if one.startswith(key)})
 
 
 def test_official_accuracies_of_given_features():
@@ -124,9 +135,5 @@ def test_official_accuracies_of_given_features():
     metric.process(None, [dict(
         img_id=0, text=names, pred_regions=InstanceData(**scores),
         gt_regions=InstanceData(labels=given['labels'], kinds=kinds))])
-    found = metric.compute_metrics([metric.state()])
-    for key, value in meta['results'].items():
-        way, kind, what = key.split('.')
-        way = {'rois': 'box', 'crops': 'crop', 'maskpool': 'mask'}[way]
-        assert found[f'{kind}_{way}_mean_top{what[-1]}'] == pytest.approx(value, abs=2.5e-4)
-    assert found['top1'] > .5
+    check_means(metric, meta['results'])
+    assert metric.compute_metrics([metric.state()])['top1'] > .5

@@ -135,6 +135,29 @@ def drawn(pictures: list[list[int]]) -> tuple[torch.Tensor, list[DetDataSample]]
     return data['inputs'], data['data_samples']
 
 
+def test_nouns_on_regions_give_the_loss_and_gradients_of_the_released_baseline():
+    """What the official code compares with CLIPSelf: each noun is a question of its own."""
+    meta, tensors = golden.case('regionclip_baseline')
+    model = official('eva_tiny')[0]
+    model.backbone.load_state_dict(model.teacher_backbone.state_dict())  # not perturbed here
+    images = golden.images(meta['seed'], (2, 3, meta['det'], meta['det']))
+    rows = tensors['boxes']  # of every slot a box, the noun, and whether it is there
+    boxes = [one[one[:, 5] > 0, :4] * meta['det'] for one in rows]
+    nouns = nn.functional.normalize(torch.stack([
+        50 * golden.weight(f'noun.{i}', (64, )) for i in range(meta['nouns'])]), dim=1)
+    features = torch.cat(model.region_features(images, boxes))
+    logits = meta['temperature'] * features @ nouns.T
+    wanted = nn.functional.one_hot(rows[rows[..., 5] > 0][:, 4].long(), meta['nouns']).float()
+    loss = nn.functional.binary_cross_entropy_with_logits(
+        logits, wanted, reduction='none').sum(1).mean()
+    assert loss.item() == pytest.approx(meta['loss'], rel=1e-4)
+    loss.backward()
+    for key, norm in meta['grad_norm'].items():
+        parameter = dict(model.backbone.named_parameters()).get(key.removeprefix('visual.'))
+        if parameter is not None and parameter.grad is not None:
+            assert float(parameter.grad.norm()) == pytest.approx(norm, rel=1e-3, abs=1e-7), key
+
+
 def test_two_steps_of_the_whole_official_training_and_what_it_saves():
     """Its main(): pictures, grids and their order, crops, warm-up, two steps, the ensemble."""
     meta, tensors = golden.case('main_grid')

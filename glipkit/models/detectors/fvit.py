@@ -200,10 +200,14 @@ class FVit(DenseClip):
         Args:
             batch_inputs: (B, 3, H, W) normalised images.
             batch_data_samples: Samples with ``text``: class names, which labels index, or a
-                caption, whose phrases are the labels by their words alone.
+                caption, whose phrases are the labels by their words alone. One with ``ask`` gets
+                what :class:`DenseWords` says of the tower's map instead.
             rescale: Return boxes in the original image where the sample has a ``scale_factor``.
         """
         for i, sample in enumerate(batch_data_samples):
+            if 'ask' in sample:
+                self.answer(batch_inputs[i:i + 1], sample)
+                continue
             image = self._alone(batch_inputs, i, sample)
             sample.pred_instances = self._find(image, sample, image_size(sample, batch_inputs),
                                                rescale)
