@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from glipkit.apis.build import SUFFIXES, checkpoint_for, config_errors, find_config, read_config
 from glipkit.apis.config_parts import type_name
@@ -234,7 +235,8 @@ def _prepare_folder(cfg: Config) -> None:
         cfg.resume, cfg.load_from = newest is not None, newest and str(newest)
 
 
-def test(cfg: Config, checkpoint: str | None = None, out: str | None = None) -> dict[str, float]:
+def test(cfg: Config, checkpoint: str | None = None, out: str | None = None,
+         hooks: Sequence[Hook] = ()) -> dict[str, float]:
     """Evaluate a checkpoint of any layout on the config's test set.
 
     Args:
@@ -242,6 +244,7 @@ def test(cfg: Config, checkpoint: str | None = None, out: str | None = None) -> 
         checkpoint: Path or hub name, in any layout of the model's family; or ``'random'``. None
             takes the weights of the config's name, see :func:`~.build.checkpoint_for`.
         out: File or folder of the result, see :func:`glipkit.apis.results.result_files`.
+        hooks: What else sees the test's samples.
     """
     from mmengine.dist import is_main_process
 
@@ -257,6 +260,8 @@ def test(cfg: Config, checkpoint: str | None = None, out: str | None = None) -> 
         if checkpoint != RANDOM:
             report = load_checkpoint(getattr(runner.model, 'module', runner.model), checkpoint)
             runner.logger.info(f'Loaded {report}')
+        for hook in hooks:
+            runner.register_hook(hook)
         metrics = runner.test()
     if out and is_main_process():
         loop = runner.test_loop

@@ -30,16 +30,25 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              'like configs/_base_/datasets/lvis_minival.py')
     parser.add_argument('--out', metavar='DIR|FILE.json',
                         help='write metrics, protocol and versions as FILE.json, and as a table '
-                             'beside it; in a folder, as metrics.json')
+                             'beside it; in a folder, as metrics.json; of a test of pixels or '
+                             'masks a picture as well')
     add_run_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
+    from glipkit.apis.results import result_files
     from glipkit.apis.training import test
     from glipkit.cli._run_arguments import read_run_config
-    metrics = test(read_run_config(args, args.data), args.checkpoint, args.out)
+    from glipkit.reports.segmentation import SegmentationPictures
+    cfg = read_run_config(args, args.data)
+    pictures = [SegmentationPictures(result_files(args.out)[0].with_suffix('.png'))
+                ] if args.out else []
+    metrics = test(cfg, args.checkpoint, args.out, pictures)
     for name, value in metrics.items():
         print(f'{name:32} {value:.4f}')
+    for one in pictures:
+        if one.drawn:
+            print(f'pictures: {one.path}')
     return 0

@@ -3,13 +3,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from mmdet.structures import DetDataSample
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
+from glipkit.apis.detections import open_picture
 from glipkit.apis.segmentation import draw_labels
 from glipkit.errors import UserError
-from glipkit.files import write_encoded
+from glipkit.files import make_folder, write_encoded
+from glipkit.text.query import Query
 
 #: Height of a column's title and gap between pictures, in pixels of a sheet.
 TITLE, GAP = 26, 4
@@ -56,3 +63,61 @@ def plot_segmentations(rows: Sequence[tuple[Image.Image, Mapping[str, np.ndarray
         for column, picture in enumerate(pictures):
             sheet.paste(picture, (column * (cell + GAP), TITLE + row * (cell + GAP)))
     write_encoded(path, lambda file: sheet.save(file, 'PNG'))
+
+
+class SegmentationPictures(Hook):
+    """Draws the first images of a test that names pixels or masks, with the truth beside it.
+
+    Other tests draw nothing.
+
+    Args:
+        path: PNG to write when the test has ended.
+        count: How many images.
+    """
+
+    def __init__(self, path: str | Path, count: int = 6) -> None:
+        self.path, self.count = Path(path), count
+        self.drawn = False
+        self._names: tuple[str, ...] = ()
+        self._rows: list[tuple[Image.Image, dict[str, np.ndarray]]] = []
+
+    def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None,
+                        outputs: Sequence[DetDataSample] | None = None) -> None:
+        """Keeps images of a batch until there are enough."""
+        for sample in outputs or () if is_main_process() else ():
+            maps = label_maps(sample) if len(self._rows) < self.count else {}
+            if maps:
+                self._names = Query.of_sample(sample).classes or ()
+                self._rows.append((open_picture(sample.img_path), maps))
+
+    def after_test(self, runner: Any) -> None:
+        """Draws them."""
+        if self._rows:
+            make_folder(self.path.parent)
+            plot_segmentations(self._rows, self._names, self.path)
+            self.drawn = True
+
+
+def label_maps(sample: DetDataSample) -> dict[str, np.ndarray]:
+    """What is there and what a model says of the pixels of a sample's original image.
+
+    Returns:
+        'truth' and 'model', (H, W) labels with -1 for none; nothing for a sample without either.
+    """
+    if 'pred_sem_seg' in sample and 'gt_sem_seg' in sample:
+        return {title: sample.get(key).sem_seg[0].cpu().numpy()
+                for title, key in (('truth', 'gt_sem_seg'), ('model', 'pred_sem_seg'))}
+    if 'gt_segment_map' not in sample or 'labels' not in sample.get('pred_regions', ()):
+        return {}
+    whose = 'given' if 'given_regions' in sample else 'gt'
+    return {'truth': _painted(sample, 'gt', sample.gt_regions.labels),
+            'model': _painted(sample, whose, sample.pred_regions.labels)}
+
+
+def _painted(sample: DetDataSample, whose: str, labels: Tensor) -> np.ndarray:
+    """The labels of a sample's segments as a label map (H, W)."""
+    ids = sample.get(f'{whose}_segment_map').ids[0].cpu().numpy()
+    found = np.full(ids.shape, -1)
+    for number, label in zip(sample.get(f'{whose}_regions').ids.tolist(), labels.tolist()):
+        found[ids == number] = label
+    return found

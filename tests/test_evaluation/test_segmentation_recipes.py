@@ -96,5 +96,9 @@ def test_released_files_are_scored(tmp_path, monkeypatch, capsys):
             ('coco_panoptic_segments', masks, 'panoptic/pq', 'given masks of 2 images')):
         assert main(['test', config, 'random', *(['--data', data] if data else []), '--out',
                      'out/found.json', '--cfg-options', *SMALL, *options]) == 0
-        assert score in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert score in said and 'pictures: out/found.png' in said
+        with Image.open('out/found.png') as sheet:
+            assert sheet.width == 3 * (320 + 4)  # the image, the truth, the model
+        Path('out/found.png').unlink()
         assert asked in json.loads(Path('out/found.json').read_text())['protocol']
