@@ -16,15 +16,20 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from glipkit.apis.training import load_config
+from glipkit.claims.clipself_picture import draw_before_after, first_pictures
 from glipkit.claims.clipself_units import (
+    CHOSEN,
     CROP_SCALE,
     PIXEL_PICTURES,
+    REGIONS,
     SIDE,
     Setup,
     make_worlds,
     plan_units,
 )
 from glipkit.claims.clipself_verdicts import judge, score_rows
+from glipkit.claims.region_clip_scores import Things, read_towers
 from glipkit.common.reporter import note
 from glipkit.runs.folder import claim
 from glipkit.runs.results import read_results
@@ -107,6 +112,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
          f'{sum(unit.seconds for unit in todo) / 60:.0f} min on one thread')
     run_units(units)
     results = read_results({unit.name: unit.result for unit in units})
+    draw_maps(setup, args.seeds[0], args.out / 'clipself.png')
     return {'setting': _setting(setup, args), 'notes': list(NOTES),
             'rows': judge(results, args.seeds), 'scores': score_rows(results), 'units': results}
 
@@ -125,6 +131,13 @@ def make_setup(args: argparse.Namespace) -> Setup:
     train, val = args.pictures
     return Setup(folder=args.out.resolve() / 'clipself', pictures=train, val_pictures=val,
                  **numbers)
+
+
+def draw_maps(setup: Setup, seed: int, path: Path) -> None:
+    """Draws where a seed's maps see the words of a picture, before and after the distillation."""
+    before, after = (read_towers(load_config(REGIONS), setup.weights(name, seed))
+                     for name in ('vit', CHOSEN))
+    draw_before_after(before, after, *first_pictures(Things.read(setup.world)), path, SIDE)
 
 
 def _setting(setup: Setup, args: argparse.Namespace) -> dict[str, Any]:

@@ -122,6 +122,7 @@ def test_a_tiny_run_is_kept_and_resumed(tmp_path, monkeypatch):
     content = clipself.run(args)
     setup = clipself.make_setup(args)
     assert len(content['units']) == len(plan_units(setup, [1])) == 8
+    assert (tmp_path / 'out/clipself.png').stat().st_size > 10_000
     assert 'F-ViT' in to_markdown(document('clipself', [], content))
     before = {path: path.stat().st_mtime_ns for path in setup.folder.rglob('*.safetensors')}
     setup.result('grid', 1).unlink()  # as a kill between training and scores leaves it
