@@ -55,8 +55,7 @@ NOTES = (
     'boxes without labels are those of the annotations. Crops show half as much again as cells and '
     'boxes.',
     'F-ViT trains on the boxes of 21 base names; things of novel names are in its pictures, '
-    'without a box. Its distilled tower, and that of the weights in between, is that of boxes '
-    'without labels.',
+    'without a box. The weights in between are those of the distillation from boxes.',
     f'Pixels of things in {PIXEL_PICTURES} pictures; backgrounds are not scored.')
 
 #: Option -> its default, and what takes as many iterations.

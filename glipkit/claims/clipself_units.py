@@ -44,7 +44,7 @@ CROP_SCALE = 1.5
 PIXEL_PICTURES = 100
 #: Shares of the student in the ensemble curve.
 ALPHAS = (0., .3, .5, .7, .9, 1.)
-#: The distilled tower that the curve and the detector take.
+#: The distilled tower whose weights are mixed and whose map is drawn.
 CHOSEN = 'proposals'
 
 
@@ -67,7 +67,7 @@ DISTILLATIONS = {
     'proposals': Distillation(PROPOSALS, 'proposal_iters'),
     'shuffled': Distillation(GRID, 'shuffled_iters', mismatched=True)}
 #: Detector -> the tower that it stands on.
-DETECTORS = {'plain': 'vit', 'distilled': CHOSEN}
+DETECTORS = {'plain': 'vit', 'grid': 'grid', 'distilled': 'proposals'}
 #: For first estimates: seconds of one thread of an EPYC for an iteration.
 CLIP_SECONDS, DISTIL_SECONDS, DETECTOR_SECONDS, SCORE_SECONDS = .14, .21, .26, 20
 

@@ -21,6 +21,8 @@ MOST_LOST = 2.
 LEAST_PIXELS = 2.
 #: Titles of the distillations that are to cure.
 CURES = {'grid': 'cells of grids', 'proposals': 'boxes without labels'}
+#: Detectors on their towers.
+DETECTORS = {'grid': CURES['grid'], 'distilled': CURES['proposals']}
 
 
 def judge(results: Results, seeds: Sequence[int]) -> list[Row]:
@@ -97,19 +99,20 @@ def _ensemble(scores: Scores) -> list[Row]:
 
 
 def _detector(scores: Scores) -> list[Row]:
-    found = {name: [scores.of(f'fvit-{kind}', f'coco/{name}_AP50')
-                    for kind in ('plain', 'distilled')] for name in ('novel', 'base')}
-    plain, distilled = found['novel']
-    gain = distilled - plain
-    lost = float((found['base'][0] - found['base'][1]).mean())
-    return [
-        row('F-ViT, AP50 of novel names: on the plain tower, on the distilled one; gain',
-            f'{spread(plain)}, {spread(distilled)}; {spread(gain)}',
-            'higher by more than a deviation',
-            float(gain.mean()) > max(plain.std(), distilled.std())),
-        row('F-ViT, AP50 of base names: on the plain tower, on the distilled one',
-            ', '.join(map(spread, found['base'])), f'not lower by more than {MOST_LOST:g}',
-            lost <= MOST_LOST)]
+    rows = []
+    for kind, title in DETECTORS.items():
+        pair = f'F-ViT on the plain tower and on that of {title}'
+        novel, base = ([scores.of(f'fvit-{one}', f'coco/{names}_AP50') for one in ('plain', kind)]
+                       for names in ('novel', 'base'))
+        gain, lost = novel[1] - novel[0], float((base[0] - base[1]).mean())
+        rows += [
+            row(f'{pair}: AP50 of novel names; gain',
+                f"{' and '.join(map(spread, novel))}; {spread(gain)}",
+                'higher by more than a deviation',
+                float(gain.mean()) > max(values.std() for values in novel)),
+            row(f'{pair}: AP50 of base names', ' and '.join(map(spread, base)),
+                f'not lower by more than {MOST_LOST:g}', lost <= MOST_LOST)]
+    return rows
 
 
 def _pixels(scores: Scores) -> Row:

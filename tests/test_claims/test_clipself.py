@@ -70,7 +70,7 @@ def outcomes(before=.03, after=.5, shuffled=1 / 64, novel=.3, base=.5, pixels=.1
         found[f'shuffled-{seed}'] = tower(.02, shuffled, .02)
         found[f'ensemble-{seed}'] = {'alphas': {
             f'{alpha:g}': tower(alpha / 2, .3, .1, 1 - alpha) for alpha in ALPHAS}}
-        for kind, gain in (('plain', 0), ('distilled', novel)):
+        for kind, gain in (('plain', 0), ('grid', novel), ('distilled', novel)):
             found[f'fvit-{kind}-{seed}'] = {'coco/novel_AP50': .1 + gain + seed / 100,
                                             'coco/base_AP50': base if gain else .5}
         found[f'photographs-{seed}'] = {'before': tower(.05, .02, .04),
@@ -88,12 +88,12 @@ def missed(**changes):
 
 
 def test_bars_are_met_and_missed():
-    assert set(verdicts().values()) == {'met'} and len(verdicts()) == 8
+    assert set(verdicts().values()) == {'met'} and len(verdicts()) == 10
     for changes, what, count in ((dict(before=.05), 'image transformer', 1),
                                  (dict(after=.38), 'distilled from', 2),
                                  (dict(shuffled=.03), 'crops shuffled', 1),
-                                 (dict(novel=.004), 'novel names', 1),
-                                 (dict(base=.47), 'base names', 1),
+                                 (dict(novel=.004), 'novel names', 2),
+                                 (dict(base=.47), 'base names', 2),
                                  (dict(pixels=.09), 'mean IoU', 1)):
         found = missed(**changes)
         assert len(found) == count and all(what in one for one in found)
@@ -105,7 +105,7 @@ def test_rows_say_what_was_measured():
     curve = next(found for what, found in rows.items() if what.startswith('weights between'))
     assert curve.split('; ') == [f'{50 * alpha + .5:.1f} ± 0.5' for alpha in ALPHAS]
     novel = next(found for what, found in rows.items() if 'novel' in what)
-    assert novel == '10.5 ± 0.5, 40.5 ± 0.5; 30.0 ± 0.0'
+    assert novel == '10.5 ± 0.5 and 40.5 ± 0.5; 30.0 ± 0.0'
     assert score_rows(outcomes(seeds=[0]))[0] == {
         'unit': 'vit-0', 'regions small': 3.0, 'regions large': 3.0, 'regions all': 3.0,
         'crops all': 80.0}
@@ -121,7 +121,7 @@ def test_a_tiny_run_is_kept_and_resumed(tmp_path, monkeypatch):
     args = arguments(tmp_path / 'out', *TINY)
     content = clipself.run(args)
     setup = clipself.make_setup(args)
-    assert len(content['units']) == len(plan_units(setup, [1])) == 8
+    assert len(content['units']) == len(plan_units(setup, [1])) == 9
     assert (tmp_path / 'out/clipself.png').stat().st_size > 10_000
     assert 'F-ViT' in to_markdown(document('clipself', [], content))
     before = {path: path.stat().st_mtime_ns for path in setup.folder.rglob('*.safetensors')}
