@@ -69,6 +69,8 @@ NAMES = [name for name in known_models() if name.startswith(('clipself-', 'fvit-
 
 def small(name: str, folder: Path) -> Path:
     """The config of a name with a tower, words and images of a few numbers each."""
+    if name.endswith('-mini'):
+        return find_config(name)
     cfg = read_config(find_config(name))
     cfg.model.backbone.update(width=32, layers=4, heads=2, embed_dim=64)
     cfg.model.text_encoder.update(width=32, heads=2, layers=1, embed_dim=64)
@@ -100,7 +102,8 @@ def test_what_a_name_answers(name, tmp_path, capsys):
     # Of F-ViT a part may go to the background.
     assert scores.shape == (2, 3) and (0 <= scores).all() and (scores.sum(1) < 1 + 1e-5).all()
     pixels = predict.segment(photo, words)
-    assert pixels.label_map.shape == (60, 90) and pixels.logits.shape[1:] == (6, 8)
+    assert pixels.label_map.shape == (60, 90)
+    assert name.endswith('-mini') or pixels.logits.shape[1:] == (6, 8)
     assert pixels.probabilities.shape == (3, 60, 90)
 
     ask = ['predict', str(photo), '--config', str(config), '--checkpoint', 'random', '--classes',

@@ -213,6 +213,16 @@ def test_only_layers_train_and_the_teacher_never_leaves_evaluation():
     assert not any('text' in name for name, _ in model.named_parameters())
 
 
+def test_a_map_does_not_say_what_its_own_class_token_says():
+    """B4 of the fact sheet: same weights, same pixels, the whole image as the box, and a loss."""
+    model, sample = tiny(), sample_of([0., 0, 32, 32])
+    model.teacher_backbone.load_state_dict(model.backbone.state_dict())
+    images = sample.proposals.crops.flip(1) / 255
+    assert torch.allclose(model.image_features(images),
+                          model.crop_features([sample.proposals.crops]), atol=1e-6)
+    assert model.loss(images, [sample])['loss_cosine'] > .01
+
+
 def test_crops_go_through_the_preprocessor_in_parts_and_record_nothing():
     model, crops = tiny(crop_batch=2), sample_of(*[[0., 0, 8, 8]] * 5).proposals.crops
     seen = []
