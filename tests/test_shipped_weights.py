@@ -27,19 +27,45 @@ def test_zero_shot_ap_on_unseen_combinations(world, tmp_path):
     assert metrics['coco/labels_per_object'] <= 1.5
 
 
-@pytest.mark.slow
-def test_given_boxes_of_small_and_large_things_get_their_names(tmp_path):
-    things.build(tmp_path / 'things', seed=777, num_train_det=1, num_train_grd=1, num_val=60,
+@pytest.fixture(scope='module')
+def things_world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('things')
+    things.build(folder, seed=777, num_train_det=1, num_train_grd=1, num_val=60, masks=True,
                  workers=1)
-    cfg = load_config('configs/region_clip/regionclip-mini_things_gt-boxes.py',
-                      work_dir=str(tmp_path))
-    move_data(cfg, cfg.data_root, f"{tmp_path / 'things'}/")
-    metrics = evaluate(cfg, str(shipped_weights('regionclip-mini')))
+    return folder
+
+
+def scores_of(config, weights, world, folder, test_data=None):
+    cfg = load_config(config, work_dir=str(folder), test_data=test_data)
+    move_data(cfg, 'data/things/', f'{world}/')
+    return evaluate(cfg, str(shipped_weights(weights)))
+
+
+@pytest.mark.slow
+def test_given_boxes_of_small_and_large_things_get_their_names(things_world, tmp_path):
+    metrics = scores_of('configs/region_clip/regionclip-mini_things_gt-boxes.py',
+                        'regionclip-mini', things_world, tmp_path)
     assert metrics['region/top1'] >= 0.6 and metrics['region/top5'] >= 0.9
 
 
+@pytest.mark.slow
+def test_a_distilled_map_names_boxes_and_pixels(things_world, tmp_path):
+    boxes = scores_of('configs/clipself/clipself-mini_things_gt-boxes.py', 'clipself-mini',
+                      things_world, tmp_path)
+    assert boxes['region/top1'] >= 0.6 and boxes['region/top5'] >= 0.9
+    pixels = scores_of('clipself-mini', 'clipself-mini', things_world, tmp_path, 'things_semantic')
+    assert pixels['segment/miou'] >= 0.15
+
+
+@pytest.mark.slow
+def test_names_without_boxes_in_training_are_found_on_a_distilled_tower(things_world, tmp_path):
+    metrics = scores_of('fvit-mini', 'fvit-mini', things_world, tmp_path)
+    assert metrics['coco/novel_AP50'] >= 0.35 and metrics['coco/base_AP50'] >= 0.45
+
+
 @pytest.mark.parametrize('name, limit', [('glip-mini', 25 * 2**20), ('glip-photo', 8e6),
-                                         ('regionclip-mini', 12e6)])
+                                         ('regionclip-mini', 12e6), ('clipself-mini', 8e6),
+                                         ('fvit-mini', 9e6)])
 def test_file_is_small_and_has_a_card(name, limit):
     path = shipped_weights(name)
     assert path.stat().st_size < limit

@@ -4,6 +4,8 @@ N boxes of all pictures, D channels, K names.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -49,6 +51,43 @@ def region_features(towers: Towers, things: Things, side: int, batch: int = 8) -
     Returns:
         (N, D), of length 1, picture by picture.
     """
+    return _pooled(towers, things, side, towers.backbone.dense_map, batch)
+
+
+@torch.no_grad()
+def attended_features(towers: Towers, things: Things, side: int, batch: int = 8) -> Tensor:
+    """The same from a map whose last layer mixes its tokens as in the forward pass for a picture.
+
+    Args:
+        towers: With an image transformer.
+        things: Square pictures and boxes.
+        side: Side that the pictures are resized to, bicubic.
+        batch: Pictures at once.
+
+    Returns:
+        (N, D), of length 1, picture by picture.
+    """
+    backbone, tokens = towers.backbone, []
+    last = backbone.layers[-1].register_forward_hook(
+        lambda layer, args, output: tokens.append(output[0] if isinstance(output, tuple)
+                                                  else output))
+
+    def dense_map(images: Tensor) -> Tensor:
+        tokens.clear()
+        backbone.embed_image(images)
+        height, width = (length // backbone.stride for length in images.shape[-2:])
+        cells = tokens[0][:, 1:].transpose(1, 2).unflatten(2, (height, width))
+        return backbone.embed_cells(cells)
+
+    try:
+        return _pooled(towers, things, side, dense_map, batch)
+    finally:
+        last.remove()
+
+
+def _pooled(towers: Towers, things: Things, side: int, dense_map: Callable[[Tensor], Tensor],
+            batch: int) -> Tensor:
+    """(N, D) what a map says of each box."""
     found: list[Tensor] = []
     for start in range(0, len(things.pictures), batch):
         part = things.pictures[start:start + batch]
@@ -56,8 +95,7 @@ def region_features(towers: Towers, things: Things, side: int, batch: int = 8) -
             (side, side), Image.BICUBIC)) for picture in part])
         boxes = [torch.from_numpy(box * side / picture.shape[1]).float()
                  for box, picture in zip(things.boxes[start:start + batch], part)]
-        dense = towers.backbone.dense_map(images)
-        found += pool_boxes(dense, boxes, towers.backbone.stride)
+        found += pool_boxes(dense_map(images), boxes, towers.backbone.stride)
     return torch.cat(found)
 
 

@@ -50,16 +50,18 @@ def pretrain(config: str, world: Path, iters: int, weights: Path,
 
 
 def score(config: str, world: Path, weights: Path,
-          change: Callable[[Config], None] | None = None) -> dict[str, float]:
-    """Metrics of weights on the whole test set of their config.
+          change: Callable[[Config], None] | None = None,
+          test_data: str | None = None) -> dict[str, float]:
+    """Metrics of weights on the whole test set of their config, or on another one.
 
     Args:
         config: Config of the model.
         world: Folder of the data.
         weights: Weights from `pretrain`, in whose folder the log is kept.
         change: Changes the config where an option has no name for it.
+        test_data: Another data set to test on, as `load_config` takes it.
     """
-    cfg = load_config(config, work_dir=str(weights.with_suffix('')))
+    cfg = load_config(config, work_dir=str(weights.with_suffix('')), test_data=test_data)
     move_data(cfg, cfg.data_root, f'{world}/')
     if change is not None:
         change(cfg)

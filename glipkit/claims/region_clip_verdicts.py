@@ -56,7 +56,8 @@ def judge(results: Results, seeds: Sequence[int]) -> list[Row]:
     return rows
 
 
-def _row(what: str, measured: str, bar: str = '', met: bool | None = None) -> Row:
+def row(what: str, measured: str, bar: str = '', met: bool | None = None) -> Row:
+    """A row of a table of comparisons; without ``met`` it is reported alone."""
     verdict = 'reported' if met is None else 'met' if met else 'missed'
     return {'comparison': what, 'measured': measured, 'bar': bar, 'verdict': verdict}
 
@@ -64,32 +65,32 @@ def _row(what: str, measured: str, bar: str = '', met: bool | None = None) -> Ro
 def _gap(scores: Scores) -> list[Row]:
     large, small = (scores.of('clip', 'regions', size) for size in ('large', 'small'))
     twice = scores.of('clip', 'twice as large', 'small')
-    return [_row('CLIP: top-1 of pictures of one thing', spread(scores.of('clip', 'pictures'))),
-            _row('CLIP: top-1 of regions, large things and small ones',
-                 f'{spread(large)} and {spread(small)}'),
-            _row('the same small things, pictures twice as large', spread(twice))]
+    return [row('CLIP: top-1 of pictures of one thing', spread(scores.of('clip', 'pictures'))),
+            row('CLIP: top-1 of regions, large things and small ones',
+                f'{spread(large)} and {spread(small)}'),
+            row('the same small things, pictures twice as large', spread(twice))]
 
 
 def _recovery(scores: Scores) -> list[Row]:
     teacher = scores.of('clip', 'regions', 'large')
     before, after = (scores.of('recovery', *keys, 'large') for keys in (['before'], ['regions']))
     enough = after >= LEAST_RECOVERED * teacher
-    return [_row('recovery: top-1 of large things, attention pooling begun anew',
-                 f'{spread(before)} before, {spread(after)} after; teacher {spread(teacher)}',
-                 f'every seed >= {LEAST_RECOVERED:g} of the teacher',
-                 bool(enough.all()))]
+    return [row('recovery: top-1 of large things, attention pooling begun anew',
+                f'{spread(before)} before, {spread(after)} after; teacher {spread(teacher)}',
+                f'every seed >= {LEAST_RECOVERED:g} of the teacher',
+                bool(enough.all()))]
 
 
 def _stronger(scores: Scores) -> list[Row]:
     before, after = (scores.of(unit, 'regions', 'small') for unit in ('clip', 'stronger'))
     gain = after - before
     return [
-        _row('stronger teacher: top-1 of small things',
-             f'{spread(before)} before, {spread(after)} after; gain {spread(gain)}',
-             f'every seed gains >= {LEAST_GAIN:g}', bool((gain >= LEAST_GAIN).all())),
-        _row('the same student: large things, pictures of one thing',
-             f"{spread(scores.of('stronger', 'regions', 'large'))}, "
-             f"{spread(scores.of('stronger', 'pictures'))}")]
+        row('stronger teacher: top-1 of small things',
+            f'{spread(before)} before, {spread(after)} after; gain {spread(gain)}',
+            f'every seed gains >= {LEAST_GAIN:g}', bool((gain >= LEAST_GAIN).all())),
+        row('the same student: large things, pictures of one thing',
+            f"{spread(scores.of('stronger', 'regions', 'large'))}, "
+            f"{spread(scores.of('stronger', 'pictures'))}")]
 
 
 def _ablation(scores: Scores) -> list[Row]:
@@ -97,13 +98,13 @@ def _ablation(scores: Scores) -> list[Row]:
                                for unit in ('clip', 'all-losses', 'captions-alone'))
     apart = float(all_three.mean() - alone.mean())
     return [
-        _row('losses, a teacher that is the start: top-1 of all things',
-             f'start {spread(start)}, all losses {spread(all_three)}, captions alone '
-             f'{spread(alone)}', 'captions alone below all losses by more than a deviation',
-             apart > max(all_three.std(), alone.std())),
-        _row('pictures of one thing, after all losses and after captions alone',
-             f"{spread(scores.of('all-losses', 'pictures'))}, "
-             f"{spread(scores.of('captions-alone', 'pictures'))}")]
+        row('losses, a teacher that is the start: top-1 of all things',
+            f'start {spread(start)}, all losses {spread(all_three)}, captions alone '
+            f'{spread(alone)}', 'captions alone below all losses by more than a deviation',
+            apart > max(all_three.std(), alone.std())),
+        row('pictures of one thing, after all losses and after captions alone',
+            f"{spread(scores.of('all-losses', 'pictures'))}, "
+            f"{spread(scores.of('captions-alone', 'pictures'))}")]
 
 
 def _transfer(scores: Scores) -> list[Row]:
@@ -112,9 +113,9 @@ def _transfer(scores: Scores) -> list[Row]:
                         ('all', 'coco/AP50')):
         scaled, plain = (scores.of(f'transfer-{v}', 'rankings', 'p', name)
                          for v in ('scaled', 'plain'))
-        rows.append(_row(f'transfer: AP50 of {group} names; focal scaling 0.5, background weight '
-                         '0.2 beside neither',
-                         f'{spread(scaled)} and {spread(plain)}'))
+        rows.append(row(f'transfer: AP50 of {group} names; focal scaling 0.5, background weight '
+                        '0.2 beside neither',
+                        f'{spread(scaled)} and {spread(plain)}'))
     return rows
 
 
@@ -122,9 +123,9 @@ def _fusion(scores: Scores) -> list[Row]:
     rows, plain = [], scores.of('transfer-scaled', 'rankings', 'p', 'coco/AP')
     for ranking in ('sqrt(p * sigmoid)', 'sqrt(p * logit)'):
         fused = scores.of('transfer-scaled', 'rankings', ranking, 'coco/AP')
-        rows.append(_row(f'AP of boxes ranked by {ranking} and by p',
-                         f'{spread(fused)} and {spread(plain)}', 'every seed above p',
-                         bool((fused > plain).all())))
+        rows.append(row(f'AP of boxes ranked by {ranking} and by p',
+                        f'{spread(fused)} and {spread(plain)}', 'every seed above p',
+                        bool((fused > plain).all())))
     return rows
 
 
@@ -134,10 +135,10 @@ def _photographs(scores: Scores) -> list[Row]:
         ('all', lambda key: scores.of('photographs', 'overall', key)),
         *((group, lambda key, group=group: scores.of('photographs', 'groups', group, key))
           for group in ('seen', 'caption_only', 'unseen'))]
-    return [_row(f'photographs, {title.replace("_", " ")} things: top-1 and top-5 of given boxes '
-                 f'over {one["names"]} names',
-                 f'{spread(of("top1"))}, {spread(of("top5"))}; chance '
-                 f'{100 / one["names"]:.1f}, {500 / one["names"]:.1f}')
+    return [row(f'photographs, {title.replace("_", " ")} things: top-1 and top-5 of given boxes '
+                f'over {one["names"]} names',
+                f'{spread(of("top1"))}, {spread(of("top5"))}; chance '
+                f'{100 / one["names"]:.1f}, {500 / one["names"]:.1f}')
             for title, of in groups]
 
 

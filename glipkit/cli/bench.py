@@ -45,6 +45,8 @@ BENCHMARKS = {
                       'hours'),
     'region-clip': ('claims.region_clip',
                     'what region pre-training and transfer bring, on drawn things and photographs'),
+    'clipself': ('claims.clipself',
+                 'what distillation from crops brings, on drawn things and photographs'),
 }
 
 # What `glipkit bench all` runs: name of the result -> command line.
@@ -95,6 +97,7 @@ ALL_EXAMPLES = '''examples:
 
 CLAIM_EXAMPLES = '''examples:
   glipkit bench claims region-clip --out bench
+  glipkit bench claims clipself --out bench
   glipkit bench claims transfer --max-passes 10 --out bench
 '''
 

@@ -76,7 +76,8 @@ def small(name: str, folder: Path) -> Path:
     cfg.model.text_encoder.update(width=32, heads=2, layers=1, embed_dim=64)
     for step in cfg.test_pipeline:
         if step.type.endswith('Resize'):
-            step.scale = (8 * cfg.model.backbone.get('patch', 16), ) * 2
+            side = 8 * cfg.model.backbone.get('patch', 16)
+            step.update(dict(size=side) if 'size' in step else dict(scale=(side, side)))
     if name.startswith('fvit-'):
         cfg.model.taps = (0, 1, 2, 3)
         cfg.model.rpn_head.test_cfg.max_per_img = 20

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from glipkit.claims.clipself_scores import (
+    attended_features,
     centred,
     crop_features,
     region_features,
@@ -13,6 +14,7 @@ from glipkit.claims.clipself_scores import (
     top1,
 )
 from glipkit.claims.region_clip_scores import Things, Towers
+from glipkit.models.backbones.clip_vit import ClipViT
 from glipkit.models.backbones.eva_vit import EvaViT
 
 
@@ -27,6 +29,20 @@ def test_regions_and_crops_come_picture_by_picture():
         assert found.shape == (3, 4) and torch.allclose(found.norm(dim=1), torch.ones(3))
     assert torch.allclose(region_features(towers, things, 64),
                           region_features(towers, things, 64, batch=1), atol=1e-5)
+
+
+def test_a_map_with_attention_in_its_last_layer(monkeypatch):
+    torch.manual_seed(0)
+    tower = ClipViT(image_size=16, patch=8, width=8, layers=2, heads=1, embed_dim=4).eval()
+    towers = Towers(tower, torch.nn.Identity(), [0.] * 3, [255.] * 3)
+    picture = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    things = Things([picture], [np.array([[0., 0, 16, 16], [8, 8, 32, 32]])], [np.zeros(2, int)],
+                    ('a', ))
+    found = attended_features(towers, things, 32)
+    assert not torch.allclose(found, region_features(towers, things, 32), atol=1e-3)
+    last = tower.layers[-1]
+    monkeypatch.setattr(last, 'values', lambda tokens: last(tokens)[0])
+    assert torch.allclose(found, region_features(towers, things, 32), atol=1e-6)
 
 
 def test_top1_retrieval_and_centred_by_hand():

@@ -3,11 +3,14 @@
 Made by ``glipkit world things --out data/things``.
 """
 _base_ = './things.py'
-image_size = 192
+# Less than they are drawn: attention takes half the time.
+image_size = 160
 
 grid_pipeline = [
     dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='glipkit.GridProposals', max_split=6, max_boxes=12),
+    # Crops larger than their cells show more things whole, as the teacher knows them: that brings
+    # more than as many iterations again.
+    dict(type='glipkit.GridProposals', max_split=6, max_boxes=20, crop_scale=1.5),
     dict(type='glipkit.CutCrops', size=48),
     dict(
         type='glipkit.WithProposals',
@@ -25,12 +28,6 @@ proposal_pipeline = [
     dict(type='mmdet.Pad', size=(image_size, image_size)),
     dict(type='glipkit.PackGrounding')
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='mmdet.LoadAnnotations', with_bbox=True),
-    dict(type='glipkit.LongSideResize', size=image_size),
-    dict(type='glipkit.PackGrounding')
-]
 
 pictures = dict(
     type='glipkit.ImageProposals',
@@ -38,4 +35,3 @@ pictures = dict(
     ann_file='annotations/det_train.json',
     data_prefix=dict(img='images/train_det/'),
     pipeline=grid_pipeline)
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

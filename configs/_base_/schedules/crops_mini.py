@@ -1,11 +1,11 @@
 """AdamW for a small map that learns from crops on a processor, cosine decay."""
-max_iters = 1500
+max_iters = 800
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters)
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, fused=True),
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05, fused=True),
     paramwise_cfg=dict(flat_decay_mult=0.),
     clip_grad=dict(max_norm=5.0))
 
