@@ -57,8 +57,9 @@ run(f'check-data few.json --images {images}')
 run(f'tune few.json --images {images} --val few.json --val-images {images} --out tuned '
     '--set schedule.max_epochs=1')
 run(f'predict {images} --task tuned/task.safetensors --json --out found')
+run('export glip-mini --task tuned/task.safetensors --format words --out words.npz')
 assert isinstance(json.loads(Path('found/predictions.json').read_text()), list)
-for name in ('prepared', 'tuned/report.md'):
+for name in ('prepared', 'tuned/report.md', 'words.npz'):
     assert Path(name).exists(), name
 '''
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from glipkit.errors import UserError
@@ -56,7 +55,8 @@ def build_page(service: Any) -> gradio.Blocks:
     with gradio.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         gradio.HTML('<h1>Find things in pictures by their names</h1><p>Any words will do: the '
                     'model reads them.</p>', elem_id='glipkit-title')
-        session = gradio.State(delete_callback=partial(_forget, page))
+        # A function of its own: gradio copies everything else that a part is made with.
+        session = gradio.State(delete_callback=lambda closed: _forget(page, closed))
         with gradio.Row():
             with gradio.Column(scale=2, min_width=320):
                 form = _form(service, actions)
