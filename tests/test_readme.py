@@ -45,6 +45,7 @@ NOT_RUN = {
     'glipkit odinw': 'takes the thirteen data sets',
     'glipkit test glip-t-c': 'takes the weights and images of LVIS',
     'glipkit bench': 'takes minutes',
+    'glipkit serve': 'ends when it is told to: tests/test_serve',
 }
 #: Stand-ins for files that come from elsewhere or from a long run: made before this command.
 BEFORE = {
