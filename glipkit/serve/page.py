@@ -55,7 +55,8 @@ def build_page(service: Any) -> gradio.Blocks:
     with gradio.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         gradio.HTML('<h1>Find things in pictures by their names</h1><p>Any words will do: the '
                     'model reads them.</p>', elem_id='glipkit-title')
-        session = gradio.State(delete_callback=_forget)
+        # A function of its own: gradio copies everything else that a part is made with.
+        session = gradio.State(delete_callback=lambda closed: _forget(page, closed))
         with gradio.Row():
             with gradio.Column(scale=2, min_width=320):
                 form = _form(service, actions)
@@ -88,7 +89,10 @@ def mount_page(app: FastAPI, service: Any, path: str = '/') -> FastAPI:
         app, build_page(service), path, theme=theme, css=CSS, footer_links=[], run_history=False,
         allowed_paths=[], max_file_size=service.limits.max_bytes, ssr_mode=False, show_error=False,
         enable_monitoring=False, pwa=False, mcp_server=False)
-    app.routes[-1].app.add_middleware(PageGuard, folder=page_folder())
+    inner = app.routes[-1].app
+    inner.add_middleware(PageGuard, folder=page_folder())
+    # Every open tab holds a connection, for which a server that stops would wait.
+    app.state.before_shutdown = [*getattr(app.state, 'before_shutdown', ()), inner.stop_event.set]
     return app
 
 
@@ -250,5 +254,9 @@ def _table(rows: Sequence[Sequence[Any]]) -> str:
             f'<tbody>{body}</tbody></table>')
 
 
-def _forget(session: Any) -> None:
+def _forget(page: gradio.Blocks, session: Any) -> None:
+    """Removes what a closed tab had."""
     remove_session(None if session is None else session.folder)
+    # Gradio notes the name of every file that it has ever shown, to remove them itself.
+    for names in page.temp_file_sets:
+        names.clear()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from glipkit.errors import UserError
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
 #: Seconds that requests have to end when the server is stopped.
@@ -94,12 +95,30 @@ def serve(app: FastAPI, listening: socket.socket) -> None:
         app: The application.
         listening: From `bind`; closed at the end.
     """
-    import uvicorn
-    config = uvicorn.Config(app, log_level='warning', access_log=False, ws='none', lifespan='on',
-                            server_header=False, timeout_graceful_shutdown=GRACE)
     # The server hands signals on when it has ended; to be told to stop is no failure.
     with _ends_quietly():
-        uvicorn.Server(config).run(sockets=[listening])
+        make_server(app).run(sockets=[listening])
+
+
+def make_server(app: FastAPI) -> uvicorn.Server:
+    """The server of an application, which ends what would never end by itself when it stops.
+
+    Args:
+        app: The application; ``state.before_shutdown`` may hold functions that are called when the
+            server is told to end, before it waits for requests.
+    """
+    import uvicorn
+
+    class Server(uvicorn.Server):
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for close in getattr(app.state, 'before_shutdown', ()):
+                close()
+            await super().shutdown(sockets)
+
+    return Server(uvicorn.Config(app, log_level='warning', access_log=False, ws='none',
+                                 lifespan='on', server_header=False,
+                                 timeout_graceful_shutdown=GRACE))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 
 from glipkit.apis.detections import Detections
 from glipkit.serve.limits import Limits
+from glipkit.serve.running import make_server
 
 
 class FixedService:
@@ -53,11 +54,9 @@ class FixedService:
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
     """The address of an application that a thread serves on this machine inside the block."""
-    import uvicorn
     with socket.socket() as place:
         place.bind(('127.0.0.1', 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level='warning',
-                                               timeout_graceful_shutdown=1))
+        server = make_server(app)
         thread = threading.Thread(target=server.run, kwargs=dict(sockets=[place]), daemon=True)
         thread.start()
         while not server.started:
