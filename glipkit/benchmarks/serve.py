@@ -183,9 +183,10 @@ def _client(address: str, todo: queue.SimpleQueue[Call], done: queue.SimpleQueue
                 call = todo.get_nowait()
             except queue.Empty:
                 return
+            arguments = call.request()
             begin = time.perf_counter()
             try:
-                answer = client.post(f'{address}/predict', **call.request())
+                answer = client.post(f'{address}/predict', **arguments)
                 status, content = answer.status_code, answer.json()
             except (httpx.HTTPError, ValueError) as error:
                 status, content = 0, {'error': repr(error)}

@@ -16,7 +16,7 @@ from PIL import Image
 
 from glipkit.errors import UserError
 from glipkit.serve.api import create_app
-from glipkit.serve.service import Service
+from glipkit.serve.service import Busy, Service
 from glipkit.serve.uploads import from_base64, open_image
 from tests.test_serve.conftest import FISH, LIMITS, encoded, shot
 
@@ -319,3 +319,23 @@ def test_a_bomb_costs_no_memory():
 
 def test_base64_with_line_ends():
     assert from_base64(base64.encodebytes(b'x' * 200).decode()) == b'x' * 200
+
+
+@pytest.mark.slow
+def test_the_page_is_behind_the_same_door(model):
+    pytest.importorskip('gradio')
+    from glipkit.apis.predictor import Predictor
+    service = Service(Predictor(model), name='tiny', limits=LIMITS)
+    right = {'auth': ('me', 'secret')}
+    with TestClient(create_app(service, token='secret')) as client:
+        for path in ('/', '/config', '/gradio_api/info', '/gradio_api/file=/etc/passwd',
+                     '/gradio_api/startup-events'):
+            assert client.get(path).status_code == 401
+        assert client.post('/gradio_api/upload', files={'files': b'x'}).status_code == 401
+        assert client.get('/', **right).status_code == 200
+        assert client.get('/gradio_api/file=/etc/passwd', **right).status_code in (403, 404)
+        assert client.post('/predict', **form(shot(), classes='a'), **right).status_code == 200
+        assert client.get('/tasks', **right).json() == {'tasks': []}
+        assert client.get('/docs', **right).status_code == 200
+    with pytest.raises(Busy):
+        service.predict(shot(), classes=['a'])  # the end of the application closed it
