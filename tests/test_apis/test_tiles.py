@@ -110,6 +110,24 @@ def test_a_thing_through_many_tiles():
     assert one.scores.tolist() == [pytest.approx(.7)]
 
 
+def test_a_poor_box_of_the_whole_does_not_swallow_good_parts():
+    left, right = things((60, 20, 120, 40, .8, 0)), things((0, 20, 70, 40, .7, 0))
+    poor = things((30, 0, 190, 90, .05, 0))
+    assert merged(poor, left, right)[0][:4] == [60, 20, 150, 40]
+
+
+def test_pieces_of_what_is_larger_than_a_tile_are_no_things():
+    giant = things((5, 5, 195, 95, .9, 0))
+    # A piece, a surer dog in front of it, and a cat.
+    left = things((20, 20, 50, 50, .6, 0), (60, 20, 80, 40, .95, 0), (20, 60, 50, 90, .5, 1))
+    assert merged(giant, left, NOTHING) == [
+        [60, 20, 80, 40, pytest.approx(.95), 0], [5, 5, 195, 95, pytest.approx(.9), 0],
+        [20, 60, 50, 90, pytest.approx(.5), 1]]
+    # What a tile sees whole is no such thing.
+    small = things((5, 5, 105, 95, .9, 0))
+    assert len(merged(small, left, NOTHING)) == 4
+
+
 def test_nothing_anywhere():
     assert merged(NOTHING, NOTHING, NOTHING) == []
 

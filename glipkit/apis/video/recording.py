@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glipkit.apis.asking import Question
+from glipkit.apis.detections import Detections
 from glipkit.apis.video.live import frames_of
-from glipkit.apis.video.reading import FrameSource, UnreadableVideo, open_video
+from glipkit.apis.video.reading import FrameSource, UnreadableVideo, VideoFrame, open_video
 from glipkit.apis.video.rows import Rows, rounded
 from glipkit.apis.video.tracks import Tracker
-from glipkit.apis.video.watching import check_every, watch
+from glipkit.apis.video.watching import Ask, check_every, watch
 from glipkit.apis.video.writing import VideoFile
 from glipkit.common import reporter
 
@@ -111,19 +112,22 @@ class _Files:
         self._video = None if video is None else stack.enter_context(
             VideoFile(video, min(max(opened.fps, 1.), 240.)))
 
-    def asking(self, predictor: Predictor, question: Question) -> Any:
+    def asking(self, predictor: Predictor, question: Question) -> Ask:
+        """What answers, and takes rows of an earlier start for answers."""
         ask = predictor.ask_frames(question)
         if self._rows is not None:
             return self._rows.asking(ask)
         return lambda frames: [rounded(one) for one in ask(frames)]
 
-    def add(self, frame: Any, found: Any, is_new: bool) -> None:
+    def add(self, frame: VideoFrame, found: Detections, is_new: bool) -> None:
+        """Writes one frame."""
         if self._rows is not None and is_new:
             self._rows.add(frame, found)
         if self._video is not None:
             self._video.add(found.plot(frame.image[..., ::-1]), frame.time)
 
     def finish(self, done: Recording, tracker: Tracker | None) -> None:
+        """Writes what comes at the end."""
         if self._rows is not None:
             done.resumed = self._rows.old
             if not done.interrupted:
@@ -132,7 +136,7 @@ class _Files:
             done.tracks = tracker.counts()
 
 
-def _count(done: Recording, found: Any, is_new: bool) -> None:
+def _count(done: Recording, found: Detections, is_new: bool) -> None:
     if is_new:
         done.asked += 1
         done.counts.update(found.names)
