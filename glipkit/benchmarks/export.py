@@ -22,8 +22,12 @@ from glipkit.benchmarks.worker import WorkerCall
 from glipkit.benchmarks.workload import PROMPTS, read_classes, read_size
 from glipkit.common.boxes import box_iou
 from glipkit.common.reporter import note
-from glipkit.export.run import export_model
-from glipkit.export.settings import ExportSettings
+from glipkit.export.description import describe
+from glipkit.export.graph import make_graph
+from glipkit.export.onnx_file import onnx_program, write_onnx
+from glipkit.export.openvino_file import write_openvino
+from glipkit.export.question import make_question
+from glipkit.export.settings import FORMATS, ExportSettings
 from glipkit.models.contract import GroundingDetector
 from glipkit.runtime.model import Model
 from glipkit.runtime.rules import detections
@@ -118,14 +122,18 @@ def _export(args: argparse.Namespace, size: tuple[int, int], classes: Sequence[s
     with torch.no_grad():
         expected = dict(zip(form.outputs, map(
             np.asarray, form(torch.from_numpy(image), *form.words.values()))))
+    note(f'tracing {args.config}')
+    question, plain = make_question(model, classes, None), ExportSettings(size=size)
+    program = onnx_program(make_graph(form, plain), form.divisor)
     files, made = {}, {}
     for i, name in enumerate(args.candidates):
         settings = ExportSettings(size=size, **FORMS[name])
-        path = folder / f'{i}{".onnx" if settings.format == "onnx" else ".xml"}'
-        begin = time.perf_counter()
-        export_model(model, path, classes, settings=settings)
-        seconds = time.perf_counter() - begin
-        note(f'{name}: exported in {seconds:.0f} s')
+        path = folder / f'{i}{FORMATS[settings.format]}'
+        text = describe(question, form, settings, ()).to_json()
+        if settings.format == 'onnx':
+            write_onnx(program, path, text)
+        else:
+            write_openvino(program, path, text, settings.dtype)
         runtime = Model(path, threads=args.threads)
         files[name] = path
         made[name] = {**differences(expected, runtime.raw(image), form.rules,

@@ -15,6 +15,8 @@ from glipkit.models.tensor_form import Suppressed, TensorForm
 #: Example of an image of any size: units of the divisor, or pixels. Nothing in it is equal.
 _UNITS, _PIXELS = (8, 10), (224, 288)
 _REGIONS = 5
+#: Length from which on the exporter takes an axis for one of any length.
+_LONG = 3
 #: Smallest side of images of any size, in pixels, where none is padded to a divisor.
 _LEAST = 64
 
@@ -134,16 +136,19 @@ def _image_size(form: TensorForm, settings: ExportSettings) -> tuple[int, int]:
 
 
 def _longer(value: Tensor, axes: Mapping[int, str]) -> Tensor:
-    """An example whose free axes are longer than 1, which the exporter takes for a fixed length."""
+    """An example whose free axes are long enough: lengths of 1 and 2 the exporter would keep."""
     for axis in axes:
-        if value.shape[axis] == 1:
-            value = torch.cat([value, value], axis)
+        count = -(-_LONG // value.shape[axis])
+        value = torch.cat([value] * count, axis)
     return value
 
 
 def _least(name: str, divisor: int) -> int:
-    """Smallest length of an axis. Maps of a single cell would be another graph."""
-    return _LEAST if name in ('height', 'width') and divisor == 1 else 2
+    """Smallest length of an axis. Maps of a single cell would be another graph, and so would a
+    single label beside the background."""
+    if name in ('height', 'width'):
+        return _LEAST if divisor == 1 else 2
+    return _LONG if name == 'labels' else 2
 
 
 def _nested(shapes: list[dict[int, Any]]) -> tuple:
