@@ -32,16 +32,23 @@ def onnx_program(graph: Graph, divisor: int) -> Any:
         divisor: See :meth:`Graph.trace`.
 
     Raises:
-        UserError: A package is missing, or an error of :meth:`Graph.trace`.
+        UserError: A package is missing, an operator is, or an error of :meth:`Graph.trace`.
     """
     need('onnx')
     need('onnxscript')
     with _quiet():
-        return torch.onnx.export(
-            graph.trace(divisor), (), dynamo=True, opset_version=OPSET, verbose=False,
-            input_names=list(graph.inputs), output_names=list(graph.outputs),
-            custom_translation_table={
-                torch.ops.torchvision.deform_conv2d.default: _deform_conv()})
+        traced = graph.trace(divisor)
+        try:
+            return torch.onnx.export(
+                traced, (), dynamo=True, opset_version=OPSET, verbose=False,
+                input_names=list(graph.inputs), output_names=list(graph.outputs),
+                custom_translation_table={
+                    torch.ops.torchvision.deform_conv2d.default: _deform_conv()})
+        except torch.onnx.OnnxExporterError as error:
+            lines = str(error.__cause__ or error).strip().splitlines() or ['']
+            raise UserError('a model of operators that ONNX has', f'another one ({lines[0][:200]})',
+                            'pass --size WxH, if you have not; else this model cannot be exported'
+                            ) from error
 
 
 def write_onnx(program: Any, path: Path, description: str) -> None:

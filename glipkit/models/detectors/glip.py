@@ -14,7 +14,6 @@ from glipkit.errors import UserError
 from glipkit.models.backbones.towers import layer_groups
 from glipkit.models.contract import GroundingDetector
 from glipkit.models.detectors.glip_boxes import exclusive_boxes, inclusive_boxes
-from glipkit.models.detectors.glip_tensors import GLIPTensors
 from glipkit.models.detectors.prompt_passes import (
     PromptPass,
     plan_passes,
@@ -23,6 +22,7 @@ from glipkit.models.detectors.prompt_passes import (
     start_threads,
 )
 from glipkit.models.heads.postprocess import Candidates, TestSettings, suppress
+from glipkit.models.tensor_form import TensorForm
 from glipkit.registry import MODELS
 from glipkit.text.encoders.words import word_features
 from glipkit.text.phrases import extract_phrases
@@ -181,8 +181,9 @@ class GLIP(GroundingDetector):
             sample.pred_instances = result
         return list(batch_data_samples)
 
-    def tensor_form(self, query: Query) -> GLIPTensors:
+    def tensor_form(self, query: Query) -> TensorForm:
         """See :meth:`GroundingDetector.tensor_form`."""
+        from glipkit.models.detectors.glip_tensors import GLIPTensors  # which knows this class
         return GLIPTensors(self, query)
 
     # -- the parts ------------------------------------------------------------------------------
