@@ -126,13 +126,13 @@ def test_prompt_settings(config, content):
 
 def test_training_asks_before_its_first_step(config, content, monkeypatch):
     cfg = config(dict(content, annotations=[]))
-    cfg.optim_wrapper = dict()
+    cfg.optim_wrapper, cfg.train_cfg = dict(), dict()
     runner = SimpleNamespace(logger=logging.getLogger('run'), train=lambda: 'trained')
     monkeypatch.setattr(training, 'build_runner', lambda cfg: runner)
     with pytest.raises(UserError, match='without a single box'):
         training.train(cfg)
     sound = config(content)
-    sound.optim_wrapper = dict()
+    sound.optim_wrapper, sound.train_cfg = dict(), dict()
     assert training.train(sound) == 'trained'
 
 
@@ -178,7 +178,7 @@ def test_a_validation_set_with_nothing_to_find_is_refused(config, content, annot
 
 def test_training_looks_at_the_validation_set_too(config, content, monkeypatch, tmp_path):
     cfg = config(content)
-    cfg.optim_wrapper = dict()
+    cfg.optim_wrapper, cfg.train_cfg = dict(), dict()
     validated(cfg).val_dataloader.dataset.ann_file = 'val.json'
     (tmp_path / 'val.json').write_text(json.dumps(dict(content, annotations=[CROWD])))
     runner = SimpleNamespace(logger=logging.getLogger('run'), train=lambda: 'trained')

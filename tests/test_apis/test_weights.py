@@ -305,7 +305,7 @@ def test_random_weights_have_to_be_asked_for(home, tmp_path):
         glipkit.Predictor(config, 'random')
         glipkit.Predictor('tiny', 'random')
     cfg = load_config(str(config))
-    cfg.test_dataloader = {}
+    cfg.test_dataloader = cfg.test_evaluator = {}
     with pytest.raises(NoWeights, match='random'):
         evaluate(cfg)
 

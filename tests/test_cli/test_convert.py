@@ -85,7 +85,7 @@ def test_a_hub_name_without_a_network(refuse, monkeypatch, tmp_path):
     def fail(*args, **_):
         raise ConnectionError('no route')
 
-    monkeypatch.setattr(hub, '_no_connection', lambda: None)
+    monkeypatch.setattr(hub, 'no_connection', lambda: None)
     monkeypatch.setattr(huggingface_hub, 'hf_hub_download', fail)
     assert 'no route' in refuse('convert', 'owner/repository:a.pth', tmp_path / 'b.pth')
 
