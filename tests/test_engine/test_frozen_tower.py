@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from glipkit.cli.main import main
 from glipkit.common.paths import config_root
 from glipkit.testing.tiny_fvit import TINY_CONFIG
 
-from .test_pretraining import KILLER, digests, torchrun
+from .test_pretraining import KILLER, REPOSITORY, digests, torchrun
 
 TRAINING = '''
 _base_ = '{root}/_base_/runtime/default.py'
@@ -58,31 +61,54 @@ def write(folder: Path, world: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_two_killed_processes_resume_to_the_same_weights_and_are_tested(world, tmp_path, capsys):
-    """SIGKILL of both after 5 iterations with a checkpoint at 4: bit-equal in the end."""
+def test_a_killed_training_resumes_to_the_same_weights_and_is_tested(world, tmp_path, capsys):
     config, killer = write(tmp_path, world), tmp_path / 'killer.py'
+    assert main(['train', str(config), '--work-dir', str(tmp_path / 'whole')]) == 0
     killer.write_text(KILLER)
-
-    def train(end, name, *words):
-        return torchrun(killer, end, 'train', config, '--launcher', 'pytorch', *words,
-                        '--work-dir', tmp_path / name)
-
-    whole = train('live', 'whole')
-    assert whole.returncode == 0, whole.stderr[-3000:]
-    killed = train('die', 'killed')
-    assert killed.returncode != 0 and 'SIGKILL' in killed.stderr, killed.stderr[-3000:]
+    killed = subprocess.run(
+        [sys.executable, str(killer), 'die', 'train', str(config), '--work-dir',
+         str(tmp_path / 'killed')], capture_output=True, text=True, timeout=300,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(REPOSITORY)})
+    assert killed.returncode == -9, killed.stderr[-2000:]
     work_dir = tmp_path / 'killed'
     assert not (work_dir / 'iter_6.pth').exists()
-    resumed = train('live', 'killed', '--resume')
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert main(['train', str(config), '--work-dir', str(work_dir), '--resume']) == 0
     one, other = (read_training_checkpoint(tmp_path / name / 'iter_6.pth')['state_dict']
                   for name in ('whole', 'killed'))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
-    assert len({*digests(tmp_path / 'whole'), *digests(work_dir)}) == 1
     start = read_training_checkpoint(tmp_path / 'whole' / 'iter_2.pth')['state_dict']
     changed = {key.partition('.')[0] for key in one if not torch.equal(one[key], start[key])}
     assert changed == {'pyramid', 'neck', 'rpn_head', 'roi_head'}
     assert main(['test', str(config), str(work_dir / 'iter_6.pth'), '--work-dir',
                  str(tmp_path / 'test')]) == 0
     assert 'AP' in capsys.readouterr().out
+
+
+#: Trains, keeps what the ranks hold, forgets the last checkpoint, and resumes.
+TWICE = '''
+words, folder = sys.argv[1:], pathlib.Path(sys.argv[sys.argv.index('--work-dir') + 1])
+assert main(words) == 0
+torch.distributed.barrier()
+name = f'rank_{get_rank()}.txt'
+(folder / 'first').mkdir(exist_ok=True)
+(folder / name).rename(folder / 'first' / name)
+if get_rank() == 0:
+    (folder / 'iter_3.pth').unlink()
+    (folder / 'last_checkpoint').unlink()
+torch.distributed.barrier()
+sys.exit(main([*words[:2], '--resume', *words[2:]]))
+'''
+
+
+@pytest.mark.slow
+def test_two_processes_hold_the_same_bits_and_a_resumed_training_too(world, tmp_path):
+    """Both ranks; and the end again, from a checkpoint on the way to it."""
+    config, program = write(tmp_path, world), tmp_path / 'program.py'
+    # One start of the processes for both trainings: the libraries take longer than they do.
+    program.write_text(KILLER.replace('sys.exit(main(sys.argv[1:]))', TWICE))
+    ran = torchrun(program, 'live', 'train', config, '--launcher', 'pytorch', '--work-dir',
+                   tmp_path / 'run', '--cfg-options', 'train_cfg.max_iters=3')
+    assert ran.returncode == 0 and 'resumed epoch: 0, iter: 2' in ran.stdout, ran.stderr[-3000:]
+    first, again = digests(tmp_path / 'run' / 'first'), digests(tmp_path / 'run')
+    assert len({*first, *again}) == 1

@@ -20,6 +20,7 @@ from glipkit.text.bank import TextBank
 REPOSITORY = Path(__file__).parents[2]
 KILLER = '''
 import hashlib, os, pathlib, signal, sys
+import torch
 from mmengine.dist import get_rank
 from glipkit.cli.main import main
 from glipkit.engine.hooks.iter_seed import IterSeedHook
