@@ -7,7 +7,7 @@ import pytest
 from mmengine.config import Config
 
 from glipkit.benchmarks.results import document, to_markdown
-from glipkit.claims import clipself
+from glipkit.claims import clipself, clipself_units
 from glipkit.claims.clipself_units import ALPHAS, DETECTORS, DISTILLATIONS, plan_units
 from glipkit.claims.clipself_verdicts import judge, score_rows
 from glipkit.errors import UserError
@@ -120,6 +120,7 @@ def test_rows_say_what_was_measured():
 def test_a_tiny_run_is_kept_and_resumed(tmp_path, monkeypatch):
     # mmengine lays out every config four times, for longer than two iterations take.
     monkeypatch.setattr(Config, 'pretty_text', property(lambda cfg: '# not laid out'))
+    monkeypatch.setattr(clipself_units, 'ALPHAS', (0., 1.))
     args = arguments(tmp_path / 'out', *TINY)
     content = clipself.run(args)
     setup = clipself.make_setup(args)
