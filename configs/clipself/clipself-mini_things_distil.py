@@ -7,7 +7,7 @@ Command:
 Hardware: one CPU thread, no GPU
 Time: 800 iterations of 4 pictures, 0.2 s of processor time each (AMD EPYC): 3 min
 Memory: 1.1 GB at the peak of the process
-Result: @@GRID@@
+Result: regions of annotated boxes get their own of 42 names in 49.0 ± 2.5 % (three seeds)
 """
 _base_ = [
     '../_base_/models/clip_vit_mini.py', '../_base_/datasets/things_regions.py',

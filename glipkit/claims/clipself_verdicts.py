@@ -80,10 +80,14 @@ def _control(scores: Scores) -> list[Row]:
             + ', '.join(names.values()),
             ', '.join(spread(scores.of(name, 'retrieval')) for name in names)),
         row('the same, crops shuffled in training; mean-centred cosine, and that of right pairs',
-            f"{spread(found)}; {spread(scores.of('shuffled', 'centred cosine') / 100, 2)} and "
-            f"{spread(scores.of('grid', 'centred cosine') / 100, 2)}",
+            f"{spread(found)}; {_cosine(scores, 'shuffled')} and {_cosine(scores, 'grid')}",
             f'{100 * share:.1f} ± {noise:.1f}, every seed',
             bool((abs(found - 100 * share) <= noise).all()))]
+
+
+def _cosine(scores: Scores, unit: str) -> str:
+    """The mean-centred cosine of regions and crops, which may be below 0."""
+    return spread([scores.results[f'{unit}-{seed}']['centred cosine'] for seed in scores.seeds], 2)
 
 
 def _ensemble(scores: Scores) -> list[Row]:

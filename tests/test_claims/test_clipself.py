@@ -7,7 +7,7 @@ import pytest
 from mmengine.config import Config
 
 from glipkit.benchmarks.results import document, to_markdown
-from glipkit.claims import clipself
+from glipkit.claims import clipself, clipself_units
 from glipkit.claims.clipself_units import ALPHAS, DETECTORS, DISTILLATIONS, plan_units
 from glipkit.claims.clipself_verdicts import judge, score_rows
 from glipkit.errors import UserError
@@ -67,7 +67,7 @@ def outcomes(before=.03, after=.5, shuffled=1 / 64, novel=.3, base=.5, pixels=.1
         found[f'cnn-{seed}'] = {'crops': {'all': .9}, 'regions': {'all': .8}}
         for name in ('grid', 'proposals'):
             found[f'{name}-{seed}'] = tower(after, .3, pixels)
-        found[f'shuffled-{seed}'] = tower(.02, shuffled, .02)
+        found[f'shuffled-{seed}'] = {**tower(.02, shuffled, .02), 'centred cosine': -.1}
         found[f'ensemble-{seed}'] = {'alphas': {
             f'{alpha:g}': tower(alpha / 2, .3, .1, 1 - alpha) for alpha in ALPHAS}}
         for kind, gain in (('plain', 0), ('grid', novel), ('distilled', novel)):
@@ -102,6 +102,8 @@ def test_bars_are_met_and_missed():
 def test_rows_say_what_was_measured():
     rows = {row['comparison']: row['measured'] for row in judge(outcomes(), [0, 1])}
     assert rows['CNN: top-1 of crops and of regions of the map'] == '90.0 ± 0.0 and 80.0 ± 0.0'
+    control = next(found for what, found in rows.items() if 'crops shuffled' in what)
+    assert control == '1.6 ± 0.0; -0.10 ± 0.00 and 0.50 ± 0.00'
     curve = next(found for what, found in rows.items() if what.startswith('weights between'))
     assert curve.split('; ') == [f'{50 * alpha + .5:.1f} ± 0.5' for alpha in ALPHAS]
     novel = next(found for what, found in rows.items() if 'novel' in what)
@@ -118,6 +120,7 @@ def test_rows_say_what_was_measured():
 def test_a_tiny_run_is_kept_and_resumed(tmp_path, monkeypatch):
     # mmengine lays out every config four times, for longer than two iterations take.
     monkeypatch.setattr(Config, 'pretty_text', property(lambda cfg: '# not laid out'))
+    monkeypatch.setattr(clipself_units, 'ALPHAS', (0., 1.))
     args = arguments(tmp_path / 'out', *TINY)
     content = clipself.run(args)
     setup = clipself.make_setup(args)
