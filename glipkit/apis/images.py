@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,25 @@ def list_images(images: Images) -> list[ImageSource]:
         raise UserError('at least one image', 'an empty list',
                         'pass a path, an array, a PIL image or a list of these')
     return sources
+
+
+def without_results(sources: Sequence[ImageSource], named: Sequence[str],
+                    out: Path) -> list[ImageSource]:
+    """Images without those in the folder of the results, which an earlier run has drawn.
+
+    Where somebody names that folder, or something in it, its images are meant.
+
+    Args:
+        sources: Images of ``named``.
+        named: Names of images, folders, and patterns.
+        out: Folder of the results.
+    """
+    home = out.resolve()
+    if any(home in (path, *path.parents) for path in (_place(name).resolve() for name in named)):
+        return list(sources)
+    left = [one for one in sources
+            if one.path is None or home not in one.path.resolve().parents]
+    return left or list(sources)
 
 
 def _flatten(images: Images) -> Iterator[tuple[Path | None, np.ndarray | Image.Image | None]]:

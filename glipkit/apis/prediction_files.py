@@ -36,7 +36,7 @@ class PredictionFiles:
         self._writers = [] if folder is None else [
             self._stack.enter_context(open_writer(form, folder)) for form in dict.fromkeys(forms)]
         self._begun = self._made = False
-        self._used: set[str] = set()
+        self._used = set() if folder is None else names_beside(folder, paths or ())
 
     def __enter__(self) -> PredictionFiles:
         return self
@@ -68,6 +68,13 @@ class PredictionFiles:
         if self._made and isinstance(error, (UserError, OSError)):
             with suppress(OSError):  # there are pictures in it
                 self._folder.rmdir()
+
+
+def names_beside(folder: Path, images: Sequence[Path | None]) -> set[str]:
+    """The names in a folder that no result may have, as `free_name` counts: images are there."""
+    home = folder.resolve()
+    return {f'{path.stem}.jpg' for path in images
+            if path is not None and path.parent.resolve() == home}
 
 
 def free_name(image: Path, used: set[str]) -> str:

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 import yaml
 
+from glipkit.apis.class_lists import read_classes
 from glipkit.apis.detections import ROW_KEYS, Detections
 from glipkit.errors import UserError
 from glipkit.files import atomic, make_folder, remove_unfinished, write_text
@@ -244,10 +245,28 @@ class YoloWriter(Writer):
     """``labels/<image>.txt``, empty where nothing was found, and ``data.yaml``.
 
     Rows have five columns, as annotations do: training tools take a sixth for a fault.
+    Labels that are there already must count the same classes.
     """
 
     def _write(self, found: Detections, name: str) -> None:
+        if not self.count:
+            self._check_labels()
         write_text(self._beside(name, 'labels', '.txt'), found.to_yolo())
+
+    def _check_labels(self) -> None:
+        """Refuses labels of an earlier run that would get the names of other classes."""
+        place = self.folder / 'data.yaml'
+        if not place.exists() or not any((self.folder / 'labels').rglob('*.txt')):
+            return
+        try:
+            there = read_classes(str(place))
+        except UserError:
+            there = []
+        if there[:len(self.classes)] != list(self.classes[:len(there)]):
+            raise UserError(f'a folder whose labels count {", ".join(self.classes[:5])}',
+                            f'{place} with {", ".join(there[:5])}',
+                            'pass another folder, or remove its labels and data.yaml')
+        self._know(there, None)
 
     def _finish(self) -> None:
         content = dict(path='.', train='images', val='images', nc=len(self._ids),

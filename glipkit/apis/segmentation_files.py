@@ -1,9 +1,10 @@
 """Label maps of many images as files, written while they are made."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from glipkit.apis.prediction_files import QUALITY, free_name
+from glipkit.apis.prediction_files import QUALITY, free_name, names_beside
 from glipkit.apis.segmentation import Segmentation
 from glipkit.files import make_folder, remove_unfinished, write_encoded, write_text
 
@@ -16,11 +17,13 @@ class SegmentationFiles:
     Args:
         folder: Folder of the files.
         pictures: Whether to draw the classes on the images too.
+        paths: All images that may come, none of which is overwritten.
     """
 
-    def __init__(self, folder: Path, pictures: bool = False) -> None:
+    def __init__(self, folder: Path, pictures: bool = False,
+                 paths: Sequence[Path | None] = ()) -> None:
         self._folder, self._pictures = folder, pictures
-        self._used: set[str] = set()
+        self._used, self._begun = names_beside(folder, paths), False
 
     def add(self, found: Segmentation) -> Path:
         """Writes the labels of one more image, which has a path; returns the PNG.
@@ -28,7 +31,8 @@ class SegmentationFiles:
         Raises:
             UserError: Nothing can be written there.
         """
-        if not self._used:
+        if not self._begun:
+            self._begun = True
             make_folder(self._folder)
             remove_unfinished(self._folder)
             write_text(self._folder / 'classes.txt', ''.join(f'{one}\n' for one in found.classes))

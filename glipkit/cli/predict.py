@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from glipkit.errors import UserError
 
 FORMS = ('coco', 'yolo', 'voc', 'labelme', 'csv', 'jsonl')
+OVERLAP = .2
 EXAMPLES = '''examples:
   glipkit predict photo.jpg --classes "person, traffic light"
   glipkit predict photos/ --classes "red circle, blue star" --out found --save-images --csv
@@ -75,7 +76,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--tile', type=int, metavar='N',
                         help='see images in overlapping tiles of N x N pixels too, for small '
                              'things in large images')
-    parser.add_argument('--overlap', type=float, default=.2, metavar='SHARE',
+    parser.add_argument('--overlap', type=float, default=OVERLAP, metavar='SHARE',
                         help='share of a tile that the next one sees too (default: %(default)s)')
     parser.add_argument('--threshold', type=float,
                         help="leave out scores below (default: the model's own)")
@@ -108,10 +109,11 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     with collector_paused():
         from glipkit.apis.asking import check_query, make_query
-        from glipkit.apis.images import list_images
+        from glipkit.apis.images import list_images, without_results
         from glipkit.apis.predictor import Predictor
         from glipkit.apis.tile_windows import Tiles
         from glipkit.cli._predict_video import plan_videos, watch_videos
+        from glipkit.errors import UserError
 
     # Whatever is wrong with names and paths ends the command before the model is built.
     classes, phrases = _classes(args.classes), _phrases(args.phrases)
@@ -120,9 +122,13 @@ def run(args: argparse.Namespace) -> int:
     _check_segment(args)
     if args.tile is not None:
         Tiles(args.tile, args.overlap)
+    elif args.overlap != OVERLAP:
+        raise UserError('--tile with --overlap', 'it alone', 'add e.g. --tile 800')
     images, videos = plan_videos(args)
     sources = list_images(images) if images else []
     out = _check_out(args) if images else None
+    if out is not None:
+        sources = list_images(without_results(sources, images, out))
     checkpoint = weights_of(args.config, args.checkpoint)
     predictor = Predictor(args.config, checkpoint, args.device, args.batch_size, args.threshold,
                           args.task, per_object='all' if args.all_labels else 'one',
@@ -185,7 +191,8 @@ def _segment(args: argparse.Namespace, predictor: Predictor, sources: list[Image
              classes: list[str] | None, out: Path) -> int:
     """Labels the pixels of all images; returns the exit code."""
     from glipkit.apis.segmentation_files import SegmentationFiles
-    files, bad, read = SegmentationFiles(out, args.save_images), [], 0
+    paths = [source.path for source in sources]
+    files, bad, read = SegmentationFiles(out, args.save_images, paths), [], 0
     shares: Counter[str] = Counter()
     skip = None if args.strict or len(sources) == 1 else (lambda _, error: bad.append(error))
     for found in predictor.stream_segments(sources, classes, long_side=args.long_side, skip=skip):

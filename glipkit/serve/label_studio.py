@@ -187,7 +187,9 @@ class Backend:
             regions = []
             for group, job in mine:
                 found = self.service.wait(job, place)
-                regions += [region for control in group for region in regions_of(found, control)]
+                default = self.service.predictor.score_threshold
+                regions += [region for control in group for region in regions_of(
+                    self._own(found, control, group), control, default)]
             scores = [region['score'] for region in regions]
             answers.append({'result': regions,
                             'score': float(np.mean(scores)) if scores else 0.})
@@ -213,30 +215,40 @@ class Backend:
             return error
         return jobs
 
+    def _own(self, found: Detections, control: Control, group: Sequence[Control]) -> Detections:
+        """What one of several controls is told: a kind and a colour may both be of one object."""
+        if len(group) == 1 or self.service.predictor.per_object != 'one':
+            return found
+        others = {word for other in group for word in other.words} - set(control.words)
+        return found[[name not in others for name in found.names]].one_per_object()
+
     def _question(self, group: Sequence[Control]) -> Any:
         """What is asked of one image for all of its controls."""
         words = list(dict.fromkeys(word for control in group for word in control.words))
         default = self.service.predictor.score_threshold
         threshold = min(default if control.threshold is None else control.threshold
                         for control in group)
+        # One label per object is chosen for each control by itself, see `_own`.
+        labels = None if len(group) == 1 else 'all'
         if self.task is None:
-            return self.service.ask(words, score_threshold=threshold)
+            return self.service.ask(words, score_threshold=threshold, per_object=labels)
         known = self.service.classes_of(self.task)
         if not set(known) & set(words):
             raise UserError(f'a label interface with labels of the task ({", ".join(known[:20])})',
                             ', '.join(words[:20]), 'name the labels as the classes of the task')
-        return self.service.ask(task=self.task, score_threshold=threshold)
+        return self.service.ask(task=self.task, score_threshold=threshold, per_object=labels)
 
 
-def regions_of(found: Detections, control: Control) -> list[dict[str, Any]]:
+def regions_of(found: Detections, control: Control, default: float = 0.) -> list[dict[str, Any]]:
     """Regions of one control: rectangles in per cent of the upright image, as the browser shows it.
 
     Args:
         found: Detections in the image.
         control: Whose words are taken, where they pass its threshold.
+        default: The threshold of one without its own.
     """
     height, width = found.size
-    wanted = -1. if control.threshold is None else control.threshold
+    wanted = default if control.threshold is None else control.threshold
     return [_region(box / np.array([width, height, width, height]) * 100, score,
                     control.words[name], control, found.size)
             for box, score, _, name in found if name in control.words and score >= wanted]

@@ -155,6 +155,18 @@ def test_an_interruption_keeps_what_there_was_and_bad_input_leaves_nothing(tmp_p
         assert len(json.loads((out / 'coco.json').read_text())['annotations']) == 2
 
 
+def test_labels_of_another_run_keep_the_names_of_their_classes(tmp_path):
+    cat = make([[1, 2, 3, 4]], [0], ('cat', ))
+    write_predictions([FULL, FULL], ['1.jpg', '2.jpg'], tmp_path, 'yolo')
+    before = {name: (tmp_path / name).read_text() for name in files_of(tmp_path)}
+    with pytest.raises(UserError, match='count cat; got .*data.yaml with dog, traffic light'):
+        write_predictions([cat], ['1.jpg'], tmp_path, 'yolo')
+    assert {name: (tmp_path / name).read_text() for name in files_of(tmp_path)} == before
+    write_predictions([make([[1, 2, 3, 4]], [0], ('dog', ))], ['1.jpg'], tmp_path, 'yolo')
+    assert yaml.safe_load((tmp_path / 'data.yaml').read_text())['names'] == \
+        {0: 'dog', 1: 'traffic light'}
+
+
 def test_an_unknown_format_is_named(tmp_path):
     with pytest.raises(UserError, match=r"coco, yolo.*'pascal'"):
         open_writer('pascal', tmp_path)

@@ -69,6 +69,26 @@ def test_images_of_one_name_get_pictures_of_their_own(run, predict, images, tmp_
     assert sorted(p.name for p in (tmp_path / 'x').iterdir()) == ['a.jpg', 'a_2.jpg', 'b.jpg']
 
 
+def test_no_picture_takes_the_place_of_an_image(run, predict, tmp_path):
+    """Nor is one that was drawn looked at as an image the next time."""
+    photos = tmp_path / 'photos'
+    photos.mkdir()
+    for name in ('a.jpg', 'a.png', 'b.png'):
+        Image.new('RGB', (90, 60)).save(photos / name)
+    content = {path: path.read_bytes() for path in photos.iterdir()}
+    for _ in range(2):
+        ran = run(*predict(photos, '--classes', 'dog', '--out', photos / 'found', '--save-images'))
+        assert 'found in 3 images' in ran.out
+    assert sorted(p.name for p in (photos / 'found').iterdir()) == ['a.jpg', 'a_2.jpg', 'b.jpg']
+    run(*predict(photos / 'a.jpg', photos / 'a.png', '--classes', 'dog', '--out', photos,
+                 '--save-images'))
+    assert {path: path.read_bytes() for path in content} == content
+    assert {p.name for p in photos.iterdir()} == \
+        {'a.jpg', 'a.png', 'b.png', 'found', 'a_2.jpg', 'a_3.jpg'}
+    assert 'found in 3 images' in run(*predict(photos / 'found', '--classes', 'dog', '--out',
+                                               photos / 'found', '--csv')).out
+
+
 def test_the_weights_that_come_with_glipkit_are_used(run, files, images, monkeypatch):
     asked = []
     entry = SimpleNamespace(weights=Path(files.checkpoint))
@@ -245,7 +265,8 @@ def test_a_config_with_an_unknown_key(refuse, files, images, tmp_path):
 
 
 @pytest.mark.parametrize('words', [['--threshold', '2'], ['--batch-size', '0'],
-                                   ['--device', 'nowhere'], ['--config', 'glip-none']])
+                                   ['--device', 'nowhere'], ['--config', 'glip-none'],
+                                   ['--overlap', '1.5']])
 def test_arguments_outside_their_range(refuse, predict, images, words):
     refuse(*predict(images, '--classes', 'dog'), *words)
 

@@ -194,6 +194,23 @@ def test_voc_lists_of_images_tell_the_parts(put):
     assert 'Annotations/missing.xml' in str(findings_of(data)[0]['broken_record'])
 
 
+def test_voc_lists_of_the_folders_inside_and_undivided_ones(put):
+    """Otherwise all images, those for tests too, would be for training."""
+    root = put(**{name: text for year, image in (('VOC2007', 'a'), ('VOC2012', 'b'))
+                  for name, text in {
+                      f'kit/{year}/JPEGImages/{image}.jpg': '',
+                      f'kit/{year}/JPEGImages/{image}2.jpg': '',
+                      f'kit/{year}/Annotations/{image}.xml': voc(
+                          OBJECT.format('dog', 0, 1, 1, 9, 9), name=f'{image}.jpg'),
+                      f'kit/{year}/Annotations/{image}2.xml': voc(
+                          OBJECT.format('dog', 0, 1, 1, 9, 9), name=f'{image}2.jpg'),
+                      f'kit/{year}/ImageSets/Main/trainval.txt': f'{image}\n'}.items()},
+               **{'kit/VOC2007/ImageSets/Main/test.txt': 'a2\n'})
+    data = read(root)
+    assert {part: list(boxes_of(data, part)) for part in data.parts} == \
+        {'train': ['a.jpg', 'b.jpg'], 'test': ['a2.jpg']}
+
+
 def labelme(*shapes, **more):
     return json.dumps(dict(dict(shapes=list(shapes), imagePath='..\\pics\\a.jpg', imageHeight=50,
                                 imageWidth=100, imageData='x' * 100), **more))
@@ -211,6 +228,7 @@ def test_labelme_shapes_of_every_kind(put):
             shape('polygon', [[1, 2], [30, 4], [9, 44]], 'cat', group_id=3),
             shape('polygon', [[50, 2], [60, 4], [59, 10]], 'cat', group_id=3),
             shape('circle', [[50, 25], [53, 29]]), shape('point', [[1, 1]]),
+            shape('rotation', [[5, 5], [9, 1], [13, 5], [9, 9]], 'kite', direction=.7),
             shape('rectangle', [[1, 1]]), shape('rectangle', [['a', 1], [2, 3]]), dict(points=[]),
             shape(None, [[1, 1], [5, 1], [5, 9]], ' dog ')),
         'marks/bad.json': '{"shapes": [', 'marks/other.json': '{"a": 1}',
@@ -218,12 +236,12 @@ def test_labelme_shapes_of_every_kind(put):
     data = read(root)
     assert boxes_of(data)['a.jpg'] == [
         ('dog', 20, 10, 40, 30), ('cat', 1, 2, 59, 42), ('dog', 45, 20, 10, 10),
-        ('dog', 1, 1, 4, 8)]
+        ('kite', 5, 1, 8, 8), ('dog', 1, 1, 4, 8)]
     found, _ = findings_of(data)
     assert [line.partition(': ')[0] for line in found['broken_record']] == \
         ['marks/a.json', 'marks/bad.json']
-    assert found['broken_record'][0].startswith('marks/a.json: shapes[7]')
-    assert len(found['bad_box']) == 2 and found['bad_box'][0].startswith('marks/a.json: shapes[5]')
+    assert found['broken_record'][0].startswith('marks/a.json: shapes[8]')
+    assert len(found['bad_box']) == 2 and found['bad_box'][0].startswith('marks/a.json: shapes[6]')
     assert found['other_shape'] == ['marks/a.json: shapes[4]: point of dog']
     assert found['foreign_json'][0].startswith('marks/other.json')
     assert found['missing_image'][0].startswith('marks/none.json')
@@ -267,6 +285,26 @@ def test_rows_of_every_kind(put):
     assert [line.partition(': ')[0] for line in found['broken_record']] == ['t.csv:7', 't.csv:8']
     assert found['missing_image'][0].startswith('t.csv:9: ')
     assert found['box_over_edge'][0].startswith('t.csv:10: ')
+
+
+def test_boxes_of_open_images_as_released(put):
+    """Codes, shares of the image, xmax before ymin, groups; names are in a table of their own."""
+    root = put(**{
+        'images/0a1.jpg': '',
+        'train-annotations-bbox.csv':
+        'ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,'
+        'IsDepiction,IsInside\n'
+        '0a1,xclick,/m/0bt9lr,1,0.200000,0.600000,0.200000,0.800000,0,0,0,0,0\n'
+        '0a1,xclick,/m/01yrx,1,0.0,0.5,0.0,1.0,0,0,1,0,0\n'
+        '0a2,xclick,/m/01yrx,1,0.0,0.5,0.0,1.0,0,0,1,0,0\n'})
+    with pytest.raises(UserError, match='class-descriptions-boxable.csv'):
+        read(root)
+    data = read(put(**{'class-descriptions-boxable.csv': '/m/0bt9lr,Dog\n/m/01yrx,Cat\n'}))
+    assert boxes_of(data)['0a1.jpg'] == [('Dog', pytest.approx(20), pytest.approx(10),
+                                          pytest.approx(40), pytest.approx(30)),
+                                         ('Cat', 0, 0, 50, 50)]
+    assert [box.ignore for box in data.parts['train'].images[0].boxes] == [False, True]
+    assert findings_of(data)[0]['missing_image'][0].startswith('train-annotations-bbox.csv:4: ')
 
 
 def test_a_table_with_other_columns_says_which_are_expected(put):

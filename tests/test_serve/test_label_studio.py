@@ -129,6 +129,29 @@ def test_turned_and_odd_images_as_the_browser_shows_them(client, predict, tmp_pa
     assert len({r['id'] for r in result['result']}) == len(found)
 
 
+def test_two_controls_of_one_image_are_answered_each_by_itself(client, predict):
+    """A kind and a colour of one object: neither takes its place, nor the other's threshold."""
+    kinds, colours = ['blue star', 'red circle'], ['red', 'blue']
+    controls = ''.join(f'<RectangleLabels name="{name}" toName="img"{more}>'
+                       + ''.join(f'<Label value="{word}"/>' for word in words)
+                       + '</RectangleLabels>' for name, words, more in (
+                           ('kind', kinds, ''), ('colour', colours, ' score_threshold="0.5"')))
+    config = f'<View><Image name="img" value="$photo"/>{controls}</View>'
+    answer = client.post('/label-studio/predict', json=request(url_of(shot()), config=config))
+    regions = answer.json()['results'][0]['result']
+    found = predict(shot(), classes=kinds + colours, per_object='all')[0]
+    for name, words, lowest in (('kind', kinds, 0.), ('colour', colours, .5)):
+        wanted = found[[one in words for one in found.names]].one_per_object()
+        wanted = wanted[wanted.scores >= lowest]
+        mine = [region for region in regions if region['from_name'] == name]
+        assert [region['value']['rectanglelabels'] for region in mine] == [
+            [one] for one in wanted.names]
+        np.testing.assert_allclose([as_pixels(r) for r in mine] or np.empty((0, 4)),
+                                   wanted.boxes, atol=1e-2)
+    low = regions_of(found, Control('kind', 'img', 'photo', dict(zip(kinds, kinds))), .4)
+    assert all(region['score'] >= .4 for region in low)
+
+
 def test_the_other_questions(client):
     for path in ('', '/', '/health'):
         assert client.get(f'/label-studio{path}').json() == {'status': 'UP', 'model_class': 'tiny'}

@@ -22,7 +22,7 @@ from glipkit.data.formats.reading import as_size
 from glipkit.errors import UserError
 
 #: Shapes that have a box, and the number of points that they need.
-_SHAPES = {'rectangle': 2, 'mask': 2, 'circle': 2, 'polygon': 3}
+_SHAPES = {'rectangle': 2, 'mask': 2, 'circle': 2, 'polygon': 3, 'rotation': 3}
 
 #: Bytes of a file of one image, which may be inside it.
 _LARGEST = 1 << 26
@@ -111,7 +111,7 @@ def _box(own: BoxSet, shape: Any, where: str) -> Box | None:
         (x, y), (u, v) = points[:2]
         radius = math.hypot(u - x, v - y)
         points = [(x - radius, y - radius), (x + radius, y + radius)]
-    if kind in ('polygon', 'circle'):
+    if kind in ('polygon', 'circle', 'rotation'):
         own.note('outline', where, f'{kind} of {name}')
     xs, ys = zip(*points)
     x1, y1 = min(xs), min(ys)

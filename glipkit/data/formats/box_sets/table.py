@@ -7,6 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from glipkit.data.formats.box_sets.open_images import (
+    image_name,
+    is_open_images,
+    read_class_names,
+)
 from glipkit.data.formats.box_sets.structures import (
     Box,
     BoxedImage,
@@ -25,8 +30,9 @@ from glipkit.errors import UserError
 #: What a column may be called, the most telling first.
 _NAMES = {
     'image': ('image', 'filename', 'file_name', 'image_name', 'image_path', 'path', 'file', 'img',
-              'image_id'),
-    'name': ('name', 'class', 'class_name', 'label_name', 'category', 'category_name', 'label'),
+              'image_id', 'imageid'),
+    'name': ('name', 'class', 'class_name', 'label_name', 'category', 'category_name', 'label',
+             'labelname'),
     'x1': ('xmin', 'x_min', 'x1', 'left', 'x1_px', 'bbox_x1'),
     'y1': ('ymin', 'y_min', 'y1', 'top', 'y1_px', 'bbox_y1'),
     'x2': ('xmax', 'x_max', 'x2', 'right', 'x2_px', 'bbox_x2'),
@@ -35,7 +41,7 @@ _NAMES = {
     'w': ('w', 'bbox_width', 'bbox_w', 'width'), 'h': ('h', 'bbox_height', 'bbox_h', 'height'),
     'image_width': ('image_width', 'img_width', 'width'),
     'image_height': ('image_height', 'img_height', 'height'),
-    'ignore': ('difficult', 'iscrowd'),
+    'ignore': ('difficult', 'iscrowd', 'isgroupof'),
 }
 _CORNERS, _SIDES = ('x1', 'y1', 'x2', 'y2'), ('x', 'y', 'w', 'h')
 EXPECTED = ('a table with a header: image (or filename, path), class (or label, name), and xmin, '
@@ -52,11 +58,13 @@ class Columns:
         count: Number of columns.
         delimiter: What stands between them.
         header: Whether the first row names them.
+        open_images: Whether it is one of Open Images, with codes and shares.
     """
     place: Mapping[str, int]
     count: int
     delimiter: str
     header: bool
+    open_images: bool = False
 
     @property
     def corners(self) -> bool:
@@ -125,7 +133,7 @@ def find_columns(path: Path) -> Columns:
     whole = all(key in place for key in ('image', 'name'))
     if whole and all(key in place for key in _CORNERS):
         return Columns({key: value for key, value in place.items() if key not in _SIDES},
-                       len(cells), delimiter, True)
+                       len(cells), delimiter, True, is_open_images(lower))
     if whole and all(key in place for key in _SIDES):
         # 'width' is the box's here; the image's has a name of its own.
         kept = {key: value for key, value in place.items() if key not in _CORNERS
@@ -147,6 +155,7 @@ def _columns_or_none(path: Path) -> Columns | None:
 def _read(path: Path, root: Path, finder: ImageFinder) -> BoxSet:
     columns = find_columns(path)
     own = BoxSet('csv', path, root)
+    names = read_class_names(path, root) if columns.open_images else {}
     images: dict[str, BoxedImage] = {}
     for where, row in _rows(own, path, columns):
         named = row[columns.place['image']].strip()
@@ -155,11 +164,11 @@ def _read(path: Path, root: Path, finder: ImageFinder) -> BoxSet:
             continue
         image = images.get(named)
         if image is None:
-            found = finder.find(named, path)
+            found = finder.find(image_name(named) if columns.open_images else named, path)
             image = images[named] = BoxedImage(found, where, _size(row, columns, found))
         box = _box(own, row, columns, where)
         if box is not None:
-            image.boxes.append(box)
+            image.boxes.append(_of_shares(box, names, image.size) if columns.open_images else box)
     own.images += images.values()
     return own
 
@@ -207,6 +216,13 @@ def _box(own: BoxSet, row: list[str], columns: Columns, where: str) -> Box | Non
         values = [x1, y1, x2 - x1, y2 - y1]
     ignore = row[columns.place['ignore']].strip() if 'ignore' in columns.place else ''
     return Box(name, values, where, ignore.lower() in ('1', 'true'))
+
+
+def _of_shares(box: Box, names: Mapping[str, str], size: tuple[int | None, int | None]) -> Box:
+    """A box of Open Images in pixels; where the image is missing, which is found, of one pixel."""
+    sides = [side or 1 for side in size] * 2
+    return box._replace(key=names.get(box.key, box.key),
+                        xywh=[value * side for value, side in zip(box.xywh, sides)])
 
 
 def _size(row: list[str], columns: Columns, image: Path) -> tuple[int | None, int | None]:

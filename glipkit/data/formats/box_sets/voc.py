@@ -20,6 +20,7 @@ from glipkit.data.formats.box_sets.structures import (
     ImageFinder,
     classes_by_name,
     image_size,
+    in_order,
     iterate_parts,
     name_of,
     read_text,
@@ -32,8 +33,9 @@ _SIDES = ('xmin', 'ymin', 'xmax', 'ymax')
 def read_voc(root: Path) -> DataSet:
     """Reads all xml files of a folder and those inside it.
 
-    ``ImageSets/Main/train.txt``, ``val.txt`` and ``test.txt`` tell the parts; else folders called
-    so; else all is for training. Objects marked as difficult are to be ignored.
+    ``ImageSets/Main/train.txt``, ``val.txt`` and ``test.txt`` tell the parts, of the folder or of
+    those inside it (``VOCdevkit/VOC2007``); else folders called so; else all is for training.
+    Objects marked as difficult are to be ignored.
     """
     finder, parts = ImageFinder(root), {}
     for part, files in _parts(root):
@@ -55,14 +57,22 @@ def is_voc(path: Path) -> bool:
 
 
 def _parts(root: Path) -> Iterator[tuple[str, list[Path]]]:
+    files: dict[str, list[Path]] = {}
+    for home in (root, *sorted(root.glob('*/')), *sorted(root.glob('*/*/'))):
+        for part, path in _lists(home / 'ImageSets' / 'Main').items():
+            words = (line.split() for line in read_text(path, 'a list of images').splitlines())
+            files.setdefault(part, []).extend(
+                home / 'Annotations' / f'{line[0]}.xml' for line in words if line)
+    yield from in_order(files).items() if files else iterate_parts(root, '.xml')
+
+
+def _lists(folder: Path) -> dict[str, Path]:
+    """Part -> its list; ``trainval.txt`` is for training where it is not divided."""
     lists = {part: path for part in ('train', 'val', 'test')
-             if (path := root / 'ImageSets' / 'Main' / f'{part}.txt').is_file()}
-    if not lists:
-        yield from iterate_parts(root, '.xml')
-        return
-    for part, path in lists.items():
-        words = (line.split() for line in read_text(path, 'a list of images').splitlines())
-        yield part, [root / 'Annotations' / f'{line[0]}.xml' for line in words if line]
+             if (path := folder / f'{part}.txt').is_file()}
+    both = folder / 'trainval.txt'
+    return lists if 'train' in lists or 'val' in lists or not both.is_file() else \
+        {'train': both, **lists}
 
 
 def _read(own: BoxSet, path: Path, finder: ImageFinder) -> BoxedImage | None:
