@@ -52,7 +52,6 @@ NOT_RUN = {
     'glipkit odinw': 'takes the thirteen data sets',
     'glipkit test glip-t-c': 'takes the weights and images of LVIS',
     'glipkit bench': 'takes minutes',
-    'glipkit serve': 'ends when it is told to: tests/test_serve',
 }
 #: As SHORTER, of commands that only docs/ has; they run after those of README.md.
 SHORTER_IN_DOCS = {
