@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # which does not see what is lazy
 _LAZY = {'load': 'glipkit.apis.build', 'Predictor': 'glipkit.apis.predictor'}
 
 
+_absent: ImportError | None = None
+
+
 def _with_torch() -> bool:
     try:
         return find_spec('torch') is not None
@@ -29,6 +32,15 @@ def _with_torch() -> bool:
         return False
 
 
+def _without_torch(name: str) -> Any:
+    if name in _LAZY:
+        told = 'is not installed' if _absent is None else f'cannot be imported ({_absent})'
+        raise ImportError(f'glipkit.{name} needs PyTorch, which {told}; run: pip install glipkit. '
+                          'Without it, glipkit.runtime runs exported models') from _absent
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+_lazy = _without_torch
 if _with_torch():
     from glipkit.compat import (
         check_versions,
@@ -48,14 +60,12 @@ if _with_torch():
 
     # The registries come last: they are the first thing that needs mmengine and torch. The rooms
     # behind them are imported by mmengine when a class is first asked for.
-    import glipkit.registry  # noqa: F401
-    _lazy = lazy_names(__name__, _LAZY)
-else:
-    def _lazy(name: str) -> Any:
-        if name in _LAZY:
-            raise ImportError(f'glipkit.{name} needs PyTorch, which is not installed; run: pip '
-                              'install glipkit. Without it, glipkit.runtime runs exported models')
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    try:
+        import glipkit.registry  # noqa: F401
+        _lazy = lazy_names(__name__, _LAZY)
+    except ImportError as error:
+        # PyTorch lies there and cannot be imported: damaged, or kept away at the import itself.
+        _absent = error
 
 __all__ = ['Predictor', '__version__', 'load']
 

@@ -106,3 +106,20 @@ def test_configs_inside_the_package_come_first(tmp_path):
     (package / 'configs').mkdir(parents=True)
     (package / 'configs' / 'index.yaml').touch()
     assert paths.config_root(package) == package / 'configs'
+
+
+def test_pytorch_that_is_kept_away_at_the_import_itself():
+    code = '''
+import builtins
+found = builtins.__import__
+def refuse(name, *args, **fields):
+    if name.partition('.')[0] in ('torch', 'mmengine', 'mmdet', 'mmcv'):
+        raise ImportError(f'no {name} here')
+    return found(name, *args, **fields)
+builtins.__import__ = refuse
+import glipkit, glipkit.runtime.model
+glipkit.Predictor
+'''
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1].startswith('ImportError: glipkit.Predictor needs PyTorch, '
+                                                   'which cannot be imported (no mmengine here)')

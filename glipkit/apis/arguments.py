@@ -7,7 +7,6 @@ from numbers import Integral, Real
 from typing import Any
 
 from glipkit.errors import UserError
-from glipkit.evaluation.functional.naming import SHOWN_ABOVE
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,8 @@ def default_threshold(cfg: Mapping[str, Any]) -> float:
     Raises:
         UserError: The config names a number that is no score.
     """
+    # Exported models are called with arguments too, where there is no PyTorch for this room.
+    from glipkit.evaluation.functional.naming import SHOWN_ABOVE
     return check_threshold(cfg.get('shown_above', SHOWN_ABOVE))
 
 

@@ -164,17 +164,17 @@ def _fill_model(folder: Path, publication: Publication) -> tuple[Card, dict[str,
 
 def _fill_task(folder: Path, publication: Publication) -> tuple[Card, dict[str, Any]]:
     """The task file; returns the page and the facts for programs."""
-    from glipkit.apis.tasks import read_task
+    from glipkit.apis.tasks import read_task, task_file
     task = read_task(publication.task)
-    copy_file(publication.task, folder / TASK)
+    copy_file(task_file(publication.task), folder / TASK)
     entry = entry_of(task.model)
     tuned = ', '.join(f'{key} {value}' for key, value in task.details.items()
                       if isinstance(value, (int, float, str)))
     details = {'base model': f'`{task.model}`, weights with the fingerprint `{task.base}`',
                'strategy': str(task.strategy.get('name')) + (f' ({tuned})' if tuned else ''),
                'glipkit': __version__}
-    about = publication.about or f'A task for {task.model} of glipkit, which finds its ' \
-        f'{len(task.classes)} classes.'
+    found = 'one class' if len(task.classes) == 1 else f'{len(task.classes)} classes'
+    about = publication.about or f'A task for {task.model} of glipkit, which finds its {found}.'
     card = _card(publication, task.model, about, entry, {}, classes=task.classes, details=details)
     return card, dict(kind='task', model=task.model, task=TASK, base=task.base)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from glipkit.apis.arguments import check_channel_order
 from glipkit.apis.batches import Prepared
+from glipkit.apis.given_boxes import check_boxes
 from glipkit.apis.images import list_images
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
@@ -82,56 +83,6 @@ class RegionScorer:
             raise UserError('one image', f'{len(sources)}', 'call it for each of them')
         return self.prepare(sources[0], query, (),
                             check_channel_order(channel_order or self.channel_order))
-
-
-def check_boxes(boxes: ArrayLike | Tensor, size: tuple[int, int], where: str) -> np.ndarray:
-    """Boxes of an image as a model takes them.
-
-    Args:
-        boxes: (N, 4) xyxy absolute pixels, right and bottom edge exclusive; N may be 0.
-        size: (height, width) of the image.
-        where: Name of the image, for messages.
-
-    Returns:
-        (N, 4) float32; what lies beyond an edge of the image is cut off.
-
-    Raises:
-        UserError: Another shape, a number that is not finite, edges in the wrong order, or a box
-            without a part inside the image.
-    """
-    found = _numbers(boxes, where)
-    height, width = size
-    inside = found.clip(0, [width, height, width, height])
-    wrong = [
-        (~np.isfinite(found).all(1), 'boxes of finite numbers', 'remove it'),
-        ((found[:, 2:] <= found[:, :2]).any(1), 'boxes as x1 < x2 and y1 < y2',
-         'write corners, not width and height'),
-        ((inside[:, 2:] <= inside[:, :2]).any(1),
-         f'boxes inside the image of {width} x {height} pixels',
-         'pass pixels of the image as it was given'),
-    ]
-    for mask, expected, fix in wrong:
-        if mask.any():
-            i = int(mask.argmax())
-            got = ', '.join(f'{value:g}' for value in found[i])
-            raise UserError(expected, f'box {i} of {where}: [{got}]', fix)
-    return inside.astype(np.float32)
-
-
-def _numbers(boxes: ArrayLike | Tensor, where: str) -> np.ndarray:
-    if isinstance(boxes, Tensor):
-        boxes = boxes.detach().cpu().numpy()
-    try:
-        found = np.asarray(boxes, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise UserError('boxes as an array (N, 4)', f'{where}: {error}',
-                        'pass [[x1, y1, x2, y2], ...]') from error
-    if found.size == 0 and found.ndim <= 2:
-        return np.zeros((0, 4))
-    if found.ndim != 2 or found.shape[1] != 4:
-        raise UserError('boxes as an array (N, 4)', f'{where}: shape {found.shape}',
-                        'pass [[x1, y1, x2, y2], ...]')
-    return found
 
 
 def class_scores(model: GroundingDetector, item: Prepared, boxes: ArrayLike | Tensor,

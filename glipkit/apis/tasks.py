@@ -97,19 +97,34 @@ def save_task(task: Task, path: str | Path) -> None:
     write_safetensors(task.state, Path(path), {'format': FORMAT, **metadata})
 
 
+def task_file(path: str | Path) -> Path:
+    """The file of a task on this machine, downloaded first where it is on the hub.
+
+    Args:
+        path: A file, a folder with a ``task.safetensors``, or a task on the hub
+            (``owner/repository``, ``owner/repository:file.ending``).
+
+    Raises:
+        UserError: No such file, or the hub cannot give it.
+    """
+    known = Path(path).exists() or hub_file(str(path), TASK)
+    path = resolve(path, TASK) if known else Path(path)
+    if not path.is_file():
+        raise UserError('a task file that glipkit tune wrote', f'no file at {path}',
+                        'check the path')
+    return path
+
+
 def read_task(path: str | Path) -> Task:
     """Reads a task file.
 
     Args:
-        path: A file, or a task on the hub (``owner/repository``, ``owner/repository:file.ending``).
+        path: As for :func:`task_file`.
 
     Raises:
         UserError: No such file, not a task file, or the hub cannot give it.
     """
-    path = resolve(path, TASK) if hub_file(str(path), TASK) else Path(path)
-    if not path.is_file():
-        raise UserError('a task file that glipkit tune wrote', f'no file at {path}',
-                        'check the path')
+    path = task_file(path)
     try:
         with safe_open(path, framework='pt', device='cpu') as file:
             metadata = dict(file.metadata() or {})

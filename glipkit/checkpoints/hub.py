@@ -31,14 +31,15 @@ def resolve(name: str | Path, file: str = WEIGHTS) -> Path:
     Args:
         name: A path, ``hf:owner/repository/file``, ``owner/repository:file.ending``, or
             ``owner/repository`` alone.
-        file: What is taken of a repository that is named alone.
+        file: What is taken of a repository that is named alone, or of a folder with its files.
 
     Raises:
         UserError: When there is no such file here, or the hub cannot give it.
     """
     text = str(name)
     if Path(text).exists():
-        return Path(text)
+        inside = Path(text) / file
+        return inside if inside.is_file() else Path(text)
     refuse_address(text)
     wanted = hub_file(text, file)
     if wanted is None:

@@ -9,7 +9,7 @@ from typing import Any
 from glipkit.apis.asking import check_query
 from glipkit.apis.build import as_detector, checkpoint_for, find_config, load
 from glipkit.apis.index import model_name
-from glipkit.apis.tasks import TaskViews, fingerprint
+from glipkit.apis.tasks import TaskViews, fingerprint, task_file
 from glipkit.common.digests import file_sha256
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
@@ -68,12 +68,13 @@ def make_question(model: str | Path | GroundingDetector, classes: Sequence[str] 
     if task is None:
         query = Query.for_classes(classes)
         return Question(name, model, query, _names(model, query), weights)
+    task = task_file(task)
     views = TaskViews(model, weights)
     key = views.load(task)
     found, view, query = views.task(key), views.view(key), views.query(key, None)
     names = _names(view, query)
     return Question(name, view, query, names, weights, views.category_ids(key, names),
-                    dict(file=Path(task).name, sha256=file_sha256(task), strategy=found.strategy))
+                    dict(file=task.name, sha256=file_sha256(task), strategy=found.strategy))
 
 
 def _name_of(model: Any) -> str:

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from glipkit.apis.arguments import Shown, check_channel_order
 from glipkit.apis.detections import Detections
+from glipkit.apis.given_boxes import check_boxes
 from glipkit.apis.images import ImageSource, list_images, to_bgr, to_rgb, unreadable
 from glipkit.common.boxes import grid_boxes
 from glipkit.errors import UserError
@@ -89,21 +91,22 @@ class Model:
         Raises:
             UserError: An image that cannot be read, or an argument that cannot be used.
         """
-        source, pixels = _read(image, channel_order)
+        shown = Shown(self.about.score_threshold if score_threshold is None else score_threshold,
+                      per_object)
+        source, pixels = _read(image, check_channel_order(channel_order))
         item = prepare(pixels, self.about.image, self.about.size,
                        self.about.rules.get('fill', 'mean'))
         size = pixels.shape[:2]
+        if boxes is not None:
+            boxes = check_boxes(boxes, size, str(source))
         found = in_original(self._detect(item, boxes), self.about.rules, item.scale, size)
-        threshold = self.about.score_threshold if score_threshold is None else score_threshold
-        shown = found.scores >= threshold
+        stays = found.scores >= shown.threshold
         result = Detections(
-            boxes=found.boxes[shown].reshape(-1, 4), scores=found.scores[shown],
-            labels=found.labels[shown].astype(np.int64), classes=self.classes, size=size,
+            boxes=found.boxes[stays].reshape(-1, 4), scores=found.scores[stays],
+            labels=found.labels[stays].astype(np.int64), classes=self.classes, size=size,
             path=source.path, image=source.path or np.ascontiguousarray(pixels[..., ::-1]),
             category_ids=self.about.category_ids)
-        if per_object not in ('one', 'all'):
-            raise UserError("'one' or 'all' as per_object", repr(per_object), 'pass one')
-        return result.one_per_object() if per_object == 'one' else result
+        return result.one_per_object() if shown.per_object == 'one' else result
 
     def raw(self, tensor: np.ndarray, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Outputs of the graph for a tensor (1, 3, H, W) that is prepared, by name."""
@@ -111,7 +114,7 @@ class Model:
         given = {name: words[name] for name in self.about.words}
         return self._run({'image': tensor, **inputs, **given})
 
-    def _detect(self, item: Input, boxes: ArrayLike | None) -> Found:
+    def _detect(self, item: Input, boxes: np.ndarray | None) -> Found:
         rules, inputs = self.about.rules, {}
         if rules['kind'] == 'regions':
             inputs['regions'] = self._regions(item, boxes)
@@ -126,13 +129,10 @@ class Model:
         starts = self.about.starts if self._words is None else self._words.starts
         return detections(outputs, rules, starts, item.size)
 
-    def _regions(self, item: Input, boxes: ArrayLike | None) -> np.ndarray:
+    def _regions(self, item: Input, boxes: np.ndarray | None) -> np.ndarray:
         """Boxes (N, 4) float32 in the graph's image."""
         if boxes is not None:
-            found = np.asarray(boxes, np.float32).reshape(-1, 4)
-            if not np.isfinite(found).all():
-                raise UserError('boxes of finite numbers', 'others', 'remove them')
-            return found * np.array([*item.scale, *item.scale], np.float32)
+            return boxes * np.array([*item.scale, *item.scale], np.float32)
         if 'grid' not in self.about.rules:
             raise UserError('boxes to score', 'none',
                             'pass boxes=..., from any program that finds boxes')
@@ -144,8 +144,6 @@ def _read(image: Any, channel_order: str) -> tuple[ImageSource, np.ndarray]:
     sources = list_images(image)
     if len(sources) != 1:
         raise UserError('one image', f'{len(sources)}', 'call it for each of them')
-    if channel_order not in ('bgr', 'rgb'):
-        raise UserError("'bgr' or 'rgb' as channel_order", repr(channel_order), 'pass one')
     source, = sources
     if source.path is None:
         return source, to_bgr(source, channel_order)

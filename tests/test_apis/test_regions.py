@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from glipkit.apis.given_boxes import check_boxes
 from glipkit.apis.predictor import Predictor
-from glipkit.apis.regions import check_boxes
 from glipkit.errors import UserError
 from glipkit.testing import tiny_clip_rcnn
 from glipkit.testing.tiny_glip import picture

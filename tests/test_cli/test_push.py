@@ -15,6 +15,7 @@ from glipkit.apis.tasks import fingerprint, make_task, save_task
 from glipkit.checkpoints.hub import hub_file
 from glipkit.checkpoints.upload import check_repository
 from glipkit.errors import UserError
+from glipkit.export.question import make_question
 from glipkit.testing.tiny_glip import picture
 from tests.hub_server import TOKEN, serving
 
@@ -93,6 +94,16 @@ def test_a_task_comes_back_by_its_name(hub, run, files, task, images):
     ran = run('predict', images, '--model', files.config, '--checkpoint', files.checkpoint,
               '--task', 'anna/dogs', '--threshold', '0')
     assert ran.code == 0 and 'in 2 images' in ran.out
+
+
+def test_what_a_dry_run_wrote_is_loaded_by_its_folder(run, files, task):
+    for what in (('--task', task), ('--model', files.config, '--checkpoint', files.checkpoint)):
+        out = what[0].strip('-')
+        assert run('push', 'anna/a', *what, *LICENCE, '--dry-run', '--out', out).code == 0
+    predict = Predictor(files.config, 'model', task='task', score_threshold=0.)
+    assert set(predict(picture(0))[0].names) <= set(CLASSES.values())
+    assert make_question(files.config, None, 'task', 'model').task['file'] == 'task.safetensors'
+    assert run('push', 'anna/a', '--task', 'task', *LICENCE, '--dry-run', '--out', 'b').code == 0
 
 
 def test_a_dry_run_asks_nobody(hub, run, files, monkeypatch):

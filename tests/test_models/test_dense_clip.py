@@ -63,6 +63,7 @@ def test_the_public_surface(model, images):
         masks[0, 16:48, 32:64] = True
         named, = model.mask_features(images, [masks])
         cells, = model.mask_features(images, [masks[:, ::16, ::16]])
+        assert torch.equal(model.mask_features(images, [masks.numpy()])[0], named)
         scores, = model.classify_regions(images, boxes, Query.for_classes(NAMES))
         texts = model.text_features(NAMES)
     assert dense.shape == (1, 64, 4, 6) and regions.shape == (2, 64)

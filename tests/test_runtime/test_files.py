@@ -8,6 +8,7 @@ import pytest
 
 import glipkit.runtime
 from glipkit.errors import UserError
+from glipkit.runtime import model
 from glipkit.runtime.description import Description
 from glipkit.runtime.words import Words
 
@@ -59,3 +60,24 @@ def test_models_that_are_none(tmp_path, name, message):
         (tmp_path / name).write_bytes(b'nothing')
     with pytest.raises(UserError, match=message):
         glipkit.runtime.load(tmp_path / name)
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(score_threshold=float('nan')), 'a score threshold between 0 and 1'),
+    (dict(score_threshold='0.3'), 'a score threshold between 0 and 1'),
+    (dict(score_threshold=-1), 'a score threshold between 0 and 1'),
+    (dict(per_object='best'), "'one' or 'all' as per_object"),
+    (dict(channel_order='hsv'), "'bgr' or 'rgb' as channel_order"),
+    (dict(boxes=[[0, 0, 5]]), r'boxes as an array \(N, 4\)'),
+    (dict(boxes=[0, 0, 5, 5]), r'boxes as an array \(N, 4\)'),
+    (dict(boxes=[[5, 5, 1, 1]]), 'boxes as x1 < x2 and y1 < y2'),
+    (dict(boxes=[[20, 20, 30, 30]]), 'boxes inside the image of 10 x 8 pixels')])
+def test_arguments_are_those_of_the_predictor(monkeypatch, arguments, message):
+    class Silent:
+        metadata = ABOUT.to_json()
+
+    monkeypatch.setattr(model, 'open_engine', lambda path, threads: Silent())
+    detect = model.load('m.onnx')
+    monkeypatch.setattr(model, 'prepare', lambda *args: None)
+    with pytest.raises(UserError, match=message):
+        detect(np.zeros((8, 10, 3), np.uint8), **arguments)

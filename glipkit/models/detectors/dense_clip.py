@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
@@ -221,7 +222,8 @@ class DenseClip(DenseWords, RegionWords):
 
         Args:
             images: (B, 3, H, W), normalised.
-            masks: Per image (N, H, W), True inside, or (N, h, w) of the map's cells; N may be 0.
+            masks: Per image (N, H, W), True inside, or (N, h, w) of the map's cells, as a tensor or
+                an array; N may be 0.
             how: How pixels become cells, see :func:`~.alignment.region_pooling.cell_masks`.
 
         Returns:
@@ -235,6 +237,7 @@ class DenseClip(DenseWords, RegionWords):
         sizes = (tuple(images.shape[-2:]), grid)
         cells = []
         for own in masks:
+            own = torch.as_tensor(own)
             if own.dim() != 3 or tuple(own.shape[1:]) not in sizes:
                 raise UserError(f'masks (N, {sizes[0][0]}, {sizes[0][1]}), as large as the image',
                                 str(tuple(own.shape)), 'resize them with the image')
