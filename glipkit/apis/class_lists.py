@@ -34,6 +34,8 @@ def read_classes(text: str) -> list[str]:
         is_file = path.suffix.lower() in _SUFFIXES and path.is_file()
     except (OSError, ValueError):  # a list of names may be longer than any path
         is_file = False
+    # One word that ends so is a path with a mistake in it: nothing in a picture is called so.
+    is_file = is_file or ',' not in text and text.strip().lower().endswith(_SUFFIXES)
     return _of_file(path) if is_file else split_names(text)
 
 

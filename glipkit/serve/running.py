@@ -134,5 +134,11 @@ def _ends_quietly() -> Iterator[None]:
 
 
 def secret(given: str | None, variable: str) -> str | None:
-    """A word of the command line, or of the environment, which other users cannot list."""
+    """A word of the command line, or of the environment, which other users cannot list.
+
+    Raises:
+        UserError: An empty word, as a variable without a value gives: nobody means an open door.
+    """
+    if given is not None and not given.strip():
+        raise UserError('a secret word', 'an empty one', 'check the variable that it comes from')
     return given or os.environ.get(variable) or None

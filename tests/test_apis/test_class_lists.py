@@ -47,5 +47,6 @@ def test_what_is_no_file_is_names(tmp_path, monkeypatch):
 def test_a_file_without_names_is_one_clear_error(tmp_path, name, content, said):
     if content is not None:
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(UserError, match=said):
-        read_classes(f'@{tmp_path / name}')
+    for text in (f'@{tmp_path / name}', str(tmp_path / name)):
+        with pytest.raises(UserError, match=said):
+            read_classes(text)

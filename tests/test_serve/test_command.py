@@ -33,6 +33,7 @@ def config(tmp_path_factory):
     (['--host', '0.0.0.0'], 'expected --token with --host 0.0.0.0, since every machine'),
     (['--host', 'example.com'], 'expected --token with --host example.com'),
     (['--token', 'a', '--no-token'], '--token or --no-token; got both'),
+    (['--token', ''], 'a secret word; got an empty one'),
     (['--queue', '0'], 'a limit places above 0'),
     (['--timeout', 'nan'], 'a limit timeout above 0'),
     (['--port', '99999'], 'with a free port'),
