@@ -83,7 +83,8 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
         source: File or hub name, in any layout of a known family or in the form that mmengine's
             training writes.
         target: File that ends in ``.safetensors`` or ``.pth``.
-        to: ``'glipkit'``, or another layout of the family, such as ``'official'`` or ``'openai'``.
+        to: ``'glipkit'``, ``'official'`` for what the authors' programs read, or another layout of
+            the family, such as ``'openai'``.
         force: Whether to replace an existing file.
         dtype: Name from `DTYPES` of the type in which floating-point weights are stored; loading
             casts them back. None keeps their type.
@@ -120,6 +121,8 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
         checkpoint = _mixed(checkpoint, source, *mixed)
     if config is not None:
         put(build_model(read_config(find_config(config))), checkpoint, source)
+    if to == 'official' and (family := family_of(checkpoint.state)) is not None:
+        to = family.official(checkpoint.state)
     model = _identify(checkpoint, source, to)
     if dtype is not None:
         checkpoint = replace(checkpoint, state={
@@ -129,7 +132,7 @@ def convert_checkpoint(source: str | Path, target: str | Path, to: str = 'glipki
     written = write(checkpoint, target, to)
     return ConvertReport(source, target, (checkpoint.layout, to), model,
                          len(checkpoint.state), checkpoint.changed + written.changed,
-                         len(checkpoint.aside) - len(written.left), written.left,
+                         len(set(checkpoint.aside) - set(written.left)), written.left,
                          checkpoint.ignored, written.tensors, (digest, file_sha256(target)), mixed)
 
 

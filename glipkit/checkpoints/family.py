@@ -104,6 +104,11 @@ class Tower:
     derived: Callable[[str], bool] = never
 
 
+def always_official(state: Mapping[str, Tensor]) -> str:
+    """The authors' layout where it has one name for all models of the family."""
+    return 'official'
+
+
 @dataclass(frozen=True)
 class Family:
     """Models whose checkpoints come in layouts of other programs too.
@@ -129,6 +134,7 @@ class Family:
         fit: Function from a checkpoint, the tensors of a model of this family and the path of the
             file, for messages, to what of it the model takes; raises UserError where the file lacks
             a part that the model cannot do without.
+        official: Function from tensors of our layout to the name of the authors' layout for them.
     """
 
     name: str
@@ -143,6 +149,7 @@ class Family:
     complete: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     towers: tuple[Tower, ...] = ()
     fit: Callable[[Checkpoint, Mapping[str, Tensor], str | Path], Fitted] = as_it_is
+    official: Callable[[Mapping[str, Tensor]], str] = always_official
 
 
 class Recognised(NamedTuple):

@@ -11,6 +11,9 @@ which is read and not run), timm's, glipkit's, or a training checkpoint of glipk
 alone are kept, the averaged ones where there are any). Every tensor is accounted for, or nothing
 is written. An official file that goes to glipkit's layout and back is the same bit for bit.'''
 
+#: All layouts of all families; here as well, so that help needs no PyTorch.
+LAYOUTS = ('glipkit', 'official', 'mmdet', 'openai', 'eva', 'open_clip', 'timm', 'fvit')
+
 EXAMPLES = '''examples:
   glipkit convert glip_tiny_model_o365_goldg.pth glip-t-c.safetensors
   glipkit convert work_dirs/mini/iter_1300.pth mini.safetensors
@@ -28,9 +31,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('source', metavar='SRC', help='a file, or owner/repository:file on the hub')
     parser.add_argument('target', metavar='DST',
                         help='the new file; .safetensors or .pth says which kind')
-    parser.add_argument('--to', choices=['official', 'mmdet', 'openai', 'timm', 'glipkit'],
-                        default='glipkit',
-                        help='layout of DST (default: glipkit)')
+    parser.add_argument('--to', choices=LAYOUTS, default='glipkit',
+                        help="layout of DST (default: glipkit); official is the authors' own, the "
+                             'others are those of some families: mmdet of GLIP, openai of CLIP, '
+                             'RegionCLIP and CLIPSelf, the rest of CLIPSelf')
     parser.add_argument('--dtype', choices=['float32', 'float16', 'bfloat16'],
                         help='number format of the weights; default: that of SRC')
     parser.add_argument('--config', help='config name or path of a model that SRC must fit')

@@ -16,11 +16,15 @@ from glipkit.checkpoints import load_backbone, load_checkpoint, read, read_file,
 from glipkit.checkpoints.clipself import CLIPSELF
 from glipkit.checkpoints.clipself.structure import read_sizes
 from glipkit.checkpoints.family import recognise
+from glipkit.checkpoints.layouts import known_layouts
+from glipkit.cli.convert import LAYOUTS
+from glipkit.cli.main import main
 from glipkit.common.rotary import rotary_tables
 from glipkit.errors import UserError
 from glipkit.models.backbones.clip_vit import ClipViT
 from glipkit.models.backbones.eva_vit import EvaViT
 from glipkit.models.detectors.dense_clip import DenseClip
+from glipkit.testing import tiny_fvit
 from glipkit.testing.tiny_dense_clip import TINY_CONFIG
 from tests.clipself_golden import official_keys, official_state
 
@@ -205,3 +209,24 @@ def test_a_file_without_texts_is_refused_in_one_line(tmp_path):
     with pytest.raises(UserError, match='a checkpoint with the text encoder') as caught:
         load_checkpoint(model('eva_tiny'), tmp_path / 'image.pt')
     assert '\n' not in str(caught.value)
+
+
+def test_the_command_knows_every_layout():
+    assert sorted(LAYOUTS) == sorted(known_layouts())
+
+
+@pytest.mark.parametrize(('build', 'layout'), [
+    (lambda: model('eva_tiny'), 'eva'), (lambda: model('openai_tiny'), 'openai'),
+    (lambda: build_model(Config.fromstring(tiny_fvit.TINY_CONFIG, '.py')), 'fvit')])
+def test_the_authors_layout_by_the_command(tmp_path, capsys, build, layout):
+    torch.save(build().state_dict(), tmp_path / 'own.pth')
+    for source, target, to in (('own', 'a', 'official'), ('own', 'b', layout),
+                               ('own', 'c', 'glipkit'), ('a', 'back', 'glipkit')):
+        assert main(['convert', str(tmp_path / f'{source}.pth'), str(tmp_path / f'{target}.pth'),
+                     '--to', to]) == 0
+    a, b, c, back = (read(tmp_path / f'{name}.pth') for name in ('a', 'b', 'c', 'back'))
+    assert a.layout == b.layout == layout
+    left = {key for key in c.state if layout == 'fvit' and key.startswith('text_encoder.')}
+    assert same(a.state, b.state)
+    assert same(back.state, {key: tensor for key, tensor in c.state.items() if key not in left})
+    assert '; 0 more kept aside' in capsys.readouterr().out.splitlines()[2]

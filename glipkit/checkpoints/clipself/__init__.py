@@ -7,6 +7,7 @@ from glipkit.checkpoints.clipself.layouts import (
     describe_towers,
     detect,
     from_own,
+    official,
     to_own,
     variant,
 )
@@ -14,6 +15,6 @@ from glipkit.checkpoints.clipself.towers import CLIP_VIT
 from glipkit.checkpoints.family import Family, register
 
 CLIPSELF = register(Family('CLIPSelf', CONTAINERS, detect, to_own, from_own, describe_towers,
-                           variant, check, is_counter, dict, (CLIP_VIT, ), fit))
+                           variant, check, is_counter, dict, (CLIP_VIT, ), fit, official))
 
 __all__ = ['CLIPSELF']

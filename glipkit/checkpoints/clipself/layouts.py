@@ -158,6 +158,13 @@ def check_parts(state: Mapping[str, Tensor], path: str | Path,
     return f'{name}, {above}'
 
 
+def official(state: Mapping[str, Tensor]) -> str:
+    """The authors' layout: of a detector theirs, of towers those of the CLIP that they took."""
+    if heads.shapes_above(state):
+        return 'fvit'
+    return 'eva' if is_eva(state) else 'openai'
+
+
 def check(checkpoint: Checkpoint, path: str | Path, to: str) -> str:
     """Description of the model, after a check that its tensors are complete."""
     return check_parts(checkpoint.state, path)
