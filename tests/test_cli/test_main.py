@@ -101,7 +101,7 @@ def test_addresses_are_not_fetched(refuse, words):
 
 def test_what_is_no_address_of_a_file(run, tmp_path):
     """Words to look for, a cluster, and a file that has such a name."""
-    for words in (['--classes', ADDRESS], ['--caption', ADDRESS]):
+    for words in (['--classes', 'https://example.org'], ['--caption', ADDRESS]):
         assert 'no such file at a.png' in run('predict', 'a.png', *words).err
     assert 'fetch' not in run('pseudo-label', 'a.tar', '--out', 'o', '--address', 'ray://a:1').err
     (tmp_path / 'here/s3:/b').mkdir(parents=True)
