@@ -60,7 +60,8 @@ def _write_graph(question: Question, form: TensorForm, settings: ExportSettings,
     from glipkit.export.onnx_file import onnx_program, write_onnx
     graph = make_graph(form, settings)
     text = describe(question, form, settings, graph.words).to_json()
-    note(f'tracing {question.name}, which may take minutes')
+    way = '' if settings.size else '; a fixed --size WxH takes a fraction of that'
+    note(f'tracing {question.name}, which may take many minutes{way}')
     program = onnx_program(graph, form.divisor)
     if settings.text_input:
         write_words(question, form, out.with_suffix('.npz'))
