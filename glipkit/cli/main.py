@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import importlib
 import io
 import logging
@@ -132,6 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         wait_briefly()
     if sys.platform == 'darwin':  # what Apple's GPUs lack, the processor does; torch reads it once
         os.environ.setdefault('PYTORCH_ENABLE_MPS_FALLBACK', '1')
+    atexit.unregister(_leave_group)  # a program may call this several times
+    atexit.register(_leave_group)
     args, program = argparse.Namespace(), 'glipkit'
     try:
         args = build_parser(command).parse_args(argv)
@@ -225,6 +229,18 @@ def _drop_output() -> None:
             sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _leave_group() -> None:
+    """Leaves the processes that a launcher joined, and ends the threads that speak to them.
+
+    Such a thread aborts the process, after all work is done, where it still lets go of a tensor
+    while the interpreter ends.
+    """
+    distributed = sys.modules.get('torch.distributed')
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+        gc.collect()  # models know the group: its threads are joined when the last of them goes
 
 
 def is_first_process() -> bool:
