@@ -29,6 +29,7 @@ from glipkit.claims.clipself_units import (
     plan_units,
 )
 from glipkit.claims.clipself_verdicts import judge, score_rows
+from glipkit.claims.made_worlds import add_worlds_arguments
 from glipkit.claims.region_clip_scores import Things, read_towers
 from glipkit.common.reporter import note
 from glipkit.runs.folder import claim
@@ -72,20 +73,10 @@ ITERATIONS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Registers what the command line takes."""
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='N',
-                        help='seeds of weights and order (default: 0 1 2)')
+    add_worlds_arguments(parser)
     for option, (default, what) in ITERATIONS.items():
         parser.add_argument(option, type=int, default=default, metavar='N',
                             help=f'iterations {what} (default: %(default)s)')
-    parser.add_argument('--pictures', type=int, nargs=2, default=[800, 200],
-                        metavar=('TRAIN', 'VAL'),
-                        help='pictures to train on, of each kind, and to score on (default: 800 '
-                             '200)')
-    parser.add_argument('--stamps', type=Path, metavar='DIR',
-                        help='stamps folder, or folder of an unpacked package (default: download '
-                             'it with apt-get)')
-    parser.add_argument('--no-photographs', action='store_true',
-                        help='leave out the photographs, which are no part of this package')
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

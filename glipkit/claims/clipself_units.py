@@ -24,6 +24,7 @@ from glipkit.claims.clipself_scores import (
     retrieval,
     top1,
 )
+from glipkit.claims.made_worlds import WorldsSetup
 from glipkit.claims.pretraining import pretrain, score
 from glipkit.claims.region_clip_scores import Things, Towers, read_towers, region_ranks
 from glipkit.runs.locks import locked
@@ -73,7 +74,7 @@ CLIP_SECONDS, DISTIL_SECONDS, DETECTOR_SECONDS, SCORE_SECONDS = .14, .21, .26, 2
 
 
 @dataclass(frozen=True)
-class Setup:
+class Setup(WorldsSetup):
     """What all seeds share.
 
     Args:
@@ -89,9 +90,6 @@ class Setup:
         stamp_iters: Of the image transformer of photographs; 0 leaves the photographs out.
         stamp_distil_iters: Of its distillation.
     """
-    folder: Path
-    pictures: int
-    val_pictures: int
     clip_iters: int
     cnn_iters: int
     grid_iters: int
@@ -100,28 +98,6 @@ class Setup:
     detector_iters: int
     stamp_iters: int
     stamp_distil_iters: int
-
-    def identity(self) -> dict[str, Any]:
-        """What the results of a seed depend on."""
-        return {key: value for key, value in vars(self).items() if key != 'folder'}
-
-    @property
-    def world(self) -> Path:
-        """Folder of the things world."""
-        return self.folder / 'things'
-
-    @property
-    def stamps(self) -> Path:
-        """Folder of the stamps world."""
-        return self.folder / 'stamps'
-
-    def weights(self, model: str, seed: int) -> Path:
-        """Weights file of a model, written or not."""
-        return self.folder / 'models' / f'{model}-{seed}.safetensors'
-
-    def result(self, unit: str, seed: int) -> Path:
-        """Result file of a unit, written or not."""
-        return self.folder / 'units' / f'{unit}-{seed}.json'
 
 
 def make_worlds(setup: Setup, stamps_dir: Path | None = None) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from glipkit.apis.training import load_config
+from glipkit.claims.made_worlds import add_worlds_arguments
 from glipkit.claims.region_clip_picture import plot_words, telling_picture
 from glipkit.claims.region_clip_scores import Things, read_towers
 from glipkit.claims.region_clip_units import CLIP, SIDE, Setup, make_worlds, plan_units
@@ -52,8 +53,7 @@ NOTES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Registers what the command line takes."""
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='N',
-                        help='seeds of weights and order (default: 0 1 2)')
+    add_worlds_arguments(parser)
     for option, default, what in (
             ('--clip-iters', 900, 'of the image-text model'),
             ('--region-iters', 500, 'of each region pre-training'),
@@ -61,15 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             ('--stamp-iters', 700, 'of the image-text model of photographs')):
         parser.add_argument(option, type=int, default=default, metavar='N',
                             help=f'iterations {what} (default: %(default)s)')
-    parser.add_argument('--pictures', type=int, nargs=2, default=[800, 200],
-                        metavar=('TRAIN', 'VAL'),
-                        help='pictures to train on, of each kind, and to score on (default: 800 '
-                             '200)')
-    parser.add_argument('--stamps', type=Path, metavar='DIR',
-                        help='stamps folder, or folder of an unpacked package (default: download '
-                             'it with apt-get)')
-    parser.add_argument('--no-photographs', action='store_true',
-                        help='leave out the photographs, which are no part of this package')
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from glipkit.apis.build import build_model
 from glipkit.apis.training import load_config
 from glipkit.checkpoints import load_backbone, load_text_encoder, save_checkpoint
 from glipkit.claims import region_clip_boxes  # noqa: F401 - registers the source of boxes
+from glipkit.claims.made_worlds import WorldsSetup
 from glipkit.claims.pretraining import pretrain, score
 from glipkit.claims.region_clip_scores import (
     Things,
@@ -69,7 +70,7 @@ CLIP_SECONDS, REGION_SECONDS, TRANSFER_SECONDS = .12, .15, .1
 
 
 @dataclass(frozen=True)
-class Setup:
+class Setup(WorldsSetup):
     """What all seeds share.
 
     Args:
@@ -83,36 +84,11 @@ class Setup:
             leaves the photographs out.
         stamp_iters: Iterations of the image-text model of photographs.
     """
-    folder: Path
-    pictures: int
-    val_pictures: int
     clip_iters: int
     region_iters: int
     transfer_iters: int
     stamp_pictures: int
     stamp_iters: int
-
-    def identity(self) -> dict[str, Any]:
-        """What the results of a seed depend on."""
-        return {key: value for key, value in vars(self).items() if key != 'folder'}
-
-    @property
-    def world(self) -> Path:
-        """Folder of the things world."""
-        return self.folder / 'things'
-
-    @property
-    def stamps(self) -> Path:
-        """Folder of the stamps world."""
-        return self.folder / 'stamps'
-
-    def weights(self, model: str, seed: int) -> Path:
-        """Weights file of a model, written or not."""
-        return self.folder / 'models' / f'{model}-{seed}.safetensors'
-
-    def result(self, unit: str, seed: int) -> Path:
-        """Result file of a unit, written or not."""
-        return self.folder / 'units' / f'{unit}-{seed}.json'
 
 
 def make_worlds(setup: Setup, stamps_dir: Path | None = None) -> None:
