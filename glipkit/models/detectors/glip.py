@@ -255,7 +255,8 @@ class GLIP(GroundingDetector):
         results = run_passes(pass_head, asked, rounds) if on_cpu else map(pass_head, asked)
         for one, candidates_of_pass in zip(passes, results):
             for (i, prompt), candidates in zip(one, candidates_of_pass):
-                candidates.labels += prompt.start  # labels index the caller's list
+                labels = torch.tensor(prompt.labels, device=candidates.labels.device)
+                candidates.labels = labels[candidates.labels]
                 yield i, candidates
 
     def _read(self, prompts: Sequence[Prompt]) -> tuple[TextTokens, TextFeatures]:
