@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from glipkit.data.formats.coco_json import is_id, read_images, whole_number
-from glipkit.data.formats.reading import as_box, as_crowd, read_json
+from glipkit.data.formats.reading import as_area, as_box, as_crowd, read_json
 from glipkit.errors import UserError
 
 WHAT = 'a json of described objects'
@@ -175,6 +175,7 @@ def _annotations(records: list, path: str, images: Mapping[int, dict], ids_of: A
         if image_id in images:
             kept.append({**record, 'description_ids': ids,
                          'bbox': as_box(record.get('bbox'), where, 'x, y, width, height'),
+                         'area': as_area(record.get('area'), where),
                          'iscrowd': int(as_crowd(record.get('iscrowd'), where))})
     return kept
 

@@ -134,6 +134,8 @@ class DescribedMetric(_DescriptionMetric):
     """
 
     default_prefix = 'd3'
+    #: Names of its scores, behind the prefix.
+    score_pattern = r'.+_AP(50|75|_(short|mid|long|very_long))?'
 
     def __init__(self, ann_file: str, parts: Mapping[str, str] | None = None,
                  groups_file: str | None = None, max_dets: int = 100, prefix: str | None = None,
@@ -187,6 +189,8 @@ class OmniLabelMetric(_DescriptionMetric):
     """
 
     default_prefix = 'omnilabel'
+    #: Names of its scores, behind the prefix.
+    score_pattern = r'AP(50|75)?(_(categ|descr(_(pos|s|m|l))?))?'
 
     def __init__(self, ann_file: str, max_dets: int = 100, prefix: str | None = None,
                  **kwargs: Any) -> None:

@@ -40,6 +40,8 @@ class ReferringMetric(ArrayMetric):
     """
 
     default_prefix = 'refexp'
+    #: Names of its scores, behind the prefix.
+    score_pattern = r'(.+_)?P@(\d+|all)'
 
     def __init__(self, ann_file: str, instances_file: str | None = None, split: str | None = None,
                  topk: Sequence[int] = (1, 5, 10), prefix: str | None = None,
