@@ -110,8 +110,9 @@ def test_a_bad_name_is_refused_before_anything_runs(files, tmp_path, capsys, mon
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize('name', ['coco_val2017', 'lvis_minival', 'lvis_val', 'flickr30k_val',
-                                  'flickr30k_test'])
+@pytest.mark.parametrize('name', [
+    'coco_val2017', 'lvis_minival', 'lvis_val', 'flickr30k_val', 'flickr30k_test', 'refcoco_val',
+    'refcocoplus_testA', 'refcocog_test', 'd3', 'd3_inter', 'omnilabel_val'])
 def test_data_sets_that_come_along(name):
     cfg = load_config('glip-mini', {'test_dataloader.dataset.data_root': 'mine/'}, test_data=name)
     dataset = cfg.test_dataloader.dataset
