@@ -17,8 +17,9 @@ BOX, NEAR, FAR = [0, 0, 10, 10], [0, 0, 10, 8], [50, 50, 60, 60]
 
 
 def judged(boxes, scores, labels, truth, truth_labels, crowd=None):
+    crowd = np.array(crowd or [False] * len(truth), bool)
     return judge(*map(np.array, (boxes, scores, labels)), np.array(truth, float).reshape(-1, 4),
-                 np.array(truth_labels, int), np.array(crowd or [False] * len(truth), bool)).tolist()
+                 np.array(truth_labels, int), crowd).tolist()
 
 
 def test_a_box_is_found_once_by_the_best_score():
