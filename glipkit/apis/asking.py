@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from glipkit.apis.arguments import Shown
 from glipkit.apis.tile_windows import Tiles
