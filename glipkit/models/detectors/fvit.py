@@ -24,13 +24,7 @@ from glipkit.models.detectors.fvit_settings import FVitSettings
 from glipkit.models.detectors.region_tensors import RegionTensors
 from glipkit.models.detectors.region_words import labelled, stack_logits
 from glipkit.models.necks.vit_pyramid import ViTPyramid
-from glipkit.models.proposals.contract import (
-    as_batch,
-    boxes_of_images,
-    image_size,
-    plain_boxes,
-    propose,
-)
+from glipkit.models.proposals.contract import boxes_of_images, image_size, plain_boxes, propose
 from glipkit.models.roi_heads.box_deltas import move
 from glipkit.models.roi_heads.masks import paste_masks
 from glipkit.models.roi_heads.postprocess import detections, to_original
@@ -116,7 +110,7 @@ class FVit(DenseClip):
         They have length 1. A patch that begins inside the image counts: h = ceil(H / patch), and
         w likewise.
         """
-        height, width = (-(-side // self.backbone.stride) for side in as_batch(images).shape[-2:])
+        height, width = (-(-side // self.backbone.stride) for side in images.shape[-2:])
         return self.backbone.dense_map(self._square(images))[..., :height, :width]
 
     def _square(self, images: Tensor) -> Tensor:
