@@ -165,6 +165,12 @@ class Query:
                           for i, name in enumerate(self.negatives)))
 
     @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The labels of each exclusive group."""
+        place = {name: label for label, name in enumerate(self.classes or ())}
+        return tuple(tuple(place[name] for name in group) for group in self.exclusive)
+
+    @property
     def parts(self) -> dict[str, Any]:
         """What goes with the class names, as plain values for JSON; empty where nothing does.
 
