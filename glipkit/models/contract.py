@@ -10,7 +10,6 @@ from __future__ import annotations
 import reprlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from glipkit.common.settling import settle
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import low_rank_layers
+from glipkit.models.learned_names import LearnsNames
 from glipkit.models.tensor_form import TensorForm
 from glipkit.text.cache import TextFeatureCache
 from glipkit.text.encoders.contract import TextEncoder
@@ -37,7 +37,7 @@ class DenseGrid(NamedTuple):
     native: int
 
 
-class GroundingDetector(BaseDetector):
+class GroundingDetector(LearnsNames, BaseDetector):
     """Images and a query in, boxes out; mmdet's three modes, and what higher rooms need.
 
     A data sample holds its query in the fields that :meth:`Query.of_sample` reads. Mode ``loss``
@@ -56,13 +56,9 @@ class GroundingDetector(BaseDetector):
         text_encoder: The text encoder, whose tokenizer all rooms use.
         text_cache: Text features of captions that were read before.
         frozen_parts: Modules that stay in evaluation mode, whatever :meth:`train` says.
-        learned_prompts: Prompts of names that this model learned from examples and does not read
-            as words, see :meth:`learned_parts`; labels count the names, -1 is an entity that must
-            not be found.
     """
 
     text_encoder: TextEncoder
-    learned_prompts: tuple[Prompt, ...] = ()
     #: Groups of :meth:`layer_groups` that a linear probe trains: from features to scores and boxes.
     probe_groups: ClassVar[tuple[str, ...]] = ('alignment', 'boxes')
     #: Groups of :meth:`layer_groups` that no training of this method changes.
@@ -142,36 +138,7 @@ class GroundingDetector(BaseDetector):
             UserError: Not a list of different class names, or an error of `build_prompts`.
         """
         return self.prompt_cache.get((query, self.prompt_budget),
-                                     lambda: self._with_learned(query))
-
-    def _with_learned(self, query: Query) -> list[Prompt]:
-        """Prompts of the words as without learned names, then those of the names that are learned.
-
-        So words have the scores that they always have, whatever was learned beside them.
-        """
-        learned = {name for prompt in self.learned_prompts
-                   for name, label in zip(prompt.names, prompt.labels) if label >= 0}
-        if query.is_caption or not learned.intersection(name for name, _ in query.asked):
-            return self._checked(query)
-        check_class_names([name for name, _ in query.asked])
-        words, labels = query.without(learned)
-        found = [] if words is None else [
-            replace(prompt, labels=tuple(labels[label] for label in prompt.labels))
-            for prompt in self._checked(words)]
-        label_of = dict(query.asked)
-        free = max(label_of.values()) + 1
-        for prompt in self.learned_prompts:
-            entities = [(span, name, label_of[name] if label >= 0 else None)
-                        for span, name, label in zip(prompt.spans, prompt.names, prompt.labels)
-                        if label < 0 or name in label_of]
-            if all(label is None for _, _, label in entities):
-                continue
-            spans, names, own = zip(*entities)
-            avoided = iter(range(free, free + len(own)))
-            own = tuple(next(avoided) if label is None else label for label in own)
-            free = max(free, *(label + 1 for label in own))
-            found.append(replace(prompt, spans=spans, names=names, labels=own))
-        return found
+                                     lambda: self.with_learned(query, self._checked))
 
     def _checked(self, query: Query) -> list[Prompt]:
         if not query.is_caption:
@@ -260,70 +227,6 @@ class GroundingDetector(BaseDetector):
     def propose_boxes(self, images: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:
         """Boxes (N, 4) of each image from the model's own source, in pixels of ``images``."""
         raise self._no_regions()
-
-    # -- names learned from examples --------------------------------------------------------------
-
-    #: Whether steps of :meth:`prompt_loss` make what :meth:`start_rows` gives better.
-    refines_names: ClassVar[bool] = False
-
-    def example_prompts(self, names: Sequence[str], negatives: Sequence[str]) -> list[Prompt]:
-        """The prompts in which names stand that are learned from examples.
-
-        Args:
-            names: Names in an order; labels count them.
-            negatives: Names for what must not be found, with the label -1.
-
-        Raises:
-            UserError: The model cannot learn names, or not so many of them.
-        """
-        raise self._no_examples()
-
-    def start_rows(self, prompt: Prompt, maps: Sequence[Sequence[Tensor]],
-                   samples: Sequence[DetDataSample]) -> Tensor:
-        """Features of a prompt that need no training, from the boxes of examples.
-
-        Args:
-            prompt: One of :meth:`example_prompts`.
-            maps: Of each image, what ``extract_feat`` gives for it alone, (1, C, H_i, W_i).
-            samples: Of each image ``gt_instances`` with ``bboxes`` (G, 4), exclusive xyxy pixels of
-                the input image, and ``labels`` (G,), indices into the entities of the prompt; and
-                ``scale_factor`` where it was resized.
-
-        Returns:
-            (T, C).
-        """
-        raise self._no_examples()
-
-    def prompt_loss(self, prompt: Prompt, rows: Tensor, maps: Sequence[Tensor],
-                    samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
-        """Losses of one prompt with given features, for maps of images that are there already.
-
-        Args:
-            prompt: One of :meth:`example_prompts`.
-            rows: Its features (T, C), as one learns them.
-            maps: What ``extract_feat`` gives for B images.
-            samples: As for :meth:`start_rows`; labels index the entities of this prompt.
-        """
-        raise self._no_examples()
-
-    def learned_parts(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> dict[str, Any]:
-        """Children and attributes of a view of this model that knows names by features.
-
-        Args:
-            prompts: From :meth:`example_prompts`.
-            rows: Features (T, C) of each.
-
-        Returns:
-            Name of the child or attribute -> its value in the view, ``learned_prompts`` among them.
-
-        Raises:
-            UserError: Features of another shape than the model has.
-        """
-        raise self._no_examples()
-
-    def _no_examples(self) -> UserError:
-        return UserError('a model that learns names from examples',
-                         f'a {type(self).__name__}, which does not', 'name another model')
 
     def dense_grid(self) -> DenseGrid:
         """Sizes of the dense map, for models that have one."""

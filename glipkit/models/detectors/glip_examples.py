@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: No caption that somebody writes begins so: what is learned is in the way of no words.
 BEGINNING = '= '
 #: Rounds in which the tower is asked what it makes of a start, and how far each goes.
-ROUNDS, STEP = 4, .7
+ROUNDS, STEP = 2, .7
 #: Steps of the logistic regression of a round, their size, and how much of the weight of what must
 #: not be found falls to boxes of other things.
 REGRESSION, RATE, RIVALS = 150, .1, .5
@@ -140,7 +140,7 @@ def _positives(model: GLIP, outputs: HeadOutputs, entities: int,
     return found
 
 
-def _seen(model: GLIP, features: Tensor, maps: Sequence[Tensor],
+def _seen(model: GLIP, features: Tensor, maps: Sequence[Tensor]
           ) -> tuple[Tensor, Tensor, HeadOutputs]:
     """Cells (R, D) before the alignment, fused tokens (T, C), and boxes of one image."""
     head = model.bbox_head
