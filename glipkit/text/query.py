@@ -216,6 +216,25 @@ class Query:
             [own[0] for own in left.values()], written or None, self.templates,
             synonyms={own[0]: own[1:] for own in left.values()}, combine=self.combine), tuple(left)
 
+    def with_more(self, negative_classes: Iterable[str] = (),
+                  exclusive: Iterable[Iterable[str]] = ()) -> Query:
+        """The same question with further negatives and exclusive groups.
+
+        Raises:
+            UserError: As `for_classes`, or a caption.
+        """
+        negatives = frozen_names(negative_classes, 'negative_classes')
+        groups = [group for group in frozen_groups(exclusive) if group not in self.exclusive]
+        if not negatives and not groups:
+            return self
+        if self.is_caption:
+            raise UserError('negative_classes and exclusive only with classes', 'a caption',
+                            'leave them out')
+        more = dict(negative_classes=[*self.negatives, *negatives],
+                    exclusive=[*self.exclusive, *groups])
+        return type(self).for_classes(self.classes, self.caption_prompt, self.templates,
+                                      **{**self.parts, **more})
+
     def with_caption_prompt(self, caption_prompt: CaptionPrompt | None) -> Query:
         """The same class names, asked with other hand-written prompts."""
         return replace(self, written=_frozen(caption_prompt))
