@@ -75,7 +75,8 @@ def learn(model: GroundingDetector, pipelines: Pipelines, examples: ExampleSet,
     clock = _Clock(begin, settings.seconds if settings.steps is None else None)
     frozen = frozen_view(model)
     prompts = frozen.example_prompts(examples.names, examples.negatives)
-    views = make_views(frozen, pipelines, examples, clock.seconds)
+    views = make_views(frozen, pipelines, examples, clock.seconds,
+                       frozen.refines_names and settings.steps != 0)
     identity = json.dumps([base, examples.digest, settings.steps, settings.seed, len(views)])
     saved = _read(progress, identity)
     starts = [saved[0][f'start.{i}'].to(views[0].maps[0].device) for i in range(len(prompts))] \

@@ -29,7 +29,7 @@ MOST_BYTES, MOST_TIME = 1 << 30, .25
 
 
 def make_views(model: GroundingDetector, pipelines: Pipelines, examples: ExampleSet,
-               seconds: float | None = None) -> list[View]:
+               seconds: float | None = None, learn: bool = True) -> list[View]:
     """The views of all images, each through the image tower once.
 
     Args:
@@ -38,6 +38,7 @@ def make_views(model: GroundingDetector, pipelines: Pipelines, examples: Example
         examples: What is learned.
         seconds: Time for everything; views beyond the images themselves end after a share of it.
             None makes all views.
+        learn: Whether there will be steps; for none the images as they are suffice.
     """
     begin, held = time.monotonic(), held_out(examples)
     views: list[View] = []
@@ -47,7 +48,7 @@ def make_views(model: GroundingDetector, pipelines: Pipelines, examples: Example
             first = not mirrored and size == 1 and not is_held
             full = sum(m.numel() * m.element_size() for v in views for m in v.maps) > MOST_BYTES
             late = seconds is not None and time.monotonic() - begin > MOST_TIME * seconds
-            if number not in held and not first and (full or late) and any(v.held for v in views):
+            if not (first or is_held) and (full or late or not learn):
                 break
             views.append(_view(model, pipelines, examples.images[number], examples.names,
                                mirrored, size, is_held))

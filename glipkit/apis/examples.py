@@ -106,70 +106,111 @@ def read_examples(examples: Sequence[Example], pipelines: Pipelines,
             their image; a box that is an example and a negative; a name without a box, or twice.
     """
     names = tuple(example.name for example in examples)
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError('examples of different names', f'{twice!r} twice',
-                        'put their images into one example')
-    negatives = tuple(f'not {example.name}' for example in examples
-                      if example.negatives is not None)
-    found = _Collector(len(names))
+    reader = ExampleReader(names)
+    negatives: list[str] = []
     for label, example in enumerate(examples):
         sources = list_images(example.images)
         boxes = _per_image(example.boxes, len(sources), f'boxes of {example.name!r}')
-        avoided = [()] * len(sources) if example.negatives is None else _per_image(
-            example.negatives, len(sources), f'negatives of {example.name!r}')
-        avoid = len(names) + negatives.index(f'not {example.name}') \
-            if example.negatives is not None else None
+        avoided: list[Any] = [()] * len(sources)
+        if example.negatives is not None:
+            avoided = _per_image(example.negatives, len(sources), f'negatives of {example.name!r}')
+            negatives.append(f'not {example.name}')
         for source, own, others in zip(sources, boxes, avoided):
             pixels = read_image(pipelines, source, channel_order)['img']
-            found.add(pixels, own, label, f'{source} of {example.name!r}')
-            found.add(pixels, others, avoid, f'{source} of {example.name!r}, negatives')
-    return found.finish(names, negatives)
+            where = f'{source} of {example.name!r}'
+            reader.add(pixels, own, label, where)
+            reader.add(pixels, others, len(names) + len(negatives) - 1, f'{where}, negatives')
+    return reader.finish(negatives)
 
 
-class _Collector:
-    """Gathers boxes by image."""
+class ExampleReader:
+    """Gathers boxes by image, so that each image is learned from once, with all its boxes.
 
-    def __init__(self, names: int) -> None:
-        self._names = names
-        self._found: dict[str, list[Any]] = {}
+    Args:
+        names: Names of what is to be found.
 
-    def add(self, pixels: np.ndarray, boxes: ArrayLike, label: int | None, where: str) -> None:
-        """Adds boxes of one label, perhaps none."""
+    Raises:
+        UserError: A name twice, or one without a letter or digit.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UserError('examples of different names', f'{twice!r} twice',
+                            'put their images into one example')
+        class_prompt(names)
+        self._names = tuple(names)
+        self._found: dict[str, _Gathered] = {}
+
+    def add(self, pixels: np.ndarray, boxes: ArrayLike, labels: int | Sequence[int],
+            where: str) -> None:
+        """Adds boxes of an image, perhaps none.
+
+        Args:
+            pixels: (H, W, 3) uint8, BGR.
+            boxes: (N, 4) exclusive xyxy pixels.
+            labels: Of all or of each: an index into the names and, behind them, the negatives.
+            where: Name of the image, for messages.
+
+        Raises:
+            UserError: A box of another shape, or outside of the image.
+        """
         checked = check_boxes(boxes, pixels.shape[:2], where)
-        key = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-        entry = self._found.setdefault(key, [pixels, where, [], []])
-        for box in checked:
-            entry[2].append(box)
-            entry[3].append(label)
+        own = [labels] * len(checked) if isinstance(labels, int) else labels
+        entry = self._found.setdefault(_digest(pixels), _Gathered(pixels, where, [], []))
+        entry.boxes.extend(checked)
+        entry.labels.extend(own)
 
-    def finish(self, names: tuple[str, ...], negatives: tuple[str, ...]) -> ExampleSet:
-        """The set, once it is checked."""
-        images = []
-        for pixels, where, boxes, labels in self._found.values():
-            array = np.array(boxes, np.float32).reshape(-1, 4)
-            image = ShownImage(pixels, array, np.array(labels, np.int64), where)
-            self._check(image, names)
-            images.append(image)
-        kept = [i for i in range(len(negatives))
-                if any((image.labels == len(names) + i).any() for image in images)]
-        found = ExampleSet(names, negatives, tuple(images))
-        for label, name in enumerate(names):
+    def boxes_in(self, pixels: np.ndarray) -> str | None:
+        """Name of an equal image that has a box; None where there is none."""
+        entry = self._found.get(_digest(pixels))
+        return entry.where if entry is not None and entry.boxes else None
+
+    def finish(self, negatives: Sequence[str]) -> ExampleSet:
+        """All examples, checked.
+
+        Args:
+            negatives: Names of the labels behind the names; one without a box is left out.
+
+        Raises:
+            UserError: A name without a box, or a box that is the thing and is not.
+        """
+        images = tuple(ShownImage(one.pixels, np.array(one.boxes, np.float32).reshape(-1, 4),
+                                  np.array(one.labels, np.int64), one.where)
+                       for one in self._found.values())
+        for image in images:
+            _check_apart(image, self._names)
+        found = ExampleSet(self._names, tuple(negatives), images)
+        for label, name in enumerate(self._names):
             if not found.images_of(label):
                 raise UserError(f'a box of {name!r} in at least one image', 'none',
                                 'draw one around the thing')
+        kept = [i for i in range(len(negatives)) if found.images_of(len(self._names) + i)]
         return found if len(kept) == len(negatives) else _without_empty(found, kept)
 
-    def _check(self, image: ShownImage, names: tuple[str, ...]) -> None:
-        """Refuses a box that is the thing and is not."""
-        wanted = image.labels < self._names
-        overlaps = box_iou(image.boxes[wanted], image.boxes[~wanted])
-        if (overlaps > SAME).any():
-            which = int(overlaps.max(1).argmax())
-            box = ', '.join(f'{value:g}' for value in image.boxes[wanted][which])
-            raise UserError('boxes that are examples or negatives',
-                            f'box [{box}] of {image.where} as both '
-                            f'({names[image.labels[wanted][which]]!r})', 'remove one of them')
+
+@dataclass
+class _Gathered:
+    pixels: np.ndarray
+    where: str
+    boxes: list[np.ndarray]
+    labels: list[int]
+
+
+def _digest(pixels: np.ndarray) -> str:
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+
+
+def _check_apart(image: ShownImage, names: Sequence[str]) -> None:
+    """Refuses a box that is the thing and is not."""
+    wanted = image.labels < len(names)
+    overlaps = box_iou(image.boxes[wanted], image.boxes[~wanted])
+    if (overlaps > SAME).any():
+        which = int(overlaps.max(1).argmax())
+        box = ', '.join(f'{value:g}' for value in image.boxes[wanted][which])
+        raise UserError('boxes that are an example or a negative',
+                        f'box [{box}] of {image.where} as both '
+                        f'({names[image.labels[wanted][which]]!r})', 'remove one of them')
 
 
 def _without_empty(found: ExampleSet, kept: Sequence[int]) -> ExampleSet:

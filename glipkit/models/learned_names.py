@@ -59,7 +59,8 @@ class LearnsNames:
 
     def prompt_loss(self, prompt: Prompt, rows: Tensor, maps: Sequence[Tensor],
                     samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
-        """Losses of one prompt with given features, for maps of images that are there already.
+        """Losses of one prompt with given features, for maps of images that are there already; that
+        of the names is ``loss_cls``.
 
         Args:
             prompt: One of :meth:`example_prompts`.

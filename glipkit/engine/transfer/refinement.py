@@ -115,7 +115,7 @@ class Refinement:
             self._passes += 1
         number, chosen = self._queue.pop(0)
         rate = self._rate / (1 + self.step / HALVED_AFTER)
-        loss = self._loss(number, chosen)
+        loss = sum(self._losses(number, chosen).values())
         row = self._rows[number]
         self._optimizer.zero_grad(set_to_none=True)
         row.grad, = torch.autograd.grad(loss, [row])
@@ -129,9 +129,9 @@ class Refinement:
         return loss.item()
 
     def look(self) -> float:
-        """Loss on the held-out views; the features are kept where it is the lowest so far."""
+        """Loss of the names on the held-out views; keeps the features with the lowest so far."""
         with torch.no_grad():
-            losses = [(self._loss(number, chosen).item(), len(chosen))
+            losses = [(self._losses(number, chosen)['loss_cls'].item(), len(chosen))
                       for number in range(len(self.prompts))
                       for chosen in self._batches(number, self._which(number, held=True))]
         loss = sum(one * count for one, count in losses) / max(sum(c for _, c in losses), 1)
@@ -142,12 +142,11 @@ class Refinement:
         self.losses.append((self.step, loss))
         return loss
 
-    def _loss(self, number: int, chosen: Sequence[int]) -> Tensor:
+    def _losses(self, number: int, chosen: Sequence[int]) -> dict[str, Tensor]:
         views = [self._views[number][i] for i in chosen]
         maps = [torch.cat(level) for level in zip(*(view.maps for view in views))]
-        losses = self.model.prompt_loss(self.prompts[number], self._rows[number], maps,
-                                        [view.sample for view in views])
-        return sum(losses.values())
+        return self.model.prompt_loss(self.prompts[number], self._rows[number], maps,
+                                      [view.sample for view in views])
 
     def _which(self, number: int, held: bool) -> list[int]:
         return [i for i, view in enumerate(self._views[number]) if view.held == held]

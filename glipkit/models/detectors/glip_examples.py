@@ -5,12 +5,13 @@ P prompts, T tokens of one, E entities, C channels of the text, R cells of an im
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from mmdet.structures import DetDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from glipkit.errors import UserError
 from glipkit.models.detectors.glip_boxes import inclusive_boxes
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
 BEGINNING = '= '
 #: Rounds in which the tower is asked what it makes of a start, and how far each goes.
 ROUNDS, STEP = 2, .7
-#: Steps of the logistic regression of a round, their size, and how much of the weight of what must
-#: not be found falls to boxes of other things.
-REGRESSION, RATE, RIVALS = 150, .1, .5
+#: Steps of the regression of a round, and their size as a share of a token.
+REGRESSION, RATE = 150, .1
 
 
 def example_prompts(names: Sequence[str], negatives: Sequence[str], tokenizer: Tokenizer,
@@ -100,21 +100,15 @@ def start_rows(model: GLIP, prompt: Prompt, maps: Sequence[Sequence[Tensor]],
                samples: Sequence[DetDataSample]) -> Tensor:
     """First features (T, C) of a prompt, from its examples; labels index its entities.
 
-    What the encoder says of the caption, what the cells of the boxes mean where the maps tell it,
-    and the inverse of the alignment are tried; the lowest loss on the examples is kept.
+    The alignment is inverted a few times; the lowest loss on the examples is kept.
     """
     tokens = model.tokenize([prompt])
     device = maps[0][0].device
-    plain = model.text_encoder(tokens.to(device)).hidden[0].float()
+    tried = [model.text_encoder(tokens.to(device)).hidden[0].float()]
     places = [int(own.nonzero()[0]) for own in model.token_map_of(tokens, 0, prompt.spans)]
-    tried = [plain]
-    if model.bbox_head.meanings is not None:
-        tried.append(_meanings(model, plain, places, maps, samples))
-    best = min(tried, key=lambda one: _loss(model, prompt, one, maps, samples))
-    tried = [best]
     for _ in range(ROUNDS):
         tried.append(_invert(model, tried[-1], places, maps, samples))
-    return min(tried, key=lambda one: _loss(model, prompt, one, maps, samples))
+    return min(tried[1:], key=lambda one: _loss(model, prompt, one, maps, samples))
 
 
 def _loss(model: GLIP, prompt: Prompt, features: Tensor, maps: Sequence[Sequence[Tensor]],
@@ -154,70 +148,71 @@ def _seen(model: GLIP, features: Tensor, maps: Sequence[Tensor]
     return cells, hidden, HeadOutputs([], levels, [])
 
 
-def _meanings(model: GLIP, plain: Tensor, places: Sequence[int],
-              maps: Sequence[Sequence[Tensor]], samples: Sequence[DetDataSample]) -> Tensor:
-    """Each entity as the mean meaning of the cells of its boxes, as long as a token."""
-    channels = model.bbox_head.in_channels
-    total = plain.new_zeros(len(places), plain.shape[1])
-    for own, sample in zip(maps, samples):
-        cells = torch.cat([rows(level[:, channels:]) for level in own], 1)[0]
-        learned, original = cells.chunk(2, dim=-1)
-        chosen = _positives(model, HeadOutputs([], list(own), []), len(places), sample)
-        total += chosen.to(cells).T @ (learned + original)
-    found = plain.clone()
-    shown = [i for i, one in enumerate(total) if one.any()]
-    found[[places[i] for i in shown]] = F.normalize(total[shown], dim=-1) \
-        * plain.norm(dim=-1).mean()
-    return found
-
-
 def _invert(model: GLIP, features: Tensor, places: Sequence[int],
             maps: Sequence[Sequence[Tensor]], samples: Sequence[DetDataSample]) -> Tensor:
     """Features one step nearer to tokens that tell the boxes of each entity from all else.
 
-    The alignment is linear in a token of length 1: which token of that length parts the cells best
-    is a logistic regression. What the tower makes of a token is taken to be the token and something
-    that changes slowly, so that the difference that is missing behind it is added in front.
+    The alignment is linear in a token of length 1, and so are the meanings, where maps have them:
+    which one parts the cells best is a regression. What the tower makes of a token is taken to move
+    as the token itself does.
     """
-    align = model.bbox_head.alignment
-    cells, targets, hidden = [], [], []
+    head, align = model.bbox_head, model.bbox_head.alignment
+    cells, targets, hidden, meant = [], [], [], []
     for own, sample in zip(maps, samples):
         seen, fused, outputs = _seen(model, features, own)
         cells.append(seen)
         hidden.append(fused)
         targets.append(_positives(model, outputs, len(places), sample))
-    seen, chosen = torch.cat(cells), torch.cat(targets)
-    weight, scale = align.text_projection.weight, align.log_scale.exp()
-    inputs = seen @ weight / (2 * scale) + align.bias_lang
-    offset = seen @ align.text_projection.bias / scale + align.bias0
-    mean = torch.stack(hidden).mean(0)[list(places)]
+        if head.meanings is not None:
+            meant.append(head.meanings.mixed(torch.cat(
+                [in_float32(rows(level[:, head.in_channels:])) for level in own], 1))[0])
+    seen = torch.cat(cells)
+    scale = align.log_scale.exp()
+    parting = _Parting(
+        inputs=seen @ align.text_projection.weight / (2 * scale) + align.bias_lang,
+        offset=seen @ align.text_projection.bias / scale + align.bias0,
+        meanings=torch.cat(meant) if meant else None, chosen=torch.cat(targets), loss=head.loss_cls)
     found = features.clone()
-    wanted = _part(inputs, offset, chosen, mean)
-    found[list(places)] += STEP * (wanted * mean.norm(dim=-1, keepdim=True) - mean) \
-        * (features[list(places)].norm(dim=-1) / mean.norm(dim=-1))[:, None]
+    found[list(places)] += STEP * parting.change(
+        features[list(places)], torch.stack(hidden).mean(0)[list(places)])
     return found
 
 
-@torch.enable_grad()
-def _part(inputs: Tensor, offset: Tensor, chosen: Tensor, start: Tensor) -> Tensor:
-    """Tokens (E, C) of length 1 whose logits ``inputs @ token + offset`` part the cells best.
+@dataclass
+class _Parting:
+    """Which tokens part some cells from the others.
 
     Args:
-        inputs: (R, C).
-        offset: (R,).
+        inputs: Factors of a token of length 1 behind the tower, (R, C).
+        offset: What no token changes, (R,).
+        meanings: Factors of a token of length 1 in front of it, (R, C); None where there are none.
         chosen: Cells of each entity (R, E), bool.
-        start: (E, C).
+        loss: Loss of the tokens that the head trains with.
     """
-    rival = chosen.any(1, keepdim=True) & ~chosen
-    weights = chosen / chosen.sum(0).clamp(min=1) + (1 - RIVALS) * ~chosen / (~chosen).sum(0) \
-        + RIVALS * rival / rival.sum(0).clamp(min=1)
-    tokens = start.detach().clone().requires_grad_()
-    optimizer = torch.optim.Adam([tokens], lr=RATE)
-    inputs, offset = inputs.detach(), offset.detach()
-    for _ in range(REGRESSION):
-        logits = inputs @ F.normalize(tokens, dim=-1).T + offset[:, None]
-        loss = (F.binary_cross_entropy_with_logits(logits, chosen.float(), reduction='none')
-                * weights).sum()
-        tokens.grad, = torch.autograd.grad(loss, [tokens])
-        optimizer.step()
-    return F.normalize(tokens, dim=-1).detach()
+
+    inputs: Tensor
+    offset: Tensor
+    meanings: Tensor | None
+    chosen: Tensor
+    loss: nn.Module
+
+    @torch.enable_grad()
+    def change(self, before: Tensor, behind: Tensor) -> Tensor:
+        """What to add to tokens in front of the tower, (E, C), which become ``behind`` in it."""
+        chosen = self.chosen
+        mask = torch.ones(1, chosen.size(1), dtype=torch.bool, device=chosen.device)
+        positives = chosen.sum().clamp(min=1)
+        length = before.norm(dim=-1, keepdim=True)
+        ratio = behind.norm(dim=-1, keepdim=True) / length
+        change = torch.zeros_like(before, requires_grad=True)
+        rate = RATE * length.mean().item() / before.size(1) ** .5
+        optimizer = torch.optim.Adam([change], lr=rate)
+        for _ in range(REGRESSION):
+            logits = self.inputs @ F.normalize(behind + ratio * change, dim=-1).T \
+                + self.offset[:, None]
+            if self.meanings is not None:
+                logits = logits + self.meanings @ F.normalize(before + change, dim=-1).T
+            loss = self.loss(logits[None], chosen[None].float(), mask, positives)
+            change.grad, = torch.autograd.grad(loss, [change])
+            optimizer.step()
+        return change.detach()
