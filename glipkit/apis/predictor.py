@@ -118,6 +118,10 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
         """
         return self._tasks.load(path, name)
 
+    def forget_task(self, name: str) -> None:
+        """Removes a task of `load_task`; a call that runs with it is not disturbed."""
+        self._tasks.forget(name)
+
     def set_classes(self, classes: Iterable[str] | None,
                     caption_prompt: CaptionPrompt | None = None) -> None:
         """Sets the classes for calls without classes, caption and task.

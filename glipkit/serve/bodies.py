@@ -77,7 +77,7 @@ async def received(request: Request, place: Place) -> AsyncIterator[Received]:
         HTTPException: Status 400 for no JSON, 408 for a body that comes too slowly, 415 for another
             type of body.
     """
-    kind = request.headers.get('content-type', '').partition(';')[0].strip().lower()
+    kind = kind_of(request)
     if kind == JSON:
         body = read_json(await in_time(request.body(), place))
         asked = checked(AskedImage, body)
@@ -89,8 +89,18 @@ async def received(request: Request, place: Place) -> AsyncIterator[Received]:
         finally:
             await form.close()
     else:
-        raise HTTPException(415, f'expected a body of type {FORM} or {JSON}; got {kind or "none"}; '
-                                 'send the image as a form, e.g. curl -F image=@photo.jpg')
+        raise other_kind(kind, 'send the image as a form, e.g. curl -F image=@photo.jpg')
+
+
+def kind_of(request: Request) -> str:
+    """The type of a request's body."""
+    return request.headers.get('content-type', '').partition(';')[0].strip().lower()
+
+
+def other_kind(kind: str, fix: str) -> HTTPException:
+    """The error of a body that is neither a form nor JSON."""
+    return HTTPException(415, f'expected a body of type {FORM} or {JSON}; got {kind or "none"}; '
+                              f'{fix}')
 
 
 async def in_time(body: Any, place: Place) -> Any:
@@ -142,17 +152,22 @@ def _from_form(form: FormData) -> Received:
     fields: dict[str, Any] = {}
     for name in form:
         if name not in ('image', 'classes'):
-            fields[name] = _only(name, form.getlist(name))
+            fields[name] = only(name, form.getlist(name))
     if 'classes' in form:
         fields['classes'] = [name for text in form.getlist('classes')
-                             for name in split_names(_only('classes', [text]))]
+                             for name in split_names(only('classes', [text]))]
     # An empty field of a form is one that was not filled in.
     asked = checked(Asked, {name: value for name, value in fields.items() if value not in ('', [])})
     return Received(asked, upload.file, posixpath.basename((upload.filename or 'image')
                                                            .replace('\\', '/')))
 
 
-def _only(name: str, values: Sequence[Any]) -> str:
+def only(name: str, values: Sequence[Any]) -> str:
+    """The one text of a form's field.
+
+    Raises:
+        UserError: None or several of them, or a file.
+    """
     if len(values) != 1 or not isinstance(values[0], str):
         raise UserError(f'the field {name} once, as a text', f'{len(values)} of them, or a file',
                         'send it once')

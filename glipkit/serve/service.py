@@ -22,13 +22,17 @@ from glipkit.apis.predictor import Predictor
 from glipkit.apis.tasks import Task
 from glipkit.errors import UserError
 from glipkit.serve.jobs import Job, JobQueue
+from glipkit.serve.learners import learn_task
+from glipkit.serve.learning import Learner, Learning
 from glipkit.serve.limits import Busy as Busy  # callers find all errors of a prediction here
-from glipkit.serve.limits import Limits, TimedOut, TooLarge
+from glipkit.serve.limits import LearningLimits, Limits, TimedOut, TooLarge
 
 __all__ = ['Busy', 'Limits', 'Place', 'Service', 'TimedOut', 'TooLarge']
 
 #: Images that are decoded at once.
 DECODERS = 4
+#: What a server learns where nobody says otherwise.
+LEARNING = LearningLimits()
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +68,11 @@ class Service:
         name: Name of its model.
         tasks: Name -> file or task; all are loaded here, and calls know them by name only.
         limits: The most that it takes.
+        learning: The most that it learns from boxes of its visitors; None: it learns nothing.
+        learner: What learns.
+
+    Attributes:
+        learning: `Learning`, or None.
 
     Raises:
         UserError: A task that cannot be loaded, or a name without letters.
@@ -71,7 +80,9 @@ class Service:
 
     def __init__(self, predictor: Predictor, *, name: str = 'model',
                  tasks: Mapping[str, str | Path | Task] | None = None,
-                 limits: Limits | None = None) -> None:
+                 limits: Limits | None = None,
+                 learning: LearningLimits | None = LEARNING,
+                 learner: Learner = learn_task) -> None:
         self.predictor, self.name, self.limits = predictor, name, limits or Limits()
         self._tasks: dict[str, tuple[str, ...]] = {}
         for task, source in (tasks or {}).items():
@@ -82,6 +93,8 @@ class Service:
         self._places = threading.BoundedSemaphore(self.limits.places)
         self._decoding = threading.BoundedSemaphore(DECODERS)
         self._queue = JobQueue(self._run, predictor.batch_size)
+        self.learning = None if learning is None else Learning(predictor, learning, learner,
+                                                               self._queue.wait_idle)
 
     # -- what there is ----------------------------------------------------------------------------
 
@@ -90,7 +103,7 @@ class Service:
         return [self.name]
 
     def tasks(self) -> list[str]:
-        """Names of the tasks."""
+        """Names of the tasks that everybody knows; what visitors have shown is theirs."""
         return list(self._tasks)
 
     def classes_of(self, task: str) -> tuple[str, ...]:
@@ -99,8 +112,18 @@ class Service:
         Raises:
             UserError: There is no task of this name.
         """
+        return self._check_task(task)
+
+    def thresholds_of(self, task: str | None) -> dict[str, float] | None:
+        """Class name -> its own threshold, of a calibrated task; None where there are none.
+
+        Raises:
+            UserError: There is no task of this name.
+        """
+        if not task:
+            return None
         self._check_task(task)
-        return self._tasks[task]
+        return self.predictor.thresholds_of(task)
 
     def waiting(self) -> int:
         """Number of images that wait for the model."""
@@ -234,13 +257,22 @@ class Service:
         Args:
             timeout: Seconds to wait for what runs; None waits as long as it takes.
         """
+        if self.learning is not None:
+            self.learning.close(timeout)
         self._queue.close(timeout)
 
-    def _check_task(self, task: str) -> None:
+    def _check_task(self, task: str) -> tuple[str, ...]:
+        """The class names of a task, if it is one that is listed, or that a visitor has shown."""
         # Whatever is no listed name stays a name: the predictor would take it for a file.
-        if not isinstance(task, str) or task not in self._tasks:
-            known = ', '.join(self._tasks) or 'none: the server was started without tasks'
-            raise UserError(f'the name of a task ({known})', repr(task), 'choose one of these')
+        if isinstance(task, str):
+            if task in self._tasks:
+                return self._tasks[task]
+            learned = None if self.learning is None else self.learning.find(task)
+            if learned is not None:
+                return learned.names
+        known = ', '.join(self._tasks) or 'none: the server was started without tasks'
+        raise UserError(f'the name of a task ({known})', repr(task),
+                        'choose one of these, or show the thing again if it was one of yours')
 
     def _run(self, works: Sequence[_Work]) -> list[Detections]:
         question = works[0].question
