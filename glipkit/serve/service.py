@@ -123,7 +123,11 @@ class Service:
         if not task:
             return None
         self._check_task(task)
-        return self.predictor.thresholds_of(task)
+        shown = self.predictor.question(task=task).shown
+        if not getattr(shown, 'by_class', False):
+            return None
+        names = self.classes_of(task)
+        return dict(zip(names, shown.calibration.limits(names, shown.threshold).tolist()))
 
     def waiting(self) -> int:
         """Number of images that wait for the model."""

@@ -6,66 +6,26 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
 
 from glipkit.apis.predictor import Predictor
-from glipkit.apis.tasks import fingerprint, make_task, read_task
+from glipkit.apis.tasks import read_task
 from glipkit.common import reporter
 from glipkit.errors import UserError
 from glipkit.serve.api import create_app
 from glipkit.serve.learning import Learning
-from glipkit.serve.limits import Busy, LearningLimits, Limits, Stopped, TooLarge
+from glipkit.serve.limits import Busy, LearningLimits, Stopped, TooLarge
 from glipkit.serve.references import make_reference
 from glipkit.serve.service import Service
-from tests.test_apis.test_tasks import tuned_model
-from tests.test_serve.conftest import encoded, same, shot
+from tests.test_serve.conftest import encoded, same, shot, until
 
 BOX = (10., 20., 40., 50.)
 
 
-class Steps:
-    """A learner of ten steps, which waits before each until it may go."""
-
-    def __init__(self, model):
-        self.model, self.digest = model, fingerprint(model)
-        self.go, self.seen = threading.Event(), []
-        self.go.set()
-
-    def __call__(self, predictor, references, seconds):
-        self.seen.append((references, seconds))
-        with reporter.bar('learning', 10) as bar:
-            for _ in range(10):
-                assert self.go.wait(20)
-                bar.update()
-        classes = {i: one.name for i, one in enumerate(references)}
-        state = tuned_model(self.model, 'head', len(self.seen))[1]
-        return make_task(self.model, dict(name='head'), state, classes, self.digest, 'tiny')
-
-
-@pytest.fixture
-def shown(model):
-    """A service whose learner is steered by ``steps``."""
-    steps = Steps(model)
-    service = Service(Predictor(model, score_threshold=0.), name='tiny',
-                      limits=Limits(max_pixels=40_000, max_bytes=300_000),
-                      learning=LearningLimits(places=2, pictures=2, boxes=3, kept=2), learner=steps)
-    yield SimpleNamespace(service=service, learning=service.learning, steps=steps)
-    steps.go.set()
-    service.close(20)
-
-
 def reference(name='our part', boxes=((BOX,),), negatives=None, size=(60, 90), side=1600):
     return make_reference(name, [lambda: shot(0, size)] * len(boxes), boxes, negatives, side)
-
-
-def until(condition):
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(.01)
 
 
 def test_a_lesson_gives_a_task_for_predictions_and_a_file(shown, tmp_path):
