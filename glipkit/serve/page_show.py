@@ -11,7 +11,7 @@ from glipkit.serve.page_showing import START, Canvas, Showing
 
 TITLE = 'No words for it? Show it: draw a box around a thing, and find more like it'
 #: What the boxes are called on the page.
-_COLUMNS = ('picture', 'name', 'shows', 'left px', 'top px', 'right px', 'bottom px')
+_COLUMNS = ('picture', 'name', 'shows', 'box in px')
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,5 +127,5 @@ def _notes(canvas: Canvas) -> str:
     if not canvas.marks.drawn:
         return text
     rows = [(mark.picture, mark.name or '?', 'it' if mark.meant else 'not it',
-             *(round(value) for value in mark.box)) for mark in canvas.marks.drawn]
+             ', '.join(f'{value:.0f}' for value in mark.box)) for mark in canvas.marks.drawn]
     return text + html_table('Boxes that were drawn', _COLUMNS, rows)

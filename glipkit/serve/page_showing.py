@@ -24,8 +24,8 @@ from glipkit.serve.page_marks import (
 )
 from glipkit.serve.page_session import Picture, Session
 
-START = ('Click on two opposite corners of the thing: on the picture, or type them. Boxes of what '
-         'looks like it and is not meant help, too.')
+START = ('Click on two opposite corners of the thing. Draw a box around every one in the picture: '
+         'what has none is taken for something else. Boxes of look-alikes that are not meant help.')
 CORNER = 'Now click on the opposite corner.'
 #: Seconds between two messages of a lesson.
 LOOK = .25
