@@ -25,18 +25,21 @@ class Form:
     examples: Any
     mode: Any
     words: Any
-    negatives: Any
     things: Any
     sentence: Any
     task: Any
     model: Any
+    never: Any
+    groups: Any
+    more: Any
     find: Any
     over: Any
 
     def asked(self) -> list[Any]:
-        """The parts that say what is asked, in the order of `what_is_asked`."""
-        return [self.mode, self.words, self.sentence, self.task, self.model, self.negatives,
-                self.things]
+        """The parts that say what is asked, in the order of `what_is_asked`; then the names of what
+        was shown."""
+        return [self.mode, self.words, self.sentence, self.task, self.model, self.never,
+                self.groups, self.things]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +70,15 @@ def make_form(service: Any, actions: Actions) -> Form:
     tasks, models = service.tasks(), service.models()
     mode = gradio.Radio([WORDS, SENTENCE, *([TASK] if tasks else [])], value=WORDS,
                         label='2. Say what to look for, by', elem_id='glipkit-mode')
-    words = gradio.Textbox(
-        label='Words, with commas between', elem_id='glipkit-words',
-        info='cup = mug: one thing of two names. with lid | without lid: one of them per thing.',
-        placeholder=actions.examples[0].words if actions.examples else '')
-    negatives = gradio.Textbox(label='Must not fire: words for what looks like it and is not meant',
-                               elem_id='glipkit-negatives')
+    words = gradio.Textbox(label='Words, with commas between; cup = mug for two names of one',
+                           elem_id='glipkit-words',
+                           placeholder=actions.examples[0].words if actions.examples else '')
     things = gradio.CheckboxGroup([], label='Shown by boxes, looked for too', visible=False,
                                   elem_id='glipkit-things')
+    with gradio.Accordion('Look-alikes and groups', open=False, elem_id='glipkit-more') as more:
+        never = gradio.Textbox(label='Never these, with commas between', elem_id='glipkit-never')
+        groups = gradio.Textbox(label='Of these words one thing has one; a group on each line',
+                                elem_id='glipkit-groups', lines=2)
     sentence = gradio.Textbox(label='A sentence; its things are looked for', visible=False,
                               placeholder='a red circle beside a blue star',
                               elem_id='glipkit-sentence')
@@ -84,7 +88,8 @@ def make_form(service: Any, actions: Actions) -> Form:
                             elem_id='glipkit-model')
     find = gradio.Button('3. Find', variant='primary', elem_id='glipkit-find')
     over = gradio.Button('Start over', elem_id='glipkit-start-over')
-    return Form(drop, examples, mode, words, negatives, things, sentence, task, model, find, over)
+    return Form(drop, examples, mode, words, things, sentence, task, model, never, groups, more,
+                find, over)
 
 
 def make_result(threshold: float) -> Result:

@@ -13,9 +13,10 @@ from glipkit.apis.detections import Detections, open_picture
 from glipkit.errors import UserError
 from glipkit.files import write_encoded
 from glipkit.serve.page_files import PageFolder, gone, new_result, write_downloads
-from glipkit.serve.page_words import Words, read_words, split_words
+from glipkit.serve.page_words import as_classes, split_groups, split_words
 from glipkit.serve.service import Busy, Limits, TimedOut
 from glipkit.serve.uploads import open_image
+from glipkit.text.query import Query
 
 #: Lowest score that is asked for; the slider begins here, and redraws what is kept.
 FLOOR = 0.05
@@ -45,35 +46,14 @@ class Cut:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is looked for in all pictures of a tab.
+    """What is looked for in all pictures of a tab: the words of `Service.predict`."""
 
-    Args:
-        classes: Names; None for the names of the task.
-        caption: A sentence instead.
-        task: Name of a task.
-        model: Name of a model.
-        words: What goes with the names.
-        negatives: Names of what must not fire.
-    """
-
-    classes: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | Query | None = None
     caption: str | None = None
     task: str | None = None
     model: str | None = None
-    words: Words = Words()
-    negatives: tuple[str, ...] = ()
-
-    def arguments(self) -> dict[str, Any]:
-        """The words of `Service.predict`."""
-        names: Any = self.classes
-        if self.words.synonyms and names is not None:
-            names = {name: dict(self.words.synonyms).get(name, ()) for name in names}
-        more: dict[str, Any] = {}
-        if self.negatives:
-            more['negative_classes'] = self.negatives
-        if self.words.exclusive:
-            more['exclusive'] = self.words.exclusive
-        return dict(classes=names, caption=self.caption, task=self.task, model=self.model, **more)
+    negative_classes: tuple[str, ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,22 +121,23 @@ class View:
 
 
 def what_is_asked(mode: str, words: str, sentence: str, task: str | None,
-                  model: str | None = None, negatives: str = '',
+                  model: str | None = None, never: str = '', groups: str = '',
                   learned: tuple[str, Sequence[str]] | None = None) -> Asked:
     """The question of a form that was filled in.
 
     Args:
-        mode: One of `WORDS`, `SENTENCE` and `TASK`.
-        words: Words, see `read_words`.
-        sentence: A sentence.
+        mode: `WORDS`, `SENTENCE` or `TASK`.
+        words: What to look for, see `split_words` and `as_classes`.
+        sentence: The caption.
         task: Name of a task.
-        model: Name of a model.
-        negatives: Words of what must not fire, beside words.
-        learned: Name of the task of what the person has shown, and the names of it that are looked
-            for beside the words.
+        model: Name of the model.
+        never: Words that must not be found.
+        groups: Words of which one thing has one, a group on each line.
+        learned: Name of the task of what the person has shown, and those of its names that are
+            looked for beside the words.
 
     Raises:
-        UserError: What the chosen way needs is empty.
+        UserError: What the chosen way needs is empty, or a word that would mean two things.
     """
     if mode == TASK:
         if not task:
@@ -167,14 +148,13 @@ def what_is_asked(mode: str, words: str, sentence: str, task: str | None,
             raise UserError('a sentence', 'an empty one', 'type a sentence that names what to look '
                             'for, such as: a red circle beside a blue star')
         return Asked(caption=sentence.strip(), model=model)
-    read = read_words(words)
     shown = tuple(learned[1]) if learned else ()
-    classes = tuple(dict.fromkeys((*read.names, *shown)))
-    if not classes:
+    listed = split_words(words)
+    if not listed and not shown:
         raise UserError('words', 'none', 'type what to look for, with commas between, such as: '
                         'red circle, blue star')
-    return Asked(classes=classes, model=model, task=learned[0] if learned and shown else None,
-                 words=read, negatives=split_words(negatives))
+    return Asked(as_classes(listed, shown), model=model, negative_classes=split_words(never),
+                 task=learned[0] if learned and shown else None, exclusive=split_groups(groups))
 
 
 def add_pictures(session: Session | None, uploads: Sequence[str | Path], folder: PageFolder,
@@ -265,8 +245,9 @@ def _answer(picture: Picture, asked: Asked, service: Any, floor: float) -> Detec
         raise gone() from error
     with stream:
         found = service.predict(
-            open_image(stream, service.limits, picture.name), **asked.arguments(),
-            score_threshold=floor)
+            open_image(stream, service.limits, picture.name), classes=asked.classes,
+            caption=asked.caption, task=asked.task, model=asked.model, score_threshold=floor,
+            negative_classes=asked.negative_classes, exclusive=asked.exclusive)
     # The pixels would stay in memory for as long as the tab is open.
     return replace(found, image=None, path=None)
 

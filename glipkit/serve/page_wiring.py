@@ -59,7 +59,7 @@ class Wiring:
         """All events."""
         import gradio
         form = self.form
-        finding = gradio.on([form.find.click, form.words.submit, form.negatives.submit,
+        finding = gradio.on([form.find.click, form.words.submit, form.never.submit,
                              form.sentence.submit], self._find, self.question, self.outputs,
                             api_name='find', trigger_mode='once', concurrency_id='find',
                             concurrency_limit=16, **self.common)
@@ -69,8 +69,8 @@ class Wiring:
                   self.outputs[1:], **slid)
         form.mode.change(
             lambda mode: [gradio.update(visible=mode == one)
-                          for one in (WORDS, WORDS, SENTENCE, TASK)],
-            [form.mode], [form.words, form.negatives, form.sentence, form.task], api_name='mode',
+                          for one in (WORDS, SENTENCE, TASK, WORDS)],
+            [form.mode], [form.words, form.sentence, form.task, form.more], api_name='mode',
             **self.silent)
         lessons = [] if self.show is None else self._connect_lessons(self.show)
         self._connect_pictures([finding, *lessons])
@@ -117,14 +117,14 @@ class Wiring:
     # -- what happens -----------------------------------------------------------------------------
 
     def _find(self, session: Session | None, score: float, own: bool, mode: str, words: str,
-              sentence: str, task: str | None, model: str | None, negatives: str,
-              things: list[str], taught: Taught | None) -> Iterator[tuple]:
+              sentence: str, task: str | None, model: str | None, never: str,
+              groups: str, things: list[str], taught: Taught | None) -> Iterator[tuple]:
         cut, learned = Cut(score, own), None
         if taught is not None:
             names = [name for name in taught.learned.names if name in things]
             learned = taught.learned.task, names
-        for shown in self.actions.find(session, cut, mode, words, sentence, task, model, negatives,
-                                       learned):
+        for shown in self.actions.find(session, cut, mode, words, sentence, task, model, never,
+                                       groups, learned):
             yield updates(shown, cut)
 
     def _find_if(self, went: bool, *question: Any) -> Iterator[tuple]:

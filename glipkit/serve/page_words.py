@@ -1,28 +1,10 @@
-"""The words that a person types on the page: names, other names, and names of which one counts."""
+"""The words that a person types on the page."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from glipkit.apis.asking import split_names
-from glipkit.errors import UserError
-
-#: Between other names of one thing, and between names of which one object has one.
-SAME, EITHER = '=', '|'
-
-
-@dataclass(frozen=True)
-class Words:
-    """What a line of words asks for.
-
-    Args:
-        names: Names, each once.
-        synonyms: (name, its other names) of names that have some.
-        exclusive: Groups of names of which one object has one.
-    """
-
-    names: tuple[str, ...] = ()
-    synonyms: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    exclusive: tuple[tuple[str, ...], ...] = ()
+from glipkit.apis.asking import as_query, split_names
+from glipkit.text.query import Query
 
 
 def split_words(text: str) -> tuple[str, ...]:
@@ -31,28 +13,23 @@ def split_words(text: str) -> tuple[str, ...]:
                                for word in split_names(line) if word))
 
 
-def read_words(text: str) -> Words:
-    """Words with what goes with them: ``cup = mug = coffee cup, with helmet | without helmet``.
+def split_groups(text: str) -> tuple[tuple[str, ...], ...]:
+    """The words of each line that has some."""
+    return tuple(group for line in (text or '').splitlines() if (group := split_words(line)))
+
+
+def as_classes(words: Sequence[str], more: Sequence[str] = ()) -> tuple[str, ...] | Query:
+    """Class names of words of which each may name its other names: ``cup = mug = coffee cup``.
+
+    Args:
+        words: From `split_words`.
+        more: Names of what was shown; one that is among the words stays where it is.
 
     Raises:
-        UserError: A sign without a name beside it.
+        UserError: A name that would mean two things.
     """
-    names: dict[str, tuple[str, ...]] = {}
-    exclusive = []
-    for word in split_words(text):
-        group = [_same(one, word) for one in word.split(EITHER)]
-        for name, *others in group:
-            names[name] = tuple(dict.fromkeys((*names.get(name, ()), *others)))
-        if len(group) > 1:
-            exclusive.append(tuple(name for name, *_ in group))
-    return Words(tuple(names), tuple((name, others) for name, others in names.items() if others),
-                 tuple(exclusive))
-
-
-def _same(text: str, word: str) -> list[str]:
-    """A name and its other names."""
-    found = [name.strip() for name in text.split(SAME)]
-    if not all(found):
-        raise UserError(f'a name on both sides of {SAME} and {EITHER}', repr(word),
-                        'write e.g. cup = mug, with helmet | without helmet')
-    return found
+    named = [[name.strip() for name in word.split('=')] for word in words]
+    named += [[name] for name in more if all(name != first for first, *_ in named)]
+    if all(len(names) == 1 for names in named):
+        return tuple(name for name, in named)
+    return as_query({first: [name for name in others if name] for first, *others in named})

@@ -12,9 +12,9 @@ from glipkit.serve.page_actions import Actions
 from glipkit.serve.page_files import PageFolder
 from glipkit.serve.page_marks import MEANT, NOT_MEANT, Marks, named
 from glipkit.serve.page_parts import OWN_SLIDER, SLIDER, updates
-from glipkit.serve.page_session import FLOOR, TASK, WORDS, Cut, what_is_asked
+from glipkit.serve.page_session import FLOOR, TASK, WORDS, Asked, Cut, what_is_asked
 from glipkit.serve.page_showing import CORNER, Showing
-from glipkit.serve.page_words import Words, read_words
+from glipkit.text.query import Query
 from tests.test_serve.conftest import until
 from tests.test_serve.page_service import FixedService
 from tests.test_serve.test_page import upload
@@ -38,35 +38,17 @@ def page(shown, folder):
     return actions, Showing(shown.service), session
 
 
-@pytest.mark.parametrize('text, read', [
-    ('cup = mug = coffee cup, person',
-     Words(('cup', 'person'), (('cup', ('mug', 'coffee cup')),))),
-    ('with lid | without lid, box', Words(('with lid', 'without lid', 'box'), (),
-                                          (('with lid', 'without lid'),))),
-    ('lid=cap|none', Words(('lid', 'none'), (('lid', ('cap',)),), (('lid', 'none'),))),
-    ('cup = mug\ncup = beaker', Words(('cup',), (('cup', ('mug', 'beaker')),))), ('', Words())])
-def test_words_with_other_names_and_groups(text, read):
-    assert read_words(text) == read
-
-
-@pytest.mark.parametrize('text', ['cup =', '= mug', 'a | ', 'a == b', '|'])
-def test_signs_without_names(text):
-    with pytest.raises(UserError, match='a name on both sides'):
-        read_words(text)
-
-
-def test_what_a_form_asks_of_a_service():
-    asked = what_is_asked(WORDS, 'cup = mug, a | b', '', None, 'm', 'plate, bowl',
-                          ('part-1', ['our part']))
-    assert asked.arguments() == dict(
-        classes={'cup': ('mug',), 'a': (), 'b': (), 'our part': ()}, caption=None, task='part-1',
-        model='m', negative_classes=('plate', 'bowl'), exclusive=(('a', 'b'),))
-    only = what_is_asked(WORDS, '', '', None, learned=('part-1', ['our part']))
-    assert only.classes == ('our part',) and only.task == 'part-1'
+def test_what_was_shown_is_asked_beside_the_words():
+    learned = ('part-1', ['our part'])
+    asked = what_is_asked(WORDS, 'cup = mug, a', '', None, 'm', 'plate', '', learned)
+    assert asked == Asked(Query.for_classes(['cup', 'a', 'our part'], synonyms={'cup': ['mug']}),
+                          task='part-1', model='m', negative_classes=('plate',))
+    only = what_is_asked(WORDS, '', '', None, learned=learned)
+    assert only == Asked(('our part',), task='part-1')
+    assert what_is_asked(WORDS, 'our part, cup', '', None, learned=learned).classes == (
+        'our part', 'cup')
     # What was unticked is not looked for.
-    assert what_is_asked(WORDS, 'cup', '', None, learned=('part-1', [])).task is None
-    assert asked == what_is_asked(WORDS, 'cup = mug, a | b', '', None, 'm', 'plate, bowl',
-                                  ('part-1', ['our part']))
+    assert what_is_asked(WORDS, 'cup', '', None, learned=('part-1', [])) == Asked(('cup',))
 
 
 def test_two_clicks_make_a_box_in_pixels_of_the_picture(page):
@@ -134,7 +116,7 @@ def test_what_was_drawn_is_learned_and_found_beside_words(page, shown):
     taught = steps[-1].taught
     assert taught.file.read_bytes() == taught.learned.content
     assert showing.still(taught) is taught
-    found = list(actions.find(session, Cut(FLOOR), WORDS, '', '', None, None, '',
+    found = list(actions.find(session, Cut(FLOOR), WORDS, '', '', None, None, '', '',
                               (taught.learned.task, ['our part'])))[-1]
     assert {row[1] for row in found.view.rows} == {'our part'}
     actions.start_over(session)
