@@ -1,8 +1,12 @@
 """What learns a thing from pictures with boxes: the one place where the server meets it."""
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from glipkit.apis.predictor import Predictor
@@ -21,4 +25,17 @@ def learn_task(predictor: Predictor, references: Sequence[Reference], seconds: f
     Raises:
         UserError: The model cannot learn them.
     """
-    raise NotImplementedError
+    from glipkit.apis.examples import Example
+    from glipkit.apis.tasks import read_task
+    examples = [Example(list(one.pictures), [np.array(boxes, np.float32).reshape(-1, 4)
+                                             for boxes in one.boxes], one.name,
+                        [np.array(boxes, np.float32).reshape(-1, 4) for boxes in one.negatives]
+                        if any(one.negatives) else None) for one in references]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / 'task.safetensors'
+        name = predictor.learn(examples, seconds=seconds, out=file)
+        try:
+            return read_task(file)
+        finally:
+            # The server keeps it under a name of its own, for as long as it says.
+            predictor.forget_task(name)
