@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from glipkit.engine.transfer.examples import ExamplesStrategy
 from glipkit.engine.transfer.full import FullStrategy
 from glipkit.engine.transfer.head import HeadStrategy
 from glipkit.engine.transfer.lora import LoraStrategy
@@ -15,7 +16,8 @@ from glipkit.errors import UserError
 
 STRATEGIES: dict[str, type[Strategy]] = {
     strategy.name: strategy for strategy in (
-        FullStrategy, HeadStrategy, LoraStrategy, ManualStrategy, PromptStrategy, TextStrategy)
+        ExamplesStrategy, FullStrategy, HeadStrategy, LoraStrategy, ManualStrategy, PromptStrategy,
+        TextStrategy)
 }
 
 
