@@ -131,9 +131,12 @@ def _service(args: argparse.Namespace, tasks: dict[str, Path], limits: Limits,
              learning: LearningLimits | None) -> Service:
     from glipkit.apis.build import checkpoint_for
     from glipkit.apis.predictor import Predictor
+    from glipkit.serve.learners import warm_up
     from glipkit.serve.service import Service
     predictor = Predictor(args.config, checkpoint_for(args.config, args.checkpoint), args.device,
                           args.batch_size, args.threshold)
+    if learning is not None:
+        warm_up()
     return Service(predictor, name=Path(args.config).stem, tasks=tasks, limits=limits,
                    learning=learning)
 

@@ -39,3 +39,13 @@ def learn_task(predictor: Predictor, references: Sequence[Reference], seconds: f
         finally:
             # The server keeps it under a name of its own, for as long as it says.
             predictor.forget_task(name)
+
+
+def warm_up() -> None:
+    """Imports what learning needs, some seconds' worth, which nobody shall wait for later.
+
+    While a module of PyTorch is imported, predictions in other threads wait for it.
+    """
+    import torch._dynamo  # noqa: F401 the first optimiser would
+
+    import glipkit.apis.examples  # noqa: F401

@@ -60,7 +60,7 @@ class Lesson:
 
     def __init__(self, references: Sequence[Reference], seconds: float) -> None:
         self.references, self.seconds = tuple(references), seconds
-        self.job = Job(id(self), self)
+        self.job, self._begun = Job(id(self), self), time.monotonic()
         self._said, self._stopping = 'waiting for its turn', threading.Event()
 
     @property
@@ -68,13 +68,18 @@ class Lesson:
         """How far it is."""
         return self._said
 
-    def tell(self, text: str) -> None:
-        """Says how far it is.
+    def start(self) -> None:
+        """Its budget begins."""
+        self._begun = time.monotonic()
+
+    def tell(self, what: str) -> None:
+        """Says what is being done, and how much of the budget is used.
 
         Raises:
             Stopped: Nobody waits for it any more.
         """
-        self._said = text
+        share = min(1., (time.monotonic() - self._begun) / self.seconds)
+        self._said = f'{what}, {share:.0%} of {self.seconds:g} s'
         if self._stopping.is_set():
             raise Stopped('the lesson was stopped')
 
@@ -201,9 +206,10 @@ class Learning:
         lesson, = lessons  # all keys differ
         begin = time.monotonic()
         with reporting(_Watch(lesson, self._let_others_go)):
-            lesson.tell('beginning')
+            lesson.start()
+            lesson.tell('reading the pictures')
             task = self._learner(self.predictor, lesson.references, lesson.seconds)
-            lesson.tell('keeping it')
+            lesson.tell('writing')
         name = f'{_stem(task.classes)}-{secrets.token_hex(16)}'
         self._sweep(1)
         self.predictor.load_task(task, name)
@@ -223,27 +229,22 @@ class _Watch(Reporter):
     def __init__(self, lesson: Lesson, let_others_go: Callable[[float], Any]) -> None:
         self._lesson, self._let_others_go = lesson, let_others_go
 
-    def note(self, text: str) -> None:
-        self._lesson.tell(self._lesson.said)
-
     def bar(self, title: str, total: int | None = None, unit: str = 'item', done: int = 0,
             scale: bool = False) -> Bar:
         self._lesson.tell(title)
-        return _WatchedBar(self._lesson, self._let_others_go, title, total, done)
+        return _WatchedBar(self._lesson, self._let_others_go, title, done)
 
 
 class _WatchedBar(Bar):
 
     def __init__(self, lesson: Lesson, let_others_go: Callable[[float], Any], title: str,
-                 total: int | None, done: int) -> None:
+                 done: int) -> None:
         super().__init__(done)
-        self._lesson, self._let_others_go = lesson, let_others_go
-        self._title, self._total = title, total
+        self._lesson, self._let_others_go, self._title = lesson, let_others_go, title
 
     def update(self, units: int = 1) -> None:
         super().update(units)
-        share = f'{round(100 * self.done / self._total)} %' if self._total else f'step {self.done}'
-        self._lesson.tell(f'{self._title}, {share}')
+        self._lesson.tell(self._title)
         self._let_others_go(PATIENCE)
 
 

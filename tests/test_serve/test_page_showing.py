@@ -127,7 +127,7 @@ def test_a_lesson_on_the_page_is_stopped(page, shown):
     _, showing, session = page
     shown.steps.go.clear()
     steps = showing.learn(session, draw(showing, session), '')
-    until(lambda: 'learning …' in next(steps).message)
+    until(lambda: ': learning, ' in next(steps).message)
     showing.stop(session)
     shown.steps.go.set()
     assert list(steps)[-1].message == 'Learning was stopped.'
