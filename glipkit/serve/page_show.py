@@ -44,7 +44,7 @@ class Show:
 
     def drawn(self) -> list[Any]:
         """The parts that a change of the marks changes, in the order of `canvas_updates`."""
-        return [self.picture, self.canvas, self.corners, self.notes]
+        return [self.picture, self.canvas, self.notes]
 
 
 def show_form() -> Show:
@@ -81,7 +81,7 @@ def canvas_updates(session: Session | None, canvas: Canvas) -> tuple:
     """The marks, and the values of `Show.drawn`."""
     import gradio
     names = [] if session is None else [one.name for one in session.pictures]
-    return (canvas.marks, gradio.update(choices=names, value=canvas.picture), canvas.file, '',
+    return (canvas.marks, gradio.update(choices=names, value=canvas.picture), canvas.file,
             _notes(canvas))
 
 
@@ -101,10 +101,12 @@ def connect_show(showing: Showing, session: Any, marks: Any, show: Show) -> Any:
     click.__annotations__['chosen'] = gradio.SelectData
     outputs = [marks, *show.drawn()]
     show.canvas.select(click, [*state, show.name, show.kind], outputs, api_name='click', **common)
+    # Only here the typed box is emptied: whoever types on meanwhile keeps what he has typed.
     show.corners.submit(
-        lambda old, drawn, picture, text, name, kind: _kept_text(canvas_updates(
-            old, showing.type(old, drawn, picture, text, name, kind)), text),
-        [*state, show.corners, show.name, show.kind], outputs, api_name='corners', **common)
+        lambda old, drawn, picture, text, name, kind: _typed(
+            old, showing.type(old, drawn, picture, text, name, kind), text),
+        [*state, show.corners, show.name, show.kind], [*outputs, show.corners],
+        api_name='corners', **common)
     show.undo.click(lambda old, drawn, picture: canvas_updates(
         old, showing.undo(old, drawn, picture)), state, outputs, api_name='undo', **common)
     # Before it is learned: boxes that were drawn without a name get it.
@@ -116,9 +118,9 @@ def connect_show(showing: Showing, session: Any, marks: Any, show: Show) -> Any:
     return naming
 
 
-def _kept_text(updates: tuple, text: str) -> tuple:
-    """Updates that leave a typed box which was refused, to be corrected."""
-    return updates if 'role="status"' in updates[-1] else (*updates[:3], text, updates[-1])
+def _typed(session: Session | None, canvas: Canvas, text: str) -> tuple:
+    """Updates after a typed box, which stays to be corrected where it was refused."""
+    return *canvas_updates(session, canvas), text if canvas.alarm else ''
 
 
 def _notes(canvas: Canvas) -> str:
