@@ -1,4 +1,4 @@
-"""``glipkit odinw``: object detection in the wild, one model on 13 or 35 data sets."""
+"""``glipkit odinw``: object detection in the wild, one model on 13, 35 or 100 data sets."""
 from __future__ import annotations
 
 import argparse
@@ -11,6 +11,7 @@ EXAMPLES = '''examples:
   glipkit odinw data/odinw --model glip-t-c --checkpoint glip-t-c.safetensors --out zero_shot
   glipkit odinw data/odinw --strategy prompt --shots 5 --seeds 3,30,300 --out work_dirs/prompt5
   glipkit odinw data/odinw --profile 35 --only pothole Aquarium --out work_dirs/two
+  glipkit odinw data/rf100-vl --profile rf100-vl --model glip-t --out work_dirs/rf100
   glipkit odinw data/stamps --strategy full --shots 5 --out work_dirs/stamps
 '''
 
@@ -20,10 +21,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     from glipkit.cli.tune import add_recipe_arguments
     parser = add_command(subparsers, 'odinw', EXAMPLES)
     parser.add_argument('root', type=Path, metavar='DIR',
-                        help='folder of the unpacked release, or of a world that glipkit '
-                             'world has made')
+                        help='folder of the unpacked release (ODinW, or Roboflow100-VL with '
+                             '--profile rf100-vl), or of a world that glipkit world has made')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='for results')
-    parser.add_argument('--profile', choices=['13-paper', '13-yaml', '35', 'world'],
+    parser.add_argument('--profile', choices=['13-paper', '13-yaml', '35', 'rf100-vl', 'world'],
                         help="data sets, splits and prompts (default: world where DIR is one, with "
                              "a data set per kind of thing; else 13-paper)")
     parser.add_argument('--strategy', default='zero-shot',

@@ -13,6 +13,7 @@ EXAMPLES = '''examples:
   glipkit test glip-t --data fish/ --classes query.yaml    # other names, negatives, groups
   glipkit test glip-t --data fish/              # YOLO, Pascal VOC, Roboflow, labelme, CSV, COCO
   glipkit test glip-t glip_tiny_model_o365_goldg_cc_sbu.pth --data lvis_minival --out results/
+  glipkit test glip-t --data refcoco_testA      # one phrase, one box: P@1 (docs/protocols.md)
 '''
 
 
@@ -27,7 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              'default: the weights of the name, fetched on first use')
     parser.add_argument('--data', metavar='NAME|FILE.py|DIR',
                         help='test on this set instead of the config\'s own: coco_val2017, '
-                             'lvis_minival, lvis_val, flickr30k_val, flickr30k_test; for models '
+                             'lvis_minival, lvis_val, flickr30k_val, flickr30k_test, '
+                             'refcoco_{val,testA,testB}, refcocoplus_{val,testA,testB}, '
+                             'refcocog_{val,test}, d3, d3_inter, omnilabel_val; for models '
                              'with a dense map ade20k_semantic, coco_stuff_semantic, '
                              'coco_panoptic_regions, coco_panoptic_segments; a file like '
                              'configs/_base_/datasets/lvis_minival.py; or a data set in the '

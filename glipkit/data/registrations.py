@@ -6,6 +6,7 @@ import_mmdet()
 from glipkit.data.formats.box_captions import BoxCaptions  # noqa: E402
 from glipkit.data.formats.caption_shards import CaptionShards  # noqa: E402
 from glipkit.data.formats.coco import CocoDetection  # noqa: E402
+from glipkit.data.formats.described import DescribedDetection  # noqa: E402
 from glipkit.data.formats.detect import READERS, detect_format  # noqa: E402
 from glipkit.data.formats.image_captions import ImageCaptions  # noqa: E402
 from glipkit.data.formats.image_proposals import ImageProposals  # noqa: E402
@@ -13,6 +14,7 @@ from glipkit.data.formats.lvis import LvisDetection  # noqa: E402
 from glipkit.data.formats.mdetr import FlickrGrounding, MdetrGrounding  # noqa: E402
 from glipkit.data.formats.odvg import OdvgGrounding  # noqa: E402
 from glipkit.data.formats.panoptic import CocoPanoptic  # noqa: E402
+from glipkit.data.formats.referring import ReferringExpressions  # noqa: E402
 from glipkit.data.formats.semantic import SemanticLabels  # noqa: E402
 from glipkit.data.formats.tsv import TsvDetection  # noqa: E402
 from glipkit.data.mixing import MixedDataset  # noqa: E402
@@ -37,9 +39,10 @@ from glipkit.data.transforms import (  # noqa: E402
 
 __all__ = [
     'AskClasses', 'BoxCaptions', 'CaptionShards', 'CocoDetection', 'CocoPanoptic', 'CropToBox',
-    'CutCrops', 'CutRegions', 'DrawProposals', 'DrawSampler', 'FlickrGrounding',
-    'GridProposals', 'ImageCaptions', 'ImageProposals', 'LoadImage', 'LoadLabels',
-    'LoadSegments', 'LongSideResize', 'LvisDetection', 'MdetrGrounding', 'MixedDataset',
-    'OdvgGrounding', 'PackGrounding', 'READERS', 'SampleClassPrompt', 'SemanticLabels',
-    'ShortSideResize', 'SwapLeftRight', 'TsvDetection', 'WithProposals', 'detect_format'
+    'CutCrops', 'CutRegions', 'DescribedDetection', 'DrawProposals', 'DrawSampler',
+    'FlickrGrounding', 'GridProposals', 'ImageCaptions', 'ImageProposals', 'LoadImage',
+    'LoadLabels', 'LoadSegments', 'LongSideResize', 'LvisDetection', 'MdetrGrounding',
+    'MixedDataset', 'OdvgGrounding', 'PackGrounding', 'READERS', 'ReferringExpressions',
+    'SampleClassPrompt', 'SemanticLabels', 'ShortSideResize', 'SwapLeftRight', 'TsvDetection',
+    'WithProposals', 'detect_format'
 ]

@@ -14,7 +14,14 @@ from glipkit.apis.build import checkpoint_for, load
 from glipkit.apis.index import default_model
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.data.formats.read_once import files_read_once
-from glipkit.data.splits.odinw import OdinwDataset, find_dataset, odinw_datasets, published_scores
+from glipkit.data.splits.odinw import (
+    PROFILES,
+    OdinwDataset,
+    find_dataset,
+    odinw_datasets,
+    published_scores,
+)
+from glipkit.data.splits.rf100_vl import RF100, rf100_datasets
 from glipkit.errors import UserError
 from glipkit.files import no_room, write_text
 from glipkit.odinw.scoreboard import Scoreboard, odinw_scoreboard
@@ -38,10 +45,10 @@ class OdinwSettings:
 
     Args:
         root: Folder of the release, which holds 'Aquarium', 'pothole' and so on; or of a world,
-            whose kinds of things are then the data sets.
+            whose kinds of things are then the data sets; or of Roboflow100-VL.
         out: Folder of the results, with a folder per data set.
-        profile: '13-paper', '13-yaml', '35' or 'world'; None: 'world' where ``root`` is one, else
-            '13-paper'.
+        profile: '13-paper', '13-yaml', '35', 'rf100-vl' or 'world'; None: 'world' where ``root``
+            is one, else '13-paper'.
         strategy: 'zero-shot', or a strategy, see `TuneSettings`.
         model: Model name or config; default that of `default_model`.
         checkpoint: Weights of the model; None takes those of its name.
@@ -95,17 +102,17 @@ def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
         try:
             with files_read_once():
                 scores[dataset.name] = _score(dataset, settings, base)
-        except UserError as error:  # one broken data set must not cost the other 34
+        except UserError as error:  # one broken data set must not cost the others
             if no_room(error) is not None:
                 raise  # but a full disk costs all of them
             skipped[dataset.title] = str(error)
     if not scores:
-        raise UserError(f'a data set of ODinW in {settings.root}',
+        raise UserError(f'a data set in {settings.root} that can be scored',
                         '; '.join(f'{k}: {v}' for k, v in list(skipped.items())[:1]),
                         'unpack the release there')
     shots = 0 if settings.strategy == ZERO_SHOT else settings.shots
     published = None
-    if profile != WORLD:
+    if profile in PROFILES:
         published = published_scores(settings.model, _PUBLISHED.get(settings.strategy, ''), shots)
     board = odinw_scoreboard(profile, scores, published, every)
     if is_main_process():
@@ -116,6 +123,8 @@ def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
 def _datasets(profile: str, settings: OdinwSettings) -> Sequence[OdinwDataset]:
     if profile == WORLD:
         return world_datasets(settings.root, settings.out / 'data')
+    if profile == RF100:
+        return rf100_datasets(settings.root)
     # Sentences are for models that have seen captions (GLIP section 5.2).
     return odinw_datasets(profile, settings.model not in ('glip-t-a', 'glip-t-b'))
 
@@ -145,7 +154,7 @@ def _tune(dataset: OdinwDataset, settings: OdinwSettings, judged: AnnotatedImage
     # The official configs choose on the smaller validation set where there is one.
     split = 'minival' if 'minival' in dataset.splits else 'val'
     train, val = (AnnotatedImages(*dataset.find(settings.root, name))
-                  for name in ('train', split))
+                  if name in dataset.splits else None for name in ('train', split))
     result = tune(TuneSettings(
         data=train, out=settings.out / dataset.name, strategy=settings.strategy,
         model=settings.model, checkpoint=settings.checkpoint, val=val,

@@ -6,10 +6,11 @@ D). A mean over some of them is another number, and is marked as such.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from glipkit.data.splits.odinw import OdinwDataset, PublishedScores, odinw_datasets
+from glipkit.data.splits.rf100_vl import RF100, categories
 from glipkit.errors import UserError
 from glipkit.odinw.world_tasks import WORLD
 
@@ -18,6 +19,7 @@ _SPLITS = {
     '13-yaml': 'validation splits, bare class names',
     '35': 'test splits, manual prompts',
     WORLD: 'its validation pictures, bare class names',
+    RF100: 'test splits, bare class names',
 }
 
 
@@ -30,11 +32,13 @@ class ScoreRow:
         title: Title for tables.
         ap: Measured AP.
         published: Published AP of the same model.
+        category: Kind of the data set; '' for none.
     """
     name: str
     title: str
     ap: float | None
     published: float | None
+    category: str = ''
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,14 @@ class Scoreboard:
 
     Args:
         protocol: Line that says how the scores were computed.
-        profile: '13-paper', '13-yaml', '35' or 'world'.
+        profile: '13-paper', '13-yaml', '35', 'rf100-vl' or 'world'.
         rows: All data sets of the profile, those without score included.
         average: Mean over the data sets with a score; None without any.
         median: Median over the same data sets.
         published_source: Source of the published figures; None without any.
         shared: Means of ours and of the published figures over the data sets that have both;
             None where there is none.
+        categories: Kind of data sets -> mean over those of its data sets that have a score.
     """
     protocol: str
     profile: str
@@ -58,6 +63,7 @@ class Scoreboard:
     median: float | None
     published_source: str | None
     shared: tuple[float, float] | None
+    categories: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -81,11 +87,12 @@ def odinw_scoreboard(profile: str, scores: Mapping[str, float],
     """Puts the scores of a profile together.
 
     Args:
-        profile: '13-paper', '13-yaml', '35'; or 'world', with its data sets.
+        profile: '13-paper', '13-yaml', '35'; or 'rf100-vl' or 'world', with its data sets.
         scores: Name or title of a data set -> COCO AP from 0 to 1. -1, which stands for "no ground
             truth", counts as missing.
         published: Published figures to show beside them.
-        datasets: Data sets of the profile; None looks them up, but a world's must be given.
+        datasets: Data sets of the profile; None looks them up, but those of a folder must be
+            given.
 
     Raises:
         UserError: An unknown profile, a data set that it lacks or that comes twice, or a score
@@ -105,17 +112,31 @@ def odinw_scoreboard(profile: str, scores: Mapping[str, float],
     theirs = {} if published is None else published.scores
     rows = tuple(
         ScoreRow(d.name, d.title, ap.get(d.name),
-                 theirs[d.name] / 100 if d.name in theirs else None) for d in datasets)
+                 theirs[d.name] / 100 if d.name in theirs else None, d.category)
+        for d in datasets)
     both = [row for row in rows if row.ap is not None and row.published is not None]
     scope = f'{len(ap)} of {len(rows)} data sets'
+    if profile == RF100:
+        scope += f' in this folder (the benchmark has {len(categories())})'
     return Scoreboard(
         protocol=f'{_title(profile)}: unweighted mean of COCO box AP, {_SPLITS[profile]}, {scope}',
         profile=profile, rows=rows, average=fmean(ap.values()) if ap else None,
         median=median(ap.values()) if ap else None,
         published_source=published and f'{published.model}, {published.tuning}, '
         f'{"all data" if published.shots is None else f"{published.shots} shots"}',
-        shared=(fmean(r.ap for r in both), fmean(r.published for r in both)) if both else None)
+        shared=(fmean(r.ap for r in both), fmean(r.published for r in both)) if both else None,
+        categories=_means(rows))
+
+
+def _means(rows: Sequence[ScoreRow]) -> dict[str, float]:
+    """Mean of each kind of data sets, in the order of the rows."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row.category and row.ap is not None:
+            found.setdefault(row.category, []).append(row.ap)
+    return {kind: fmean(values) for kind, values in found.items()}
 
 
 def _title(profile: str) -> str:
-    return 'Kinds of things of a world' if profile == WORLD else f'ODinW {profile}'
+    return {WORLD: 'Kinds of things of a world', RF100: 'Roboflow100-VL'}.get(
+        profile, f'ODinW {profile}')

@@ -60,6 +60,8 @@ def scoreboard_markdown(board: Scoreboard, skipped: Mapping[str, str] | None = N
              (f'median{scope}', _percent(board.median), *empty)]
     if board.shared:
         rows.append(('average where published', *map(_percent, board.shared)))
+    rows += [(f'average of {_counted(board, kind)}', _percent(mean), *empty)
+             for kind, mean in board.categories.items()]
     lines = [f'# {board.title}', '', markdown_table(header, rows, right=range(1, len(header))), '',
              f'- {board.protocol}']
     if theirs:
@@ -81,7 +83,15 @@ def scoreboard_csv(board: Scoreboard) -> str:
     kind = 'partial average' if board.partial else 'average'
     writer.writerow((kind, '', board.average, ''))
     writer.writerow((kind.replace('average', 'median'), '', board.median, ''))
+    writer.writerows((f'average of {_counted(board, kind)}', '', mean, '')
+                     for kind, mean in board.categories.items())
     return text.getvalue()
+
+
+def _counted(board: Scoreboard, category: str) -> str:
+    """A kind of data sets and how many of it have a score."""
+    there = [row.ap is not None for row in board.rows if row.category == category]
+    return f'{category} ({sum(there)}{"" if all(there) else f" of {len(there)}"})'
 
 
 def plot_scoreboard(board: Scoreboard, path: Path) -> None:

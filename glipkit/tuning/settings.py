@@ -122,6 +122,8 @@ class TuneSettings:
         known = dict(asdict(self), recipe=asdict(self.recipe), base=base)
         for key in ('out', 'device', 'workers', 'track'):  # a run may be resumed elsewhere
             del known[key]
+        if self.query is None:  # a folder of an older version, which knew none, is resumed
+            del known['query']
         sets = (self.data, self.val, self.test, self.held_out, self.replay)
         files = [one.ann_file for one in sets if one] + [
             path for path in (self.prompts, self.query) if path]

@@ -105,3 +105,72 @@ def test_kinds_of_things_of_a_world(run, files, tmp_path):
     assert ran.code == 0, ran.err
     assert read(tmp_path / 'tuned')['rows']['star'] is not None
     assert (tmp_path / 'tuned/star/task.safetensors').is_file()
+
+
+def write_rf100(root: Path) -> Path:
+    """Two data sets of one kind, one as Roboflow exports it, with the project's name as a class;
+    one of another kind, whose file is broken; one that the benchmark does not list, without
+    validation pictures."""
+    sets = {'bees': ['bee', 'hive'], 'jellyfish-pqc6u-ftpov-gjvb': ['jelly'], 'ball': ['ball'],
+            'mine': ['parcel']}
+    for folder, classes in sets.items():
+        for k, split in enumerate(('train', 'valid', 'test')):
+            if (folder, split) == ('mine', 'valid'):
+                continue
+            place = root / folder / split
+            place.mkdir(parents=True)
+            content = dict(images=[], annotations=[], categories=[
+                dict(id=0, name='sea', supercategory='none')] if 'jelly' in folder else [])
+            first = len(content['categories'])
+            content['categories'] += [dict(id=first + i, name=name, supercategory='sea')
+                                      for i, name in enumerate(classes)]
+            for n in range(1, 4):
+                Image.fromarray(picture(10 * k + n)[..., ::-1]).save(place / f'{n}.jpg')
+                content['images'].append(dict(id=n, file_name=f'{n}.jpg', width=90, height=60))
+                content['annotations'].append(dict(
+                    id=n, image_id=n, category_id=first + n % len(classes), iscrowd=0, area=1200.,
+                    bbox=[5., 8., 30., 40.]))
+            text = 'null' if folder == 'ball' else json.dumps(content)
+            (place / '_annotations.coco.json').write_text(text)
+    return root
+
+
+def test_roboflow100_vl(run, refuse, files, tmp_path):
+    root = write_rf100(tmp_path / 'rf100')
+    common = ['odinw', root, '--profile', 'rf100-vl', '--model', files.config, '--checkpoint',
+              files.checkpoint]
+    ran = run(*common, '--out', tmp_path / 'zero')
+    assert ran.code == 0, ran.err
+    board = read(tmp_path / 'zero')
+    flora, mine = ('bees', 'jellyfish-pqc6u-ftpov-gjvb'), board['rows']['mine']
+    mean = sum(board['rows'][name] for name in flora) / 2
+    assert list(board['categories']) == ['Flora/Fauna', 'unlisted']
+    assert board['categories']['Flora/Fauna'] == pytest.approx(mean)
+    assert board['average'] == pytest.approx((2 * mean + mine) / 3) and board['partial']
+    assert 'ball' in board['skipped'] and board['published_source'] is None
+    for words in ('3 of 4 data sets in this folder (the benchmark has 100)', 'Roboflow100-VL',
+                  'average of Flora/Fauna (2)', 'ball was left out'):
+        assert words in ran.out
+    asked = json.loads((tmp_path / 'zero/bees/test.bbox.json').read_text())
+    assert {d['category_id'] for d in asked} <= {0, 1}
+    assert 'Flora/Fauna' in (tmp_path / 'zero/scoreboard.csv').read_text()
+    assert 'none in' in refuse('odinw', tmp_path / 'zero', '--profile', 'rf100-vl', '--out', 'o')
+
+
+@pytest.mark.slow
+def test_roboflow100_vl_tuned(run, files, tmp_path):
+    """The shots of a file of the official name are taken; without validation some are set aside."""
+    root = write_rf100(tmp_path / 'rf100')
+    content = json.loads((root / 'bees/train/_annotations.coco.json').read_text())
+    for key, name in (('images', 'id'), ('annotations', 'image_id')):
+        content[key] = [one for one in content[key] if one[name] == 2]
+    (root / 'bees/train/fewshot_train_shot1_seed3.json').write_text(json.dumps(content))
+    ran = run('odinw', root, '--profile', 'rf100-vl', '--model', files.config, '--checkpoint',
+              files.checkpoint, '--out', tmp_path / 'out', '--only', 'bees', 'mine', '--strategy',
+              'head', '--shots', 1, '--seeds', 3, '--set', 'schedule.max_epochs=1',
+              'schedule.copies=[]')
+    assert ran.code == 0, ran.err
+    board = read(tmp_path / 'out')
+    assert board['rows']['bees'] is not None and board['rows']['mine'] is not None
+    assert not list((tmp_path / 'out/bees').rglob('fewshot*'))
+    assert list((tmp_path / 'out/mine').rglob('fewshot_train_shot1_seed3.json'))

@@ -14,8 +14,10 @@ from glipkit.checkpoints import save_checkpoint
 from glipkit.cli.main import main
 from glipkit.common.paths import config_root
 from glipkit.errors import UserError
+from glipkit.models.contract import GroundingDetector
 from glipkit.registry import DATASETS, METRICS
 from glipkit.testing.tiny_glip import TINY_CONFIG
+from glipkit.text.query import Query
 from glipkit.worlds import shapes
 
 MODEL = '''
@@ -78,7 +80,26 @@ def test_every_metric_in_one_result(files, tmp_path, capsys):
     assert '| lvis_fixed/AP |' in (out / 'metrics.md').read_text()
 
 
+def test_a_query_is_asked_in_the_place_of_all_names(files, tmp_path, monkeypatch):
+    names = [category['name'] for category in json.loads(
+        (files['data'].parent / 'lvis.json').read_text())['categories']]
+    query = Query.for_classes(names[:2], synonyms={names[0]: ['round thing']},
+                              negative_classes=['dot'], exclusive=[names[:2]])
+    (tmp_path / 'query.json').write_text(json.dumps(dict(
+        classes={names[0]: ['round thing'], names[1]: []}, negative_classes=['dot'])))
+    words = ['test', str(files['config']), str(files['checkpoint']), '--data', str(files['data']),
+             '--work-dir', str(tmp_path / 'w')]
+    asked, prompts = set(), GroundingDetector.prompts
+    monkeypatch.setattr(GroundingDetector, 'prompts',
+                        lambda self, one: asked.add(one) or prompts(self, one))
+    assert main([*words, '--classes', str(tmp_path / 'query.json'), '--exclusive',
+                 ', '.join(names[:2]), '--out', str(tmp_path / 'out.json')]) == 0
+    assert f'2 of {len(names)} classes' in json.loads((tmp_path / 'out.json').read_text())['protocol']
+    assert asked == {query}
+
+
 @pytest.mark.parametrize('words, said', [
+    (['--exclusive', 'a, b'], '--classes with'), (['--classes', 'a', '--exclusive', 'a, b'], "'b'"),
     (['--out', 'x.txt'], 'x.txt'), (['--data', 'lvis'], 'lvis_minival'),
     (['--data', 'no.py'], 'no.py')])
 def test_a_bad_name_is_refused_before_anything_runs(files, tmp_path, capsys, monkeypatch, words,
@@ -89,8 +110,9 @@ def test_a_bad_name_is_refused_before_anything_runs(files, tmp_path, capsys, mon
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize('name', ['coco_val2017', 'lvis_minival', 'lvis_val', 'flickr30k_val',
-                                  'flickr30k_test'])
+@pytest.mark.parametrize('name', [
+    'coco_val2017', 'lvis_minival', 'lvis_val', 'flickr30k_val', 'flickr30k_test', 'refcoco_val',
+    'refcocoplus_testA', 'refcocog_test', 'd3', 'd3_inter', 'omnilabel_val'])
 def test_data_sets_that_come_along(name):
     cfg = load_config('glip-mini', {'test_dataloader.dataset.data_root': 'mine/'}, test_data=name)
     dataset = cfg.test_dataloader.dataset

@@ -35,7 +35,8 @@ class OdinwDataset:
     Args:
         name: Name of the official config file.
         title: Short name for tables; the paper's own for its thirteen.
-        classes: Names in the annotation files, in the order of their category ids 1..K.
+        classes: Names in the annotation files, in the order of their category ids 1..K; empty
+            where any will do.
         splits: 'train', 'val', 'test' and for some 'minival' -> (annotation file, image folder),
             relative to the root of the release.
         caption_prompt: Class name -> dict(prefix=, name=, suffix=), as `class_prompt` takes it;
@@ -44,6 +45,7 @@ class OdinwDataset:
         images: Split -> number of images in the paper's table 9; empty for most.
         renames: Class name -> the better one that the paper prompts with, and that some copies of
             the annotation files have already.
+        category: Kind of the data set, of which the mean is shown as well; '' for none.
     """
     name: str
     title: str
@@ -53,6 +55,7 @@ class OdinwDataset:
     eval_split: str
     images: Mapping[str, int] = field(default_factory=dict)
     renames: Mapping[str, str] = field(default_factory=dict)
+    category: str = ''
 
     @property
     def wordless(self) -> tuple[str, ...]:
@@ -97,6 +100,8 @@ class OdinwDataset:
         Raises:
             UserError: Names the first that differs.
         """
+        if not self.classes:
+            return
         for i, name in enumerate(self.classes):
             accepted = {name, self.renames.get(name, name)}
             if i >= len(found) or found[i] not in accepted:

@@ -1,5 +1,10 @@
 """Pure arithmetic of evaluation; imports no framework."""
 from glipkit.evaluation.functional.coco_ap import CocoAP, coco_ap
+from glipkit.evaluation.functional.description_ap import (
+                                                           DescriptionAP,
+                                                           described_ap,
+                                                           omnilabel_ap,
+)
 from glipkit.evaluation.functional.false_positives import (
                                                            FalsePositives,
                                                            count_above,
@@ -15,6 +20,7 @@ from glipkit.evaluation.functional.region_accuracy import (
                                                            true_ranks,
 )
 
-__all__ = ['CocoAP', 'FalsePositives', 'FederatedTruth', 'LvisAP', 'Naming', 'PhraseRecall',
-           'RegionAccuracy', 'coco_ap', 'count_above', 'false_positives', 'first_hit', 'lvis_ap',
-           'make_spool', 'naming', 'phrase_recall', 'region_accuracy', 'true_ranks']
+__all__ = ['CocoAP', 'DescriptionAP', 'FalsePositives', 'FederatedTruth', 'LvisAP', 'Naming',
+           'PhraseRecall', 'RegionAccuracy', 'coco_ap', 'count_above', 'described_ap',
+           'false_positives', 'first_hit', 'lvis_ap', 'make_spool', 'naming', 'omnilabel_ap',
+           'phrase_recall', 'region_accuracy', 'true_ranks']

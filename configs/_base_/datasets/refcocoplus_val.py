@@ -1,0 +1,7 @@
+"""RefCOCO+, val: ``glipkit test CONFIG CHECKPOINT --data refcocoplus_val``."""
+_base_ = './refcoco_val.py'
+
+ann_file = 'data/coco/mdetr_annotations/finetune_refcoco+_val.json'
+
+test_dataloader = dict(dataset=dict(ann_file='mdetr_annotations/finetune_refcoco+_val.json'))
+test_evaluator = [dict(type='glipkit.ReferringMetric', ann_file=ann_file)]
