@@ -40,7 +40,7 @@ def make_views(model: GroundingDetector, pipelines: Pipelines, examples: Example
             None makes all views.
         learn: Whether there will be steps; for none the images as they are suffice.
     """
-    begin, held = time.monotonic(), held_out(examples)
+    begin, held = time.monotonic(), held_out(examples) if learn else set()
     views: list[View] = []
     wanted = list(_plan(len(examples.images), held))
     with reporter.bar('seeing the examples', len(wanted), 'view') as bar:
@@ -48,7 +48,7 @@ def make_views(model: GroundingDetector, pipelines: Pipelines, examples: Example
             first = not mirrored and size == 1 and not is_held
             full = sum(m.numel() * m.element_size() for v in views for m in v.maps) > MOST_BYTES
             late = seconds is not None and time.monotonic() - begin > MOST_TIME * seconds
-            if not (first or is_held) and (full or late or not learn):
+            if not learn and not first or not (first or is_held) and (full or late):
                 break
             views.append(_view(model, pipelines, examples.images[number], examples.names,
                                mirrored, size, is_held))
@@ -105,5 +105,5 @@ def _view(model: GroundingDetector, pipelines: Pipelines, image: ShownImage,
     sample.gt_instances = InstanceData(bboxes=boxes * boxes.new_tensor(scale).repeat(2),
                                        labels=torch.from_numpy(image.labels))
     batch = model.data_preprocessor(dict(inputs=[inputs], data_samples=[sample]), False)
-    return View(tuple(model.extract_feat(batch['inputs'])), batch['data_samples'][0].cpu(), held,
+    return View(tuple(model.example_maps(batch['inputs'])), batch['data_samples'][0].cpu(), held,
                 not mirrored and size == 1)

@@ -29,6 +29,10 @@ class LearnsNames:
     #: Whether steps of :meth:`prompt_loss` make what :meth:`start_rows` gives better.
     refines_names: ClassVar[bool] = False
 
+    def example_maps(self, images: Tensor) -> tuple[Tensor, ...]:
+        """What learning needs of images (B, 3, H, W), normalised, and no learning changes."""
+        return tuple(self.extract_feat(images))
+
     def example_prompts(self, names: Sequence[str], negatives: Sequence[str]) -> list[Prompt]:
         """The prompts in which names stand that are learned from examples.
 
@@ -47,7 +51,7 @@ class LearnsNames:
 
         Args:
             prompt: One of :meth:`example_prompts`.
-            maps: Of each image, what ``extract_feat`` gives for it alone, (1, C, H_i, W_i).
+            maps: Of each image, what `example_maps` gives for it alone.
             samples: Of each image ``gt_instances`` with ``bboxes`` (G, 4), exclusive xyxy pixels of
                 the input image, and ``labels`` (G,), indices into the entities of the prompt; and
                 ``scale_factor`` where it was resized.
@@ -65,7 +69,7 @@ class LearnsNames:
         Args:
             prompt: One of :meth:`example_prompts`.
             rows: Its features (T, C), as one learns them.
-            maps: What ``extract_feat`` gives for B images.
+            maps: What `example_maps` gives for B images.
             samples: As for :meth:`start_rows`; labels index the entities of this prompt.
         """
         raise self._no_examples()
@@ -114,7 +118,7 @@ class LearnsNames:
             entities = [(span, name, label_of[name] if label >= 0 else None)
                         for span, name, label in zip(prompt.spans, prompt.names, prompt.labels)
                         if label < 0 or name in label_of]
-            if all(label is None for _, _, label in entities):
+            if max(prompt.labels) >= 0 and all(label is None for _, _, label in entities):
                 continue
             spans, names, own = zip(*entities)
             avoided = iter(range(free, free + len(own)))

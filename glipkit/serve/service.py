@@ -126,7 +126,7 @@ class Service:
             return None
         self._check_task(task)
         shown = self.predictor.question(task=task).shown
-        if not getattr(shown, 'by_class', False):
+        if not shown.by_class or shown.calibration is None:
             return None
         names = self.classes_of(task)
         return dict(zip(names, shown.calibration.limits(names, shown.threshold).tolist()))

@@ -41,10 +41,6 @@ class ExamplesStrategy(Strategy):
         if len(set(self.names)) != len(self.names):
             raise UserError('names that differ', repr(self.names), 'learn the names again')
 
-    def check(self, model: GroundingDetector) -> None:
-        """Refuses tuning: names are learned from examples in another way."""
-        raise UserError('a strategy that tunes', 'examples', 'run glipkit prompt')
-
     def trained(self, model: GroundingDetector) -> list[TrainedGroup]:
         """Nothing of the model."""
         return []

@@ -33,7 +33,7 @@ class View:
     """One image as the model sees it, perhaps changed.
 
     Args:
-        maps: What ``extract_feat`` gives for it, (1, C, H_i, W_i) each.
+        maps: What ``example_maps`` gives for it alone.
         sample: ``gt_instances`` with ``bboxes`` (G, 4), exclusive xyxy pixels of the input image,
             and ``labels`` (G,): names first, negatives behind them; and ``scale_factor``.
         held: Whether it is there to look at, not to learn from.
