@@ -124,6 +124,11 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher, NameLearner):
         """
         return self._tasks.load(path, name)
 
+    def forget_task(self, name: str) -> None:
+        """Removes a task of `load_task` or `learn`; a call that runs with it is not disturbed."""
+        self._tasks.forget(name)
+        self._learned.pop(name, None)
+
     def set_classes(self, classes: Classes | None, caption_prompt: CaptionPrompt | None = None, *,
                     negative_classes: Iterable[str] = (),
                     exclusive: Iterable[Iterable[str]] = ()) -> None:

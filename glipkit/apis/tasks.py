@@ -243,6 +243,11 @@ class TaskViews:
             self._ready[name] = ready
         return name
 
+    def forget(self, name: str) -> None:
+        """Removes a loaded task; who is being answered with it is still answered."""
+        with self._lock:
+            self._ready.pop(name, None)
+
     def task(self, name: str) -> Task:
         """The loaded task of a name, or the task of the file ``name``."""
         return self._get(name).task

@@ -9,7 +9,7 @@ from glipkit.cli._command import add_command
 from glipkit.common.collector import collector_paused
 
 if TYPE_CHECKING:
-    from glipkit.serve.limits import Limits
+    from glipkit.serve.limits import LearningLimits, Limits
     from glipkit.serve.service import Service
 
 DESCRIPTION = '''Serves one model and any number of tasks: a page to try it on, an HTTP interface
@@ -23,6 +23,8 @@ EXAMPLES = '''examples:
   glipkit serve glip-mini --host 0.0.0.0 --token SECRET
   glipkit serve glip-mini --label-studio-url http://127.0.0.1:8080 --label-studio-key KEY
   curl -F image=@photo.jpg -F classes="cup, mug" http://127.0.0.1:8000/predict
+  curl -F images=@shelf.jpg -F name="our part" -F boxes="[[[10, 20, 60, 90]]]" \\
+       http://127.0.0.1:8000/examples
 '''
 
 
@@ -71,8 +73,8 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
-    from glipkit.serve.limits import Limits
-    default = Limits()
+    from glipkit.serve.limits import LearningLimits, Limits
+    default, lesson = Limits(), LearningLimits()
     group = parser.add_argument_group('limits')
     group.add_argument('--queue', type=int, default=default.places, metavar='N',
                        help='requests at once, those that wait included; the next one gets status '
@@ -85,12 +87,21 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
                        help='of one request (default: %(default)s)')
     group.add_argument('--max-bytes', type=int, default=default.max_bytes, metavar='N',
                        help='of one request (default: %(default)s)')
+    group.add_argument('--learn-seconds', type=float, default=lesson.seconds, metavar='S',
+                       help='seconds in which a thing is learned that a visitor shows by boxes; 0 '
+                            'for a server that learns nothing (default: %(default)s)')
+    group.add_argument('--learn-queue', type=int, default=lesson.places, metavar='N',
+                       help='things that are learned or wait for it at once; one is learned at a '
+                            'time (default: %(default)s)')
+    group.add_argument('--learn-age', type=float, default=lesson.age, metavar='S',
+                       help='seconds after its last use when what was learned is forgotten '
+                            '(default: %(default)s)')
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code when the server was stopped."""
     from glipkit.serve import running
-    from glipkit.serve.limits import Limits
+    from glipkit.serve.limits import LearningLimits, Limits
     from glipkit.serve.task_files import find_tasks
     # Whatever is wrong with arguments and addresses ends the command before the model is built.
     running.check_packages(page=not args.no_page)
@@ -98,6 +109,8 @@ def run(args: argparse.Namespace) -> int:
     running.check_open(args.host, token, args.no_token)
     limits = Limits(args.queue, args.timeout, args.max_pixels, args.max_classes,
                     max_bytes=args.max_bytes)
+    learning = None if args.learn_seconds == 0 else LearningLimits(
+        args.learn_seconds, args.learn_queue, age=args.learn_age)
     tasks = find_tasks(args.task, args.tasks)
     key = running.secret(args.label_studio_key, 'LABEL_STUDIO_API_KEY')
     with collector_paused():
@@ -106,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     files = LabelStudioFiles(limits, args.label_studio_url, key)
     listening = running.bind(args.host, args.port)
     with listening:
-        service = _service(args, tasks, limits)
+        service = _service(args, tasks, limits, learning)
         app = create_app(service, token=token, page=not args.no_page, label_studio=files)
         _tell(running.address_of(listening), args, service, token)
         running.serve(app, listening)
@@ -114,13 +127,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _service(args: argparse.Namespace, tasks: dict[str, Path], limits: Limits) -> Service:
+def _service(args: argparse.Namespace, tasks: dict[str, Path], limits: Limits,
+             learning: LearningLimits | None) -> Service:
     from glipkit.apis.build import checkpoint_for
     from glipkit.apis.predictor import Predictor
+    from glipkit.serve.learners import warm_up
     from glipkit.serve.service import Service
     predictor = Predictor(args.config, checkpoint_for(args.config, args.checkpoint), args.device,
                           args.batch_size, args.threshold)
-    return Service(predictor, name=Path(args.config).stem, tasks=tasks, limits=limits)
+    if learning is not None:
+        warm_up()
+    return Service(predictor, name=Path(args.config).stem, tasks=tasks, limits=limits,
+                   learning=learning)
 
 
 def _tell(address: str, args: argparse.Namespace, service: Service, token: str | None) -> None:

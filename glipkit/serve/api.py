@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from glipkit.errors import UserError
 from glipkit.serve.answers import as_coco, error_body
 from glipkit.serve.bodies import Received, openapi_body, received
+from glipkit.serve.examples_api import add_examples
 from glipkit.serve.guard import Guard
 from glipkit.serve.label_studio import add_label_studio
 from glipkit.serve.label_studio_files import LabelStudioFiles
@@ -27,7 +28,8 @@ from glipkit.version import __version__
 
 Result = TypeVar('Result')
 ABOUT = '''Words in, boxes out. `POST /predict` takes an image as a form or as base64 in JSON, and
-class names, a caption or a task. Errors are JSON with one line: expected, got, what to do.'''
+class names, a caption or a task. `POST /examples` takes images with boxes around a thing, and gives
+the name of a task that finds it. Errors are JSON with one line: expected, got, what to do.'''
 #: Status -> when, for the OpenAPI page.
 STATUSES = {400: 'No form or no JSON.', 401: 'The token is missing or wrong.',
             408: 'The body came too slowly.', 413: 'Too many bytes, pixels or words.',
@@ -57,6 +59,8 @@ def create_app(service: Service, *, token: str | None = None, page: bool = True,
     _add_errors(app)
     _add_facts(app, service)
     _add_predict(app, service, threads)
+    if service.learning is not None:
+        add_examples(app, service, service.learning)
     add_label_studio(app, service, label_studio or LabelStudioFiles(service.limits), threads.run)
     # A person drops several pictures at once; each is limited by the page.
     larger = {UPLOAD: PICTURES * service.limits.max_bytes} if page else {}

@@ -96,7 +96,7 @@ async def received(request: Request, place: Place) -> AsyncIterator[Received]:
         HTTPException: Status 400 for no JSON, 408 for a body that comes too slowly, 415 for another
             type of body.
     """
-    kind = request.headers.get('content-type', '').partition(';')[0].strip().lower()
+    kind = kind_of(request)
     if kind == JSON:
         body = read_json(await in_time(request.body(), place))
         asked = checked(AskedImage, body)
@@ -108,8 +108,18 @@ async def received(request: Request, place: Place) -> AsyncIterator[Received]:
         finally:
             await form.close()
     else:
-        raise HTTPException(415, f'expected a body of type {FORM} or {JSON}; got {kind or "none"}; '
-                                 'send the image as a form, e.g. curl -F image=@photo.jpg')
+        raise other_kind(kind, 'send the image as a form, e.g. curl -F image=@photo.jpg')
+
+
+def kind_of(request: Request) -> str:
+    """The type of a request's body."""
+    return request.headers.get('content-type', '').partition(';')[0].strip().lower()
+
+
+def other_kind(kind: str, fix: str) -> HTTPException:
+    """The error of a body that is neither a form nor JSON."""
+    return HTTPException(415, f'expected a body of type {FORM} or {JSON}; got {kind or "none"}; '
+                              f'{fix}')
 
 
 async def in_time(body: Any, place: Place) -> Any:
@@ -162,18 +172,23 @@ def _from_form(form: FormData) -> Received:
     for name in form:
         texts = form.getlist(name)
         if name in ('classes', 'negative_classes'):
-            fields[name] = [one for text in texts for one in split_names(_only(name, [text]))]
+            fields[name] = [one for text in texts for one in split_names(only(name, [text]))]
         elif name == 'exclusive':
-            fields[name] = [group for text in texts if (group := split_names(_only(name, [text])))]
+            fields[name] = [group for text in texts if (group := split_names(only(name, [text])))]
         elif name != 'image':
-            fields[name] = _only(name, texts)
+            fields[name] = only(name, texts)
     # An empty field of a form is one that was not filled in.
     asked = checked(Asked, {name: value for name, value in fields.items() if value not in ('', [])})
     return Received(asked, upload.file, posixpath.basename((upload.filename or 'image')
                                                            .replace('\\', '/')))
 
 
-def _only(name: str, values: Sequence[Any]) -> str:
+def only(name: str, values: Sequence[Any]) -> str:
+    """The one text of a form's field.
+
+    Raises:
+        UserError: None or several of them, or a file.
+    """
     if len(values) != 1 or not isinstance(values[0], str):
         raise UserError(f'the field {name} once, as a text', f'{len(values)} of them, or a file',
                         'send it once')

@@ -39,6 +39,7 @@ class JobQueue:
         self._run, self._batch_size = run, batch_size
         self._waiting: deque[Job] = deque()
         self._change = threading.Condition()
+        self._running: tuple[Job, ...] = ()
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name='glipkit-serve', daemon=True)
         self._thread.start()
@@ -54,7 +55,12 @@ class JobQueue:
                 job.answer.cancel()
                 return
             self._waiting.append(job)
-            self._change.notify()
+            self._change.notify_all()
+
+    def all(self) -> list[Any]:
+        """The work of all jobs that wait or run."""
+        with self._change:
+            return [job.work for job in (*self._running, *self._waiting)]
 
     def drop(self, job: Job) -> None:
         """Forgets a job that still waits; one that runs is finished for nobody."""
@@ -73,12 +79,27 @@ class JobQueue:
             self._closed = True
             while self._waiting:
                 self._waiting.popleft().answer.cancel()
-            self._change.notify()
+            self._change.notify_all()
         self._thread.join(timeout)
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Waits until nothing waits or runs; for work beside the queue that lets it go first.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether it is idle.
+        """
+        with self._change:
+            return self._change.wait_for(lambda: not self._waiting and not self._running, timeout)
 
     def _serve(self) -> None:
         while jobs := self._next():
             self._answer(jobs)
+            with self._change:
+                self._running = ()
+                self._change.notify_all()
 
     def _next(self) -> list[Job]:
         """The oldest job and those that can go with it; none when the queue was closed."""
@@ -95,6 +116,7 @@ class JobQueue:
                 # Of a cancelled job nobody waits for the result.
                 jobs = [job for job in jobs if job.answer.set_running_or_notify_cancel()]
                 if jobs:
+                    self._running = tuple(jobs)
                     return jobs
 
     def _answer(self, jobs: list[Job]) -> None:

@@ -27,6 +27,10 @@ class TimedOut(RuntimeError):
     """A request was not answered in time; nothing of it is going on any more."""
 
 
+class Stopped(RuntimeError):
+    """Somebody ended what was being learned for them."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """The most that a server takes.
@@ -51,10 +55,7 @@ class Limits:
     max_bytes: int = 32 * 2**20
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            value = getattr(self, one.name)
-            if not isinstance(value, Real) or not value > 0:
-                raise UserError(f'a limit {one.name} above 0', repr(value), 'pass a larger number')
+        _check_positive(self)
 
     def check_size(self, width: int, height: int) -> None:
         """Refuses an image by its size in pixels.
@@ -83,3 +84,41 @@ class Limits:
         if longest > self.max_text:
             raise TooLarge(f'texts of at most {self.max_text} characters', str(longest),
                            'shorten them')
+
+
+@dataclass(frozen=True)
+class LearningLimits:
+    """The most that a server learns from boxes that visitors draw.
+
+    Args:
+        seconds: Budget of one lesson; a visitor may ask for less.
+        places: Lessons that are read, wait or run at once; the next is refused. One runs at a time.
+        pictures: Of one lesson.
+        boxes: Of one lesson, those of what is not meant included.
+        side: Longer side in pixels to which pictures are made smaller, so that few of them wait in
+            memory.
+        kept: Learned tasks that are kept at once; then those go that were not used for the longest
+            time.
+        age: Seconds after its last use when a learned task goes.
+
+    Raises:
+        UserError: A limit that lets nothing pass.
+    """
+
+    seconds: float = 20.
+    places: int = 4
+    pictures: int = 20
+    boxes: int = 200
+    side: int = 1600
+    kept: int = 64
+    age: float = 3600.
+
+    def __post_init__(self) -> None:
+        _check_positive(self)
+
+
+def _check_positive(limits: Limits | LearningLimits) -> None:
+    for one in fields(limits):
+        value = getattr(limits, one.name)
+        if not isinstance(value, Real) or not value > 0:
+            raise UserError(f'a limit {one.name} above 0', repr(value), 'pass a larger number')

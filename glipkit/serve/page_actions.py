@@ -11,6 +11,7 @@ from glipkit.serve.limits import Busy, TimedOut
 from glipkit.serve.page_examples import Example, write_examples
 from glipkit.serve.page_files import PageFolder, remove_session
 from glipkit.serve.page_session import (
+    Cut,
     Session,
     View,
     add_pictures,
@@ -54,7 +55,7 @@ class Actions:
         self.example_files = write_examples(self.examples, folder.examples)
 
     def add(self, session: Session | None, uploads: Sequence[str | Path],
-            threshold: float) -> Shown:
+            cut: Cut) -> Shown:
         """Adds uploaded pictures; what cannot be read is told and left out."""
         before = 0 if session is None else len(session.pictures)
         session, refused = add_pictures(session, uploads, self.folder, self.service.limits)
@@ -64,14 +65,14 @@ class Actions:
             message = f'{count(added, "picture")} added. {message}'.strip()
         if added and not refused:
             message += ' Now type what to look for, and press Find.'
-        return self._shown(session, threshold, message, bool(refused))
+        return self._shown(session, cut, message, bool(refused))
 
-    def find(self, session: Session | None, threshold: float, *form: Any) -> Iterator[Shown]:
+    def find(self, session: Session | None, cut: Cut, *form: Any) -> Iterator[Shown]:
         """Asks the model; one step for each picture, and the whole at the end.
 
         Args:
             session: The tab's session.
-            threshold: Lowest score that is shown.
+            cut: What is shown.
             *form: The arguments of `what_is_asked`.
         """
         try:
@@ -90,40 +91,40 @@ class Actions:
             yield Shown(session, f'Looked at {done} of {total} …')
         # One message for a question that is at fault, not one for each picture.
         problems = ' '.join(dict.fromkeys(map(told, errors)))
-        message = f'{summary(session, threshold)} {problems}'.strip()
-        yield self._shown(replace(session, threshold=threshold), threshold, message, bool(errors))
+        message = f'{summary(session, cut)} {problems}'.strip()
+        yield self._shown(replace(session, cut=cut), cut, message, bool(errors))
 
-    def redraw(self, session: Session | None, threshold: float) -> Shown:
-        """Shows what was found with another threshold; the model is not asked.
+    def redraw(self, session: Session | None, cut: Cut) -> Shown:
+        """Shows what was found with another slider; the model is not asked.
 
         The session stays as it is: an answer may be on its way to it.
         """
         if session is None or not session.pictures:
             return Shown(session, WELCOME)
-        return self._shown(session, threshold, summary(session, threshold))
+        return self._shown(session, cut, summary(session, cut))
 
-    def catch_up(self, session: Session | None, threshold: float) -> Shown | None:
+    def catch_up(self, session: Session | None, cut: Cut) -> Shown | None:
         """Redraws an answer whose slider was moved while the model was at work; else None."""
-        if session is None or session.threshold in (None, threshold):
+        if session is None or session.cut in (None, cut):
             return None
-        return self.redraw(session, threshold)
+        return self.redraw(session, cut)
 
-    def example(self, session: Session | None, number: int, threshold: float) -> Shown:
+    def example(self, session: Session | None, number: int, cut: Cut) -> Shown:
         """Begins anew with one of the examples, whose words the page fills in."""
         remove_session(None if session is None else session.folder)
         session, refused = add_pictures(None, [self.example_files[number]], self.folder,
                                         self.service.limits)
-        return self._shown(session, threshold, _each(refused), bool(refused))
+        return self._shown(session, cut, _each(refused), bool(refused))
 
     def start_over(self, session: Session | None) -> Shown:
         """Forgets the pictures of a tab."""
         remove_session(None if session is None else session.folder)
         return Shown(None, WELCOME, view=View([], [], {}))
 
-    def _shown(self, session: Session, threshold: float, message: str,
+    def _shown(self, session: Session, cut: Cut, message: str,
                alarm: bool = False) -> Shown:
         try:
-            return Shown(session, message, alarm, view(session, threshold))
+            return Shown(session, message, alarm, view(session, cut))
         except UserError as error:
             return Shown(None, told(error), True, View([], [], {}))
 
@@ -143,20 +144,23 @@ def told(error: Exception) -> str:
     raise error
 
 
-def summary(session: Session, threshold: float) -> str:
+def summary(session: Session, cut: Cut) -> str:
     """How much was found, and how to see more."""
     answered = session.answered()
     if not answered:
         return 'Nothing was asked yet.' if session.pictures else WELCOME
-    things = sum(int((picture.found.scores >= threshold).sum()) for picture in answered)
+    things = sum(int(session.shown(picture.found, cut).sum()) for picture in answered)
     where = f'in {count(len(answered), "picture")}'
-    below = best_below(session, threshold)
+    below = best_below(session, cut)
     if things:
         return f'{count(things, "thing")} found {where}.'
     if below is None:
         return f'Nothing found {where}. Try other words.'
     score, name = below
-    return (f'Nothing {where} has a score of {threshold:.2f} or more. The best is {name} with '
+    if cut.own and session.own is not None:
+        return (f'Nothing {where} passes the threshold of its name. The best is {name} with '
+                f'{score:.2f}: use one threshold for all, and move the slider to see it.')
+    return (f'Nothing {where} has a score of {cut.score:.2f} or more. The best is {name} with '
             f'{score:.2f}: move the slider to the left to see it.')
 
 

@@ -1,7 +1,7 @@
 """What one open tab of the page knows: its pictures, what was asked and what was found."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glipkit.apis.asking import as_query, split_names
 from glipkit.apis.detections import Detections, open_picture
 from glipkit.errors import UserError
 from glipkit.files import write_encoded
 from glipkit.serve.page_files import PageFolder, gone, new_result, write_downloads
+from glipkit.serve.page_words import as_classes, split_groups, split_words
 from glipkit.serve.service import Busy, Limits, TimedOut
 from glipkit.serve.uploads import open_image
 from glipkit.text.query import Query
@@ -29,6 +29,19 @@ LINE = 50
 #: Columns of the table.
 COLUMNS = ('picture', 'name', 'score', 'left px', 'top px', 'right px', 'bottom px')
 WORDS, SENTENCE, TASK = 'Words', 'Sentence', 'Task'
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What of an answer is shown.
+
+    Args:
+        score: Lowest score.
+        own: Whether classes of a calibrated task have their own instead.
+    """
+
+    score: float
+    own: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,7 @@ class Picture:
         name: Its file's name, different from all others of the tab.
         file: As it was uploaded.
         small: What the browser shows, upright.
+        size: Width and height of the upright file.
         found: Everything above `FLOOR`, in pixels of the upright file; None when nothing was asked.
         asked: What `found` answers.
     """
@@ -58,6 +72,7 @@ class Picture:
     name: str
     file: Path
     small: Path
+    size: tuple[int, int]
     found: Detections | None = None
     asked: Asked | None = None
 
@@ -69,16 +84,25 @@ class Session:
     Args:
         folder: The tab's own folder.
         pictures: In the order in which they came.
-        threshold: What the last answer was shown with.
+        cut: What the last answer was shown with.
+        own: Class name -> its own threshold, of the answers of a calibrated task.
     """
 
     folder: Path
     pictures: tuple[Picture, ...] = ()
-    threshold: float | None = None
+    cut: Cut | None = None
+    own: Mapping[str, float] | None = None
 
     def answered(self) -> list[Picture]:
         """The pictures that have an answer."""
         return [picture for picture in self.pictures if picture.found is not None]
+
+    def shown(self, found: Detections, cut: Cut) -> np.ndarray:
+        """Which of a picture's detections are shown, (N,) bool."""
+        if not cut.own or self.own is None:
+            return found.scores >= cut.score
+        lowest = np.array([self.own.get(name, cut.score) for name in found.classes], np.float32)
+        return found.scores >= lowest[found.labels]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,36 +120,21 @@ class View:
     downloads: dict[str, Path]
 
 
-def split_words(text: str) -> tuple[str, ...]:
-    """Words between commas or on lines, each once; quotes keep a comma: ``"salt, pepper"``."""
-    return tuple(dict.fromkeys(word for line in (text or '').splitlines()
-                               for word in split_names(line) if word))
-
-
-def split_names_of(words: Sequence[str]) -> tuple[str, ...] | Query:
-    """Words of which each may name its other names: ``cup = mug = coffee cup``.
-
-    Raises:
-        UserError: A name that would mean two things.
-    """
-    named = [[name.strip() for name in word.split('=')] for word in words]
-    if all(len(names) == 1 for names in named):
-        return tuple(words)
-    return as_query({first: [name for name in others if name] for first, *others in named})
-
-
 def what_is_asked(mode: str, words: str, sentence: str, task: str | None,
-                  model: str | None = None, never: str = '', groups: str = '') -> Asked:
+                  model: str | None = None, never: str = '', groups: str = '',
+                  learned: tuple[str, Sequence[str]] | None = None) -> Asked:
     """The question of a form that was filled in.
 
     Args:
         mode: `WORDS`, `SENTENCE` or `TASK`.
-        words: What to look for, see `split_words` and `split_names_of`.
+        words: What to look for, see `split_words` and `as_classes`.
         sentence: The caption.
         task: Name of a task.
         model: Name of the model.
         never: Words that must not be found.
         groups: Words of which one thing has one, a group on each line.
+        learned: Name of the task of what the person has shown, and those of its names that are
+            looked for beside the words.
 
     Raises:
         UserError: What the chosen way needs is empty, or a word that would mean two things.
@@ -139,13 +148,13 @@ def what_is_asked(mode: str, words: str, sentence: str, task: str | None,
             raise UserError('a sentence', 'an empty one', 'type a sentence that names what to look '
                             'for, such as: a red circle beside a blue star')
         return Asked(caption=sentence.strip(), model=model)
-    classes = split_words(words)
-    if not classes:
+    shown = tuple(learned[1]) if learned else ()
+    listed = split_words(words)
+    if not listed and not shown:
         raise UserError('words', 'none', 'type what to look for, with commas between, such as: '
                         'red circle, blue star')
-    return Asked(split_names_of(classes), model=model, negative_classes=split_words(never),
-                 exclusive=tuple(group for line in (groups or '').splitlines()
-                                 if (group := split_words(line))))
+    return Asked(as_classes(listed, shown), model=model, negative_classes=split_words(never),
+                 task=learned[0] if learned and shown else None, exclusive=split_groups(groups))
 
 
 def add_pictures(session: Session | None, uploads: Sequence[str | Path], folder: PageFolder,
@@ -183,10 +192,11 @@ def _with_picture(session: Session, upload: Path, folder: PageFolder, limits: Li
     except UserError:
         file.unlink(missing_ok=True)
         raise
+    size = scene.size
     scene.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     small = session.folder / f'{number}.jpg'
     write_encoded(small, lambda stream: scene.save(stream, 'JPEG', quality=90))
-    return replace(session, pictures=(*session.pictures, Picture(name, file, small)))
+    return replace(session, pictures=(*session.pictures, Picture(name, file, small, size)))
 
 
 def ask(session: Session, asked: Asked, service: Any) -> Iterator[tuple[Session, Exception | None]]:
@@ -201,6 +211,13 @@ def ask(session: Session, asked: Asked, service: Any) -> Iterator[tuple[Session,
         The session after each picture, and the error where one could not be answered. The first
         `Busy` or `TimedOut` is the last: who waits shall not wait for all pictures in turn.
     """
+    try:
+        own = service.thresholds_of(asked.task)
+    except UserError as error:
+        yield session, error
+        return
+    floor = min([FLOOR, *(own or {}).values()])
+    session = replace(session, own=own)
     # An answer to another question is not shown as one to this.
     session = replace(session, pictures=tuple(
         picture if picture.asked == asked else replace(picture, found=None, asked=None)
@@ -209,7 +226,7 @@ def ask(session: Session, asked: Asked, service: Any) -> Iterator[tuple[Session,
         if picture.asked == asked:
             continue
         try:
-            found = _answer(picture, asked, service)
+            found = _answer(picture, asked, service, floor)
         except (UserError, Busy, TimedOut) as error:
             yield session, error
             if not isinstance(error, UserError):
@@ -221,7 +238,7 @@ def ask(session: Session, asked: Asked, service: Any) -> Iterator[tuple[Session,
         yield session, None
 
 
-def _answer(picture: Picture, asked: Asked, service: Any) -> Detections:
+def _answer(picture: Picture, asked: Asked, service: Any, floor: float) -> Detections:
     try:
         stream = picture.file.open('rb')
     except FileNotFoundError as error:
@@ -229,18 +246,18 @@ def _answer(picture: Picture, asked: Asked, service: Any) -> Detections:
     with stream:
         found = service.predict(
             open_image(stream, service.limits, picture.name), classes=asked.classes,
-            caption=asked.caption, task=asked.task, model=asked.model, score_threshold=FLOOR,
+            caption=asked.caption, task=asked.task, model=asked.model, score_threshold=floor,
             negative_classes=asked.negative_classes, exclusive=asked.exclusive)
     # The pixels would stay in memory for as long as the tab is open.
     return replace(found, image=None, path=None)
 
 
-def view(session: Session | None, threshold: float) -> View:
-    """What is shown with a threshold; the model is not asked.
+def view(session: Session | None, cut: Cut) -> View:
+    """What is shown of what was found; the model is not asked.
 
     Args:
         session: The session; None before the first picture.
-        threshold: Lowest score that is shown.
+        cut: What is shown.
 
     Raises:
         UserError: The files of the session are gone.
@@ -251,7 +268,7 @@ def view(session: Session | None, threshold: float) -> View:
     if not answered:
         return View([(picture.small, picture.name) for picture in session.pictures], [], {})
     folder = new_result(session.folder)
-    shown = {picture.name: picture.found[picture.found.scores >= threshold]
+    shown = {picture.name: picture.found[session.shown(picture.found, cut)]
              for picture in answered}
     pictures, rows = [], []
     for number, picture in enumerate(session.pictures):
@@ -285,10 +302,10 @@ def in_words(found: Detections) -> str:
     return (line if len(line) <= LINE else f'{len(found)} things') or 'nothing found'
 
 
-def best_below(session: Session, threshold: float) -> tuple[float, str] | None:
-    """Score and name of the best thing that a threshold hides; None where it hides nothing."""
+def best_below(session: Session, cut: Cut) -> tuple[float, str] | None:
+    """Score and name of the best thing that is not shown; None where everything is."""
     hidden = [(score, name) for picture in session.answered()
-              for _, score, _, name in picture.found if score < threshold]
+              for _, score, _, name in picture.found[~session.shown(picture.found, cut)]]
     return max(hidden, default=None)
 
 

@@ -22,8 +22,10 @@ from glipkit.apis.predictor import Predictor
 from glipkit.apis.tasks import Task
 from glipkit.errors import UserError
 from glipkit.serve.jobs import Job, JobQueue
+from glipkit.serve.learners import learn_task
+from glipkit.serve.learning import Learner, Learning
 from glipkit.serve.limits import Busy as Busy  # callers find all errors of a prediction here
-from glipkit.serve.limits import Limits, TimedOut, TooLarge
+from glipkit.serve.limits import LearningLimits, Limits, TimedOut, TooLarge
 from glipkit.text.query import Query
 from glipkit.text.query_parts import frozen_names
 
@@ -31,6 +33,8 @@ __all__ = ['Busy', 'Limits', 'Place', 'Service', 'TimedOut', 'TooLarge']
 
 #: Images that are decoded at once.
 DECODERS = 4
+#: What a server learns where nobody says otherwise.
+LEARNING = LearningLimits()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +70,11 @@ class Service:
         name: Name of its model.
         tasks: Name -> file or task; all are loaded here, and calls know them by name only.
         limits: The most that it takes.
+        learning: The most that it learns from boxes of its visitors; None: it learns nothing.
+        learner: What learns.
+
+    Attributes:
+        learning: `Learning`, or None.
 
     Raises:
         UserError: A task that cannot be loaded, or a name without letters.
@@ -73,7 +82,9 @@ class Service:
 
     def __init__(self, predictor: Predictor, *, name: str = 'model',
                  tasks: Mapping[str, str | Path | Task] | None = None,
-                 limits: Limits | None = None) -> None:
+                 limits: Limits | None = None,
+                 learning: LearningLimits | None = LEARNING,
+                 learner: Learner = learn_task) -> None:
         self.predictor, self.name, self.limits = predictor, name, limits or Limits()
         self._tasks: dict[str, tuple[str, ...]] = {}
         for task, source in (tasks or {}).items():
@@ -84,6 +95,8 @@ class Service:
         self._places = threading.BoundedSemaphore(self.limits.places)
         self._decoding = threading.BoundedSemaphore(DECODERS)
         self._queue = JobQueue(self._run, predictor.batch_size)
+        self.learning = None if learning is None else Learning(predictor, learning, learner,
+                                                               self._queue.wait_idle)
 
     # -- what there is ----------------------------------------------------------------------------
 
@@ -92,7 +105,7 @@ class Service:
         return [self.name]
 
     def tasks(self) -> list[str]:
-        """Names of the tasks."""
+        """Names of the tasks that everybody knows; what visitors have shown is theirs."""
         return list(self._tasks)
 
     def classes_of(self, task: str) -> tuple[str, ...]:
@@ -101,8 +114,22 @@ class Service:
         Raises:
             UserError: There is no task of this name.
         """
+        return self._check_task(task)
+
+    def thresholds_of(self, task: str | None) -> dict[str, float] | None:
+        """Class name -> its own threshold, of a calibrated task; None where there are none.
+
+        Raises:
+            UserError: There is no task of this name.
+        """
+        if not task:
+            return None
         self._check_task(task)
-        return self._tasks[task]
+        shown = self.predictor.question(task=task).shown
+        if not shown.by_class or shown.calibration is None:
+            return None
+        names = self.classes_of(task)
+        return dict(zip(names, shown.calibration.limits(names, shown.threshold).tolist()))
 
     def waiting(self) -> int:
         """Number of images that wait for the model."""
@@ -245,13 +272,22 @@ class Service:
         Args:
             timeout: Seconds to wait for what runs; None waits as long as it takes.
         """
+        if self.learning is not None:
+            self.learning.close(timeout)
         self._queue.close(timeout)
 
-    def _check_task(self, task: str) -> None:
+    def _check_task(self, task: str) -> tuple[str, ...]:
+        """The class names of a task, if it is one that is listed, or that a visitor has shown."""
         # Whatever is no listed name stays a name: the predictor would take it for a file.
-        if not isinstance(task, str) or task not in self._tasks:
-            known = ', '.join(self._tasks) or 'none: the server was started without tasks'
-            raise UserError(f'the name of a task ({known})', repr(task), 'choose one of these')
+        if isinstance(task, str):
+            if task in self._tasks:
+                return self._tasks[task]
+            learned = None if self.learning is None else self.learning.find(task)
+            if learned is not None:
+                return learned.names
+        known = ', '.join(self._tasks) or 'none: the server was started without tasks'
+        raise UserError(f'the name of a task ({known})', repr(task),
+                        'choose one of these, or show the thing again if it was one of yours')
 
     def _run(self, works: Sequence[_Work]) -> list[Detections]:
         question = works[0].question

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image
 from glipkit.apis.build import load
 from glipkit.apis.predictor import Predictor
 from glipkit.apis.tasks import fingerprint, make_task, save_task
-from glipkit.serve.limits import Limits
+from glipkit.common import reporter
+from glipkit.serve.limits import LearningLimits, Limits
 from glipkit.serve.service import Service
 from glipkit.testing.tiny_glip import picture, write_config
 from tests.test_apis.test_tasks import tuned_model
@@ -79,6 +81,45 @@ def blocked(model, monkeypatch):
     yield SimpleNamespace(service=service, go=go, ran=ran)
     go.set()
     service.close(20)
+
+
+class Steps:
+    """A learner of ten steps, which waits before each until it may go."""
+
+    def __init__(self, model):
+        self.model, self.digest = model, fingerprint(model)
+        self.go, self.seen = threading.Event(), []
+        self.go.set()
+
+    def __call__(self, predictor, references, seconds):
+        self.seen.append((references, seconds))
+        with reporter.bar('learning', 10) as bar:
+            for _ in range(10):
+                assert self.go.wait(20)
+                bar.update()
+        classes = {i: one.name for i, one in enumerate(references)}
+        state = tuned_model(self.model, 'head', len(self.seen))[1]
+        return make_task(self.model, dict(name='head'), state, classes, self.digest, 'tiny')
+
+
+@pytest.fixture
+def shown(model):
+    """A service whose learner is steered by ``steps``."""
+    steps = Steps(model)
+    service = Service(Predictor(model, score_threshold=0.), name='tiny',
+                      limits=Limits(max_pixels=40_000, max_bytes=300_000),
+                      learning=LearningLimits(places=2, pictures=2, boxes=3, kept=2), learner=steps)
+    yield SimpleNamespace(service=service, learning=service.learning, steps=steps)
+    steps.go.set()
+    service.close(20)
+
+
+def until(condition):
+    """Waits until a function of nothing is true."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(.01)
 
 
 def shot(seed=0, size=(60, 90)):

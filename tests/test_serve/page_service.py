@@ -24,12 +24,16 @@ class FixedService:
     Attributes:
         asked: The keywords of every call.
         fails: Raised by the call of this number, from 0 on.
+        own: Thresholds of its task.
+        learning: As of `Service`; None: it learns nothing.
     """
 
     def __init__(self, **limits: float) -> None:
         self.limits, self.predictor = Limits(**limits), SimpleNamespace(score_threshold=0.3)
         self.asked: list[dict[str, Any]] = []
         self.fails: dict[int, Exception] = {}
+        self.own: dict[str, float] | None = None
+        self.learning: Any = None
 
     def models(self) -> list[str]:
         return ['fixed']
@@ -37,12 +41,15 @@ class FixedService:
     def tasks(self) -> list[str]:
         return ['shelf']
 
+    def thresholds_of(self, task: str | None) -> dict[str, float] | None:
+        return self.own if task == 'shelf' else None
+
     def predict(self, image: Any, **asked: Any) -> Detections:
         self.asked.append(asked)
         error = self.fails.get(len(self.asked) - 1)
         if error is not None:
             raise error
-        classes = asked['classes'] or ('a thing',)
+        classes = list(asked['classes'] or ('a thing',))
         width, height = image.size
         labels = np.array([*range(len(classes)), 0])
         scores = np.linspace(0.9, 0.1, len(labels)).astype(np.float32)

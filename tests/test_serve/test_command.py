@@ -36,6 +36,8 @@ def config(tmp_path_factory):
     (['--token', ''], 'a secret word; got an empty one'),
     (['--queue', '0'], 'a limit places above 0'),
     (['--timeout', 'nan'], 'a limit timeout above 0'),
+    (['--learn-seconds', '-1'], 'a limit seconds above 0'),
+    (['--learn-queue', '0'], 'a limit places above 0'),
     (['--port', '99999'], 'with a free port'),
     (['--host', '192.0.2.1', '--token', 'a'], 'an address of this machine'),
     (['--task', 'none.safetensors'], 'no file at none.safetensors'),

@@ -27,9 +27,10 @@ from glipkit.serve.page_session import (
     TASK,
     WORDS,
     Asked,
-    split_words,
+    Cut,
     what_is_asked,
 )
+from glipkit.serve.page_words import split_words
 from glipkit.serve.service import Busy
 from glipkit.text.query import Query
 from tests.test_serve.page_service import FixedService
@@ -61,7 +62,7 @@ def upload(folder, name='a.png', content=None, size=(60, 40)):
 
 
 def find(actions, session, threshold=0.3, mode=WORDS, words='cat, dog', sentence='', task=None):
-    return list(actions.find(session, threshold, mode, words, sentence, task))[-1]
+    return list(actions.find(session, Cut(threshold), mode, words, sentence, task))[-1]
 
 
 @pytest.mark.parametrize('text, words', [
@@ -73,15 +74,15 @@ def test_words_between_commas(text, words):
 
 
 def test_slider_redraws_without_asking_again(actions, folder):
-    session = actions.add(None, [upload(folder), upload(folder, 'b.png')], 0.3).session
+    session = actions.add(None, [upload(folder), upload(folder, 'b.png')], Cut(0.3)).session
     shown = find(actions, session)
     # Scores 0.9, 0.5 and 0.1 in each of two pictures.
     assert [asked['score_threshold'] for asked in actions.service.asked] == [FLOOR] * 2
     assert len(shown.view.rows) == 4 and '4 things found in 2 pictures' in shown.message
-    counts = [len(actions.redraw(shown.session, threshold).view.rows)
+    counts = [len(actions.redraw(shown.session, Cut(threshold)).view.rows)
               for threshold in (0.05, 0.5, 0.51, 0.95)]
     assert counts == [6, 4, 2, 0] and len(actions.service.asked) == 2
-    assert 'The best is cat with 0.90' in actions.redraw(shown.session, 0.95).message
+    assert 'The best is cat with 0.90' in actions.redraw(shown.session, Cut(0.95)).message
     again = find(actions, shown.session)  # the same question
     assert len(actions.service.asked) == 2 and len(again.view.rows) == 4
     find(actions, again.session, words='bird')
@@ -89,13 +90,13 @@ def test_slider_redraws_without_asking_again(actions, folder):
 
 
 def test_slider_that_moves_while_the_model_works(actions, folder):
-    session = actions.add(None, [upload(folder)], 0.3).session
-    steps = actions.find(session, 0.3, WORDS, 'cat, dog', '', None)
+    session = actions.add(None, [upload(folder)], Cut(0.3)).session
+    steps = actions.find(session, Cut(0.3), WORDS, 'cat, dog', '', None)
     next(steps)
-    assert actions.redraw(session, 0.05).view.rows == []
+    assert actions.redraw(session, Cut(0.05)).view.rows == []
     shown = list(steps)[-1]
-    assert len(shown.view.rows) == 2 and actions.catch_up(shown.session, 0.3) is None
-    assert len(actions.catch_up(shown.session, 0.05).view.rows) == 3
+    assert len(shown.view.rows) == 2 and actions.catch_up(shown.session, Cut(0.3)) is None
+    assert len(actions.catch_up(shown.session, Cut(0.05)).view.rows) == 3
 
 
 def test_row_is_in_pixels_of_the_picture_and_box_is_drawn_on_what_is_shown(actions, folder):
@@ -104,7 +105,7 @@ def test_row_is_in_pixels_of_the_picture_and_box_is_drawn_on_what_is_shown(actio
     exif = turned.getexif()
     exif[0x0112] = 6  # lies on its side
     turned.save(file, exif=exif)
-    session = actions.add(None, [file], 0.3).session
+    session = actions.add(None, [file], Cut(0.3)).session
     assert Image.open(session.pictures[0].small).size == (200, 300)
     shown = find(actions, session, threshold=0.8, words='cat')
     assert shown.view.rows == [['a.png', 'cat', 0.9, 0., 0., 10., 8.]]
@@ -115,7 +116,7 @@ def test_row_is_in_pixels_of_the_picture_and_box_is_drawn_on_what_is_shown(actio
 
 
 def test_downloads_hold_what_is_shown(actions, folder):
-    session = actions.add(None, [upload(folder), upload(folder)], 0.3).session
+    session = actions.add(None, [upload(folder), upload(folder)], Cut(0.3)).session
     assert [picture.name for picture in session.pictures] == ['a.png', 'a (2).png']
     files = find(actions, session, threshold=0.4).view.downloads
     coco = json.loads(files['coco'].read_text())
@@ -130,7 +131,7 @@ def test_downloads_hold_what_is_shown(actions, folder):
 
 
 def test_ways_of_asking(actions, folder):
-    session = actions.add(None, [upload(folder)], 0.3).session
+    session = actions.add(None, [upload(folder)], Cut(0.3)).session
     find(actions, session, mode=SENTENCE, sentence=' a cat on a mat ')
     find(actions, session, mode=TASK, task='shelf')
     assert [(asked['classes'], asked['caption'], asked['task']) for asked in actions.service.asked
@@ -152,7 +153,7 @@ def test_other_names_look_alikes_and_groups():
     (dict(words=' , '), 'Type what to look for'), (dict(mode=SENTENCE), 'Type a sentence'),
     (dict(mode=TASK), 'Choose a task')])
 def test_nothing_was_typed(actions, folder, form, message):
-    session = actions.add(None, [upload(folder)], 0.3).session
+    session = actions.add(None, [upload(folder)], Cut(0.3)).session
     shown = find(actions, session, **form)
     assert message in shown.message and shown.alarm and shown.session is session
     assert not actions.service.asked
@@ -168,7 +169,7 @@ def test_bad_uploads_cost_no_good_one(actions, folder):
     shown = actions.add(None, [
         upload(folder, 'notes.png', b'hello'), upload(folder, 'good.png'),
         upload(folder, 'cut.png', whole[:-40]), upload(folder, 'wide.png', size=(500, 400)),
-        Path('/etc/hostname'), upload(folder, 'page.svg', b'<svg/>')], 0.3)
+        Path('/etc/hostname'), upload(folder, 'page.svg', b'<svg/>')], Cut(0.3))
     assert [picture.name for picture in shown.session.pictures] == ['good.png']
     assert shown.alarm and shown.message.startswith('1 picture added. notes.png: Expected')
     for name, reason in [('notes.png', 'no image of a known kind'), ('cut.png', 'truncated'),
@@ -177,12 +178,12 @@ def test_bad_uploads_cost_no_good_one(actions, folder):
 
 
 def test_too_many_pictures(actions, folder):
-    shown = actions.add(None, [upload(folder)] * (PICTURES + 1), 0.3)
+    shown = actions.add(None, [upload(folder)] * (PICTURES + 1), Cut(0.3))
     assert len(shown.session.pictures) == PICTURES and f'at most {PICTURES}' in shown.message
 
 
 def test_busy_server_keeps_what_was_found(actions, folder):
-    session = actions.add(None, [upload(folder, f'{i}.png') for i in range(3)], 0.3).session
+    session = actions.add(None, [upload(folder, f'{i}.png') for i in range(3)], Cut(0.3)).session
     actions.service.fails[1] = Busy('32 requests are being served; try again soon')
     shown = find(actions, session)
     assert shown.alarm and 'Try again soon' in shown.message.replace('; t', '. T')
@@ -193,32 +194,32 @@ def test_busy_server_keeps_what_was_found(actions, folder):
 
 
 def test_refused_question_is_told_once(actions, folder):
-    session = actions.add(None, [upload(folder, f'{i}.png') for i in range(3)], 0.3).session
+    session = actions.add(None, [upload(folder, f'{i}.png') for i in range(3)], Cut(0.3)).session
     for number in range(3):
         actions.service.fails[number] = UserError('shorter words', 'long ones', 'cut them')
     assert find(actions, session).message.count('Cut them') == 1
 
 
 def test_an_answer_to_other_words_is_not_shown(actions, folder):
-    session = find(actions, actions.add(None, [upload(folder)], 0.3).session).session
+    session = find(actions, actions.add(None, [upload(folder)], Cut(0.3)).session).session
     actions.service.fails[1] = UserError('a word', 'a bird', 'ask for cats')
     shown = find(actions, session, words='bird')
     assert shown.view.rows == [] and shown.view.downloads == {}
 
 
 def test_sessions_do_not_mix(actions, folder):
-    one = actions.add(None, [upload(folder)], 0.3).session
-    two = actions.add(None, [upload(folder)], 0.3).session
+    one = actions.add(None, [upload(folder)], Cut(0.3)).session
+    two = actions.add(None, [upload(folder)], Cut(0.3)).session
     assert one.folder != two.folder
     first, second = find(actions, one, words='cat'), find(actions, two, words='dog')
     actions.start_over(two)
-    assert [row[1] for row in actions.redraw(first.session, 0.3).view.rows] == ['cat']
-    shown = actions.redraw(second.session, 0.3)
+    assert [row[1] for row in actions.redraw(first.session, Cut(0.3)).view.rows] == ['cat']
+    shown = actions.redraw(second.session, Cut(0.3))
     assert shown.session is None and 'Add them again' in shown.message
 
 
 def test_example_fills_the_page(actions):
-    shown = actions.example(None, 0, 0.3)
+    shown = actions.example(None, 0, Cut(0.3))
     assert [picture.name for picture in shown.session.pictures] == ['shapes.png']
 
 

@@ -23,7 +23,8 @@ from PIL import Image  # noqa: E402
 
 import glipkit  # noqa: E402
 from glipkit.serve.api import create_app  # noqa: E402
-from glipkit.serve.page_examples import DRAWN, write_examples  # noqa: E402
+from glipkit.serve.limits import LearningLimits  # noqa: E402
+from glipkit.serve.page_examples import DRAWN, SIDE, write_examples  # noqa: E402
 from glipkit.serve.page_files import page_folder  # noqa: E402
 from glipkit.serve.service import Limits, Service  # noqa: E402
 from tests.test_serve.page_service import serving  # noqa: E402
@@ -51,7 +52,7 @@ class Counted(Service):
 @pytest.fixture(scope='module')
 def service():
     return Counted(glipkit.Predictor('glip-mini'), name='glip-mini',
-                   limits=Limits(max_pixels=300_000))
+                   limits=Limits(max_pixels=300_000), learning=LearningLimits(seconds=3))
 
 
 @pytest.fixture(scope='module')
@@ -85,7 +86,7 @@ def chromium():
 @pytest.fixture
 def tabs(chromium, address):
     """A function that opens the page in a tab; at the end nothing may have left the machine."""
-    context = chromium.new_context(viewport=dict(width=1200, height=900),
+    context = chromium.new_context(viewport=dict(width=1200, height=900), has_touch=True,
                                    http_credentials=dict(username='any', password=TOKEN))
     asked: list[str] = []
 
@@ -103,8 +104,8 @@ def tabs(chromium, address):
     assert asked and not [url for url in asked if not url.startswith((address, 'data:', 'blob:'))]
 
 
-def says(tab, text):
-    playwright.expect(tab.locator('#glipkit-status')).to_contain_text(text, timeout=20_000)
+def says(tab, text, place='status'):
+    playwright.expect(tab.locator(f'#glipkit-{place}')).to_contain_text(text, timeout=20_000)
 
 
 def add(tab, *files):
@@ -120,7 +121,22 @@ def ask(tab, words):
 def rows(tab):
     """The cells of the table."""
     return [row.locator('td').all_inner_texts()
-            for row in tab.get_by_role('table').locator('tbody tr').all()]
+            for row in tab.locator('#glipkit-table tbody tr').all()]
+
+
+def open_part(tab, name):
+    """Opens one of the closed parts of the page."""
+    tab.get_by_role('button', name=name).click()
+
+
+def place_of(tab, x, y):
+    """Where a pixel of a drawn picture is in the window; small pictures are shown as they are."""
+    image = tab.locator('#glipkit-canvas img')
+    image.scroll_into_view_if_needed()
+    area = image.bounding_box()
+    scale = min(1, area['width'] / SIDE, area['height'] / SIDE)
+    return (area['x'] + area['width'] / 2 + (x - SIDE / 2) * scale,
+            area['y'] + area['height'] / 2 + (y - SIDE / 2) * scale)
 
 
 def download(tab, name):
@@ -227,8 +243,82 @@ def test_example_by_one_click(tabs):
     says(tab, 'in 1 picture')
 
 
+#: The large red circle of the first drawn picture, and one of what is not meant.
+CIRCLE, STAR = (78, 141, 227, 290), (183, 11, 324, 146)
+
+
+def test_a_thing_is_shown_with_mouse_finger_and_keys_learned_and_found(tabs, files, tmp_path):
+    tab = tabs()
+    add(tab, files['one'], files['other'])
+    says(tab, '2 pictures added')
+    open_part(tab, 'No words for it?')
+    says(tab, 'Click on two opposite corners', 'marks')
+    tab.mouse.click(*place_of(tab, *CIRCLE[:2]))
+    says(tab, 'Now click on the opposite corner', 'marks')
+    tab.touchscreen.tap(*place_of(tab, *CIRCLE[2:]))
+    says(tab, '1 box so far', 'marks')
+    drawn = tab.locator('#glipkit-marks td').nth(3).inner_text()
+    assert all(abs(int(side) - true) <= 3 for side, true in zip(drawn.split(', '), CIRCLE)), drawn
+    corners = tab.get_by_label('Without a mouse')
+    corners.fill('10, 10, 900, 20')
+    corners.press('Enter')
+    says(tab, 'Expected a box', 'marks')
+    assert corners.input_value() == '10, 10, 900, 20'
+    tab.get_by_label('This is NOT it').check()
+    corners.fill(', '.join(map(str, STAR)))
+    corners.press('Enter')
+    says(tab, '2 boxes so far', 'marks')
+    tab.get_by_label('Name of the thing').fill('zorp')
+    tab.get_by_label('Words, with commas between').fill('large yellow striped square')
+    tab.get_by_role('button', name='Learn it and find it').click()
+    says(tab, 'of 3 s')
+    says(tab, 'found in 2 pictures')
+    found = {row[1]: row for row in reversed(rows(tab)) if row[0] == 'shapes.png'}  # the best
+    assert set(found) == {'zorp', 'large yellow striped square'}
+    assert all(abs(float(side) - true) < 25 for side, true in zip(found['zorp'][3:], CIRCLE))
+    with tab.expect_download() as begun:
+        tab.get_by_role('button', name='Download the task file').click()
+    assert begun.value.suggested_filename == 'zorp.safetensors'
+    begun.value.save_as(tmp_path / 'zorp.safetensors')
+    alone = glipkit.Predictor('glip-mini', task=tmp_path / 'zorp.safetensors')(files['one'])[0]
+    assert alone.names[0] == 'zorp'
+    assert alone.scores[0] == pytest.approx(float(found['zorp'][2]), abs=.01)
+    tab.get_by_label('zorp', exact=True).uncheck()
+    ask(tab, 'large yellow striped square')
+    says(tab, '1 thing found in 2 pictures')
+    tab.get_by_role('button', name='Start over').click()
+    says(tab, 'Add a picture', 'marks')
+    playwright.expect(tab.locator('#glipkit-things')).to_be_hidden()
+
+
+def test_a_lesson_is_stopped(tabs, files):
+    tab = tabs()
+    add(tab, files['one'])
+    says(tab, '1 picture added')
+    open_part(tab, 'No words for it?')
+    tab.get_by_role('button', name='Learn it and find it').click()
+    says(tab, 'Expected a box around the thing')
+    says(tab, 'Expected a box around the thing', 'marks')
+    tab.get_by_label('Without a mouse').fill(', '.join(map(str, CIRCLE)))
+    tab.get_by_label('Without a mouse').press('Enter')
+    says(tab, '1 box so far', 'marks')
+    tab.get_by_role('button', name='Take the last one back').click()
+    playwright.expect(tab.locator('#glipkit-marks table')).to_have_count(0)
+    tab.get_by_label('Without a mouse').fill(', '.join(map(str, CIRCLE)))
+    tab.get_by_label('Without a mouse').press('Enter')
+    tab.get_by_label('Name of the thing').fill('zorp')
+    tab.get_by_role('button', name='Learn it and find it').click()
+    says(tab, 'of 3 s')
+    tab.get_by_role('button', name='Stop', exact=True).click()
+    says(tab, 'Learning was stopped')
+    assert not rows(tab)
+
+
 def test_every_part_has_a_name_for_those_who_do_not_see(tabs):
     tab = tabs()
+    for name in ('No words for it?', 'Look-alikes and groups'):
+        open_part(tab, name)
+    says(tab, 'opposite corners', 'marks')
     nameless = tab.evaluate('''() => [...document.querySelectorAll('button, input, textarea')]
         .filter(part => part.offsetParent && !part.innerText.trim() && !part.ariaLabel
                 && !part.title && !(part.labels && part.labels.length)

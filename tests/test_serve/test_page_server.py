@@ -60,19 +60,19 @@ def test_two_visitors_with_a_client(page, picture):
     from gradio_client import Client, handle_file
     service, address = page
     before = len(service.asked)
-    ask = ['Words', 'cat, dog', '', None, 'fixed', '', '']
+    ask = ['Words', 'cat, dog', '', None, 'fixed', '', '', []]
     visitors = [Client(address, verbose=False) for _ in range(2)]
     for visitor in visitors:
         added = visitor.predict([dict(image=handle_file(str(picture)), caption=None)], 0.3,
-                                api_name='/add')
+                                True, api_name='/add')
         assert 'role="status"' in added[1] and '1 picture added' in added[1]
-    found = visitors[0].predict(0.3, *ask, api_name='/find')
+    found = visitors[0].predict(0.3, True, *ask, api_name='/find')
     assert cells(found[2]) == ['a.png cat 0.9 0.0 0.0 10.0 8.0', 'a.png dog 0.5 4.0 2.0 14.0 10.0']
-    assert json.loads(Path(found[3]['value']).read_text())['images'][0]['file_name'] == 'a.png'
-    redrawn = visitors[0].predict(0.05, api_name='/redraw')
+    assert json.loads(Path(found[5]['value']).read_text())['images'][0]['file_name'] == 'a.png'
+    redrawn = visitors[0].predict(0.05, True, api_name='/redraw')
     assert len(cells(redrawn[2])) == 3
     # The other one has its own picture, and no answer yet.
-    assert 'Nothing was asked yet' in visitors[1].predict(0.05, api_name='/redraw')[0]
+    assert 'Nothing was asked yet' in visitors[1].predict(0.05, True, api_name='/redraw')[0]
     assert len(service.asked) - before == 1
 
 
