@@ -237,6 +237,9 @@ class Segmenter:
                     ) -> tuple[Query, GroundingDetector, str]:
         """The question of a call, who answers, and the order of channels."""
         query, _, model = self._asked(classes, None, None, None, task)
+        if query.negatives or query.exclusive:
+            raise UserError('classes and their other names', 'negative_classes or exclusive groups',
+                            'make each a class: every pixel gets one')
         if templates:
             query = replace(query, templates=find_templates(templates))
         model.dense_grid()
@@ -248,7 +251,7 @@ def segment_image(model: GroundingDetector, item: Prepared, query: Query,
                   long_side: int | None = None, window: int | str | None = None,
                   overlap: float = .5) -> Segmentation:
     """The class of every pixel of a prepared image; arguments as in `Predictor.segment`."""
-    names = tuple(name for prompt in model.prompts(query) for name in prompt.names)
+    names = model.label_names(query)
     if not names:
         raise UserError('at least one class', 'none', 'name what may be in the image')
     size = tuple(item.packed['data_samples'].ori_shape[:2])

@@ -35,6 +35,8 @@ class Description:
             graph has it inside.
         dtype: Type in which the file's weights are, or in which it is to be computed.
         category_ids: Category id of each class, where a task file tells them.
+        exclusive: Groups of labels of which one object has one. Labels from the number of classes
+            on are negatives, which are never returned.
         task: What a task file says of itself; None without one.
     """
 
@@ -52,6 +54,7 @@ class Description:
     dtype: str = 'float32'
     category_ids: tuple[int, ...] | None = None
     task: Mapping[str, Any] | None = None
+    exclusive: tuple[tuple[int, ...], ...] = ()
 
     def to_json(self) -> str:
         """What :meth:`from_json` reads."""
@@ -74,6 +77,7 @@ class Description:
                 raise ValueError('another version of the format')
             lists = {name: tuple(content[name]) for name in (
                 'classes', 'starts', 'size', 'words', 'category_ids') if content[name] is not None}
+            lists['exclusive'] = tuple(map(tuple, content.get('exclusive', ())))
             known = {one.name for one in fields(cls)}
             return cls(**{key: value for key, value in content.items() if key in known} | lists)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
