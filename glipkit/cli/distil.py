@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glipkit.cli._command import add_command
+from glipkit.cli._query import CLASSES, add_query_arguments, query_arguments
 
 if TYPE_CHECKING:
     from glipkit.apis.data_sets import AnnotatedImages
@@ -30,8 +31,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--out', type=Path, required=True, metavar='DIR',
                         help='folder of the run')
     asked = parser.add_argument_group('what is asked')
-    asked.add_argument('--classes', metavar='"A, B"|FILE',
-                       help='names to look for, separated by commas or in a file')
+    asked.add_argument('--classes', metavar='"A, B"|FILE', help=CLASSES)
+    add_query_arguments(asked)
     asked.add_argument('--task', type=Path, metavar='FILE',
                        help='task file of glipkit tune, prompt or calibrate, which brings its '
                             'names and thresholds')
@@ -107,11 +108,12 @@ def run(args: argparse.Namespace) -> int:
         batch_size=args.train_batch_size, rate=args.rate, seed=args.seed,
         precision=args.precision)
     from glipkit.apis.build import checkpoint_for
-    from glipkit.apis.class_lists import read_classes
     from glipkit.distil.run import DistilRun, distil
     from glipkit.distil.settings import Asked
     from glipkit.labelling.engines import Teacher
-    asked = Asked(None if args.classes is None else tuple(read_classes(args.classes)), args.task)
+    given = query_arguments(args)
+    asked = Asked(given['classes'], args.task, tuple(given['negative_classes']),
+                  tuple(map(tuple, given['exclusive'])))
     checkpoint = checkpoint_for(args.teacher, args.checkpoint)
     task = None if args.task is None else str(args.task)
     done = distil(DistilRun(

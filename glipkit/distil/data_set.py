@@ -76,8 +76,8 @@ def write_data_set(labelled: Iterable[Labelled], classes: Sequence[str], plan: L
     folder = out / FOLDER
     with atomic_folder(folder) as temporary:
         for part in (TRAIN, VAL):
-            _write_part(temporary / part, [one for one in kept if (one.name in val) == (part == VAL)],
-                        classes, plan.form)
+            own = [one for one in kept if (one.name in val) == (part == VAL)]
+            _write_part(temporary / part, own, classes, plan.form)
         if plan.form == 'yolo':
             content = dict(path='.', train=f'{TRAIN}/images', val=f'{VAL}/images',
                            nc=len(classes), names=dict(enumerate(classes)))

@@ -174,13 +174,10 @@ def read_labels(out: Path, records: Sequence[Mapping[str, Any]], photos: Photos,
 def identity(predictor: Predictor, asked: Asked, plan: LabelPlan, photos: Photos
              ) -> dict[str, Any]:
     """What the labels of a run depend on, for its folder."""
-    return dict(teacher=fingerprint(predictor.model), query=_told(asked.query),
+    query = predictor.question(**asked.call()).query
+    return dict(teacher=fingerprint(predictor.model), query=repr(query),
                 task=None if asked.task is None else file_sha256(asked.task),
                 labels=plan.record(), photographs=photos.digest())
-
-
-def _told(query: Any) -> Any:
-    return query if query is None or isinstance(query, (list, tuple)) else repr(query)
 
 
 def range_of(index: int, size: int, count: int) -> tuple[int, int]:

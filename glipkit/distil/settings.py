@@ -1,12 +1,12 @@
 """Settings of a distillation, which its folder remembers."""
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from glipkit.errors import UserError
+from glipkit.text.query import Query
 
 #: Layouts in which the labels are written.
 FORMATS = ('coco', 'yolo')
@@ -106,18 +106,23 @@ class Asked:
     Args:
         query: Query of the classes; None for those of the task.
         task: Task file; None for the teacher as it is.
+        negative_classes: What must not be found, besides what the query or the task says.
+        exclusive: Groups of classes of which one object has one, likewise.
     """
 
-    query: Any = None
+    query: Query | None = None
     task: Path | None = None
+    negative_classes: tuple[str, ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.query is None and self.task is None:
             raise UserError('--classes or --task', 'neither', 'say what the student has to find')
 
-    def call(self) -> Mapping[str, Any]:
-        """Arguments of a call of the predictor."""
-        return {} if self.query is None else {'classes': self.query}
+    def call(self) -> dict[str, Any]:
+        """Arguments of a call of the predictor that has the task."""
+        return dict(classes=self.query, negative_classes=self.negative_classes,
+                    exclusive=self.exclusive)
 
 
 def _at_least(plan: Any, **least: int) -> None:

@@ -47,7 +47,7 @@ __all__ = [
     'ClipResNet', 'ClipRoIHead', 'ClipSelfPretrainer', 'ClipTextEncoder', 'ClipViT',
     'DenseClip', 'DropBlockFPN', 'DyConv', 'EvaViT', 'FVit', 'FVitRoIHead',
     'FocalScaledClassLoss', 'FrozenRPN', 'GLIP', 'GLIPHead', 'GivenBoxes', 'GridBoxes',
-    'NormedRPNHead', 'PackagedTower', 'RandomBoxes', 'RegionClipPretrainer', 'SemanticBackbone', 'SemanticFPN',
-    'SwinTransformer', 'TextBoxHead', 'TimmBackbone', 'TokenFocalLoss', 'TruthBoxes',
-    'ViTPyramid', 'WeightedClassLoss', 'WordLoss'
+    'NormedRPNHead', 'PackagedTower', 'RandomBoxes', 'RegionClipPretrainer',
+    'SemanticBackbone', 'SemanticFPN', 'SwinTransformer', 'TextBoxHead', 'TimmBackbone',
+    'TokenFocalLoss', 'TruthBoxes', 'ViTPyramid', 'WeightedClassLoss', 'WordLoss'
 ]
