@@ -29,6 +29,8 @@ BENCHMARKS = {
     'evaluation': ('benchmarks.evaluation',
                    'time LVIS AP, and what memory it takes, against mmdet'),
     'export': ('benchmarks.export', 'time exported models against the detector in PyTorch'),
+    'student': ('benchmarks.student',
+                'time a distilled student against a detector of any words'),
     'names': ('benchmarks.names',
               'whether names are right while more and more names are asked for'),
     'tiles': ('benchmarks.tiles',

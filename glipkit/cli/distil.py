@@ -87,6 +87,8 @@ def _add_student(group: argparse._ArgumentGroup) -> None:
                        help='steps of training (default: %(default)s)')
     group.add_argument('--train-batch-size', type=int, default=8, metavar='N',
                        help='images of a step (default: %(default)s)')
+    group.add_argument('--checkpoint-every', type=int, default=100, metavar='N',
+                       help='steps that a kill can take back (default: %(default)s)')
     group.add_argument('--rate', type=float, default=2e-3,
                        help='highest learning rate (default: %(default)s)')
     group.add_argument('--seed', type=int, default=0, help='of training (default: %(default)s)')
@@ -106,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     student = None if args.labels_only else StudentPlan(
         student=args.student, tower=args.tower, size=args.size, iterations=args.iterations,
         batch_size=args.train_batch_size, rate=args.rate, seed=args.seed,
-        precision=args.precision)
+        keep_every=args.checkpoint_every, precision=args.precision)
     from glipkit.apis.build import checkpoint_for
     from glipkit.distil.run import DistilRun, distil
     from glipkit.distil.settings import Asked

@@ -11,11 +11,12 @@ from mmengine.config import Config
 
 from glipkit.apis.data_sets import AnnotatedImages
 from glipkit.checkpoints import read_training_checkpoint
+from glipkit.checkpoints.files import write_pickle
 from glipkit.common.precision import bfloat16_pays
 from glipkit.distil.settings import StudentPlan
 from glipkit.distil.students import build_student
 from glipkit.engine.resuming import newest_checkpoint
-from glipkit.files import atomic, make_folder, remove_unfinished, write_text
+from glipkit.files import make_folder, remove_unfinished, write_text
 
 #: The student's files, below the folder of the run: its config and its averaged weights.
 CONFIG, WEIGHTS = 'student.py', 'student.pth'
@@ -56,9 +57,8 @@ def train_student(cfg: Config, plan: StudentPlan, data: AnnotatedImages, out: Pa
     runner.train()
     last = read_training_checkpoint(folder / f'iter_{plan.iterations}.pth')
     write_text(out / CONFIG, cfg.pretty_text)
-    with atomic(weights) as temporary:
-        torch.save(dict(state_dict=last['state_dict'],
-                        meta=dict(dataset_meta=dict(classes=list(cfg.classes)))), temporary)
+    write_pickle(dict(state_dict=last['state_dict'],
+                      meta=dict(dataset_meta=dict(classes=list(cfg.classes)))), weights)
     for kept in folder.glob('iter_*.pth'):  # a checkpoint is four times as large
         kept.unlink()
     return weights
@@ -71,6 +71,10 @@ def _runner(cfg: Config, plan: StudentPlan, data: AnnotatedImages, folder: Path,
     newest = newest_checkpoint(folder)
     model = build_student(cfg, plan.seed).to(device)
     fast = plan.precision == 'auto' and bfloat16_pays(device)
+    head = getattr(model, 'bbox_head', None)
+    if fast and head is not None:
+        # Which point learns which box is decided by small differences.
+        head.register_forward_hook(lambda *parts: _in_float32(parts[-1]))
     optimizer = dict(
         type='glipkit.AutocastOptimWrapper' if fast else 'OptimWrapper',
         constructor='glipkit.GroundingOptimConstructor',
@@ -103,6 +107,12 @@ def _runner(cfg: Config, plan: StudentPlan, data: AnnotatedImages, folder: Path,
             checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=plan.keep_every,
                             max_keep_ckpts=2, save_last=True),
             logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False)))
+
+
+def _in_float32(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(_in_float32(one) for one in value)
+    return value.float() if isinstance(value, torch.Tensor) else value
 
 
 def _rates(cfg: Config) -> dict[str, float]:

@@ -9,7 +9,8 @@
   without, they follow the prompt's start.
 * ``kind='regions'``: ``boxes`` (N, 4) and ``scores`` (N, K). Every pair above ``score_threshold``
   counts.
-* ``kind='levels'``: the same and ``level`` (N,): of each level the ``nms_pre`` best pairs count.
+* ``kind='levels'``: the same and ``level`` (N,): of each level the ``nms_pre`` best pairs count, if
+  something of their box is inside the image.
 
 Then each label is suppressed by itself (``nms_iou``), and the best ``max_per_image`` stay, with
 ``keep_ties`` all that score as much as the last of them. Boxes are xyxy pixels of the graph's
@@ -48,6 +49,9 @@ def detections(outputs: Outputs, rules: Mapping[str, Any], starts: Sequence[int]
     found = _CANDIDATES[rules['kind']](outputs, rules, starts)
     height, width = (side - rules['edge'] for side in size)
     boxes = found.boxes.clip(0, np.array([width, height, width, height], np.float32))
+    if rules['kind'] == 'levels':
+        real = (boxes[:, 2:] > boxes[:, :2]).all(1)
+        found, boxes = Found(boxes[real], found.scores[real], found.labels[real]), boxes[real]
     kept = nms(boxes, found.scores, rules['nms_iou'], found.labels)
     scores, limit = found.scores[kept], rules['max_per_image']
     if len(kept) > limit:
