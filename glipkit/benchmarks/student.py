@@ -16,15 +16,15 @@ from glipkit.benchmarks.export import call
 from glipkit.benchmarks.harness import alternate_processes, check, ratio, rows_beside
 from glipkit.benchmarks.runtimes import keep_torch_away, noise
 from glipkit.benchmarks.workload import PROMPTS, read_classes, read_size
-from glipkit.distil.run import ONNX, STUDENT
+from glipkit.distil.run import ONNX
 from glipkit.distil.student import Student
 from glipkit.distil.training import CONFIG, WEIGHTS
 from glipkit.errors import UserError
 
 SUMMARY = 'time a distilled student against a detector of any words'
 EXAMPLES = '''examples:
-  glipkit bench student --student fruit
-  glipkit bench student --student fruit --config glip-photo --image 256x256 --rounds 9
+  glipkit bench student --student fruit/student
+  glipkit bench student --student fruit/student --config glip-photo --image 256x256 --rounds 9
 '''
 #: Least factor between the detector and the student.
 LEAST = 30.
@@ -37,7 +37,12 @@ NOTES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Registers what the command line takes."""
     parser.add_argument('--student', type=Path, required=True, metavar='DIR',
-                        help='folder of a run of glipkit distil')
+                        help='folder of a student that glipkit distil has made')
+    add_speed_arguments(parser)
+
+
+def add_speed_arguments(parser: argparse.ArgumentParser) -> None:
+    """All but the student."""
     parser.add_argument('--config', default='glip-t-c',
                         help='the other detector: a model name or config (default: %(default)s)')
     parser.add_argument('--image', default='800x1216', metavar='HxW',
@@ -61,10 +66,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: The folder holds no student.
     """
-    folder = args.student / STUDENT
+    folder = args.student.resolve()
     if not (folder / WEIGHTS).is_file():
-        raise UserError('the folder of a finished run of glipkit distil', f'no {folder / WEIGHTS}',
-                        'pass that folder')
+        raise UserError('the folder of a student that glipkit distil has made',
+                        f'no {folder / WEIGHTS}', 'pass that folder')
     size, classes = read_size(args.image), read_classes(args.prompt, None)
     check({args.config: None}, args.rounds, args.warmup)
     side = Student(folder / CONFIG, folder / WEIGHTS).cfg.size

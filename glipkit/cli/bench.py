@@ -45,6 +45,9 @@ BENCHMARKS = {
     'self-training': ('claims.self_training',
                       'what captions without boxes teach: teacher, student, and gold alone, in '
                       'hours'),
+    'distillation': ('claims.distillation',
+                     'how good and how fast a small detector is that learnt from labels of a '
+                     'teacher, on photographs'),
     'region-clip': ('claims.region_clip',
                     'what region pre-training and transfer bring, on drawn things and photographs'),
     'clipself': ('claims.clipself',

@@ -77,6 +77,9 @@ def _add_student(group: argparse._ArgumentGroup) -> None:
     group.add_argument('--student', default='rtmdet-tiny', metavar='NAME|CONFIG',
                        help='rtmdet-tiny, rtmdet-s, rtmdet-m, or a config of mmdet '
                             '(default: %(default)s)')
+    group.add_argument('--name', default='student',
+                       help='its folder in --out; several students may learn from the same labels '
+                            '(default: %(default)s)')
     group.add_argument('--tower', choices=['auto', 'own'], default='auto',
                        help='auto begins with a tower of ImageNet where glipkit[photo] is '
                             'installed, own with the backbone of the config, untrained '
@@ -120,7 +123,8 @@ def run(args: argparse.Namespace) -> int:
     task = None if args.task is None else str(args.task)
     done = distil(DistilRun(
         args.photos, args.out, Teacher(str(args.teacher), str(checkpoint), args.device, task),
-        asked, labels, student, _test_data(args), args.engine, args.workers, args.address))
+        asked, labels, student, _test_data(args), args.name, args.engine, args.workers,
+        args.address))
     for name, why in done.problems[:5]:
         print(f'left out: {name}: {why}')
     if 'report' in done.files:

@@ -48,7 +48,8 @@ class Scores:
 
 
 def compare(teacher: Predictor, student: Student, asked: Asked, held_out: AnnotatedImages,
-            own: AnnotatedImages | None, folder: Path, timed: Mapping[str, Finder]
+            own: AnnotatedImages | None, folder: Path, shared: Path,
+            timed: Mapping[str, Finder]
             ) -> dict[str, Any]:
     """Scores of both; each is measured once in a run and remembered.
 
@@ -59,7 +60,8 @@ def compare(teacher: Predictor, student: Student, asked: Asked, held_out: Annota
         held_out: Photographs with labels of the teacher, none of which the student has learnt from:
             on them the student's score says how far it agrees with the teacher.
         own: Data of the user, with boxes by people.
-        folder: Folder of the results.
+        folder: Folder of the student's results.
+        shared: Folder of the teacher's, whom all students of a run have in common.
         timed: Others to be timed beside them, by their names.
 
     Returns:
@@ -76,8 +78,8 @@ def compare(teacher: Predictor, student: Student, asked: Asked, held_out: Annota
 
     def keep(name: str, data: AnnotatedImages, make: Callable[[], Any]) -> None:
         # Other data have other scores.
-        own_file = folder / f'{name}-{file_sha256(data.ann_file)[:12]}.json'
-        kept[name] = remembered(own_file, make)
+        file = f'{name}-{file_sha256(data.ann_file)[:12]}.json'
+        kept[name] = remembered((shared if name == 'teacher' else folder) / file, make)
 
     keep('agreement', held_out,
          lambda: _score(found_by_student, held_out, student.classes, 'held out'))

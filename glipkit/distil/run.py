@@ -25,6 +25,7 @@ from glipkit.distil.data_set import (
     write_data_set,
 )
 from glipkit.distil.exporting import export_student
+from glipkit.distil.labels import FOLDER as LABELS
 from glipkit.distil.labels import Photos, identity, label_photos, read_labels
 from glipkit.distil.report import write_report
 from glipkit.distil.settings import Asked, LabelPlan, StudentPlan
@@ -38,7 +39,7 @@ from glipkit.runs.folder import claim, claimed
 
 #: In the folder of a run: photographs that could not be read, and the folder of the student.
 PROBLEMS, STUDENT = 'problems.txt', 'student'
-#: In the folder of the student.
+#: In the folder of the student; scores of the teacher are in that of the run.
 SCORES, ONNX, REPORT = 'scores', 'student.onnx', 'report.md'
 
 
@@ -54,6 +55,7 @@ class DistilRun:
         labels: How photographs become a data set.
         student: What is trained; None stops after the labels.
         test: Data of the user to compare on, with boxes by people.
+        name: Folder of the student in that of the run; several may learn from the same labels.
         engine: ``'local'`` or ``'ray'``.
         workers: Number of actors of Ray.
         address: Address of a Ray cluster.
@@ -66,6 +68,7 @@ class DistilRun:
     labels: LabelPlan = field(default_factory=LabelPlan)
     student: StudentPlan | None = field(default_factory=StudentPlan)
     test: AnnotatedImages | None = None
+    name: str = STUDENT
     engine: str = 'local'
     workers: int = 2
     address: str | None = None
@@ -74,6 +77,9 @@ class DistilRun:
         if self.engine not in ('local', 'ray') or self.workers < 1:
             raise UserError("engine 'local' or 'ray', and workers of at least 1",
                             f'{self.engine!r}, {self.workers}', 'correct them')
+        if Path(self.name).name != self.name or self.name in (LABELS, FOLDER, SCORES):
+            raise UserError('a name for the folder of the student', repr(self.name),
+                            f'pass e.g. {STUDENT}')
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ def _data_set(run: DistilRun, photos: Photos, records: list, classes: tuple[str,
 def _student(run: DistilRun, config: Config, predictor: Predictor, data: LabelledData,
              problems: tuple, out: Path) -> Distilled:
     """Trains, exports and compares; the student's folder belongs to one plan and one data set."""
-    folder = out / STUDENT
+    folder = out / run.name
     claim(folder, dict(student=run.student.record(), classes=list(config.classes),
                        data=file_sha256(data.parts[TRAIN].ann_file)))
     weights = train_student(config, run.student, data.parts[TRAIN], folder,
@@ -150,7 +156,7 @@ def _student(run: DistilRun, config: Config, predictor: Predictor, data: Labelle
     except UserError as error:  # a student without ONNX is one too
         note(f'no {ONNX}: {error}')
     scores = compare(predictor, student, run.asked, data.parts[VAL], run.test, folder / SCORES,
-                     finders)
+                     out / SCORES, finders)
     done = Distilled(data, problems, scores, files)
     files['report'] = write_report(folder / REPORT, run, done, student, predictor)
     return done
