@@ -46,6 +46,11 @@ def read_query(text: str, negative_classes: str | None = None,
     return query.with_more(read_negatives(negative_classes), read_groups(exclusive))
 
 
+def names_combine(path: Path) -> bool:
+    """Whether a query file says how the names of a class are combined."""
+    return bool((_content(path) or {}).get('combine'))
+
+
 def read_negatives(text: str | None) -> list[str]:
     """The names of a command's ``--negative-classes``; none for None."""
     return [] if text is None else read_classes(text)

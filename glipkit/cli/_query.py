@@ -2,7 +2,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glipkit.text.query import Query
 
 CLASSES = ('class names, separated by commas; one that holds a comma goes in double quotes; or a '
            'file of them (a name a line, a YOLO data.yaml, a COCO json) or a query file (YAML or '
@@ -16,6 +19,22 @@ def add_query_arguments(parser: argparse.ArgumentParser) -> None:
                              'left out')
     parser.add_argument('--exclusive', action='append', default=[], metavar='"A, B"',
                         help='classes of which one object has one; may be given several times')
+
+
+def test_query(args: argparse.Namespace) -> Query | None:
+    """What a test asks; None for all classes of its data.
+
+    Raises:
+        UserError: As `query_arguments`, or something beside no classes.
+    """
+    asked = query_arguments(args)
+    if asked['classes'] is not None:
+        return asked['classes'].with_more(asked['negative_classes'], asked['exclusive'])
+    if args.negative_classes is not None or args.exclusive:
+        from glipkit.errors import UserError
+        raise UserError('--classes with --negative-classes and --exclusive', 'none',
+                        'name the classes of the data too')
+    return None
 
 
 def query_arguments(args: argparse.Namespace) -> dict[str, Any]:

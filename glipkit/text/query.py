@@ -182,6 +182,12 @@ class Query:
                      exclusive=[list(group) for group in self.exclusive])
         return {key: value for key, value in found.items() if value}
 
+    @property
+    def plain(self) -> dict[str, Any]:
+        """Class names and all that goes with them as plain values, for configs and JSON."""
+        written = {} if self.caption_prompt is None else dict(caption_prompt=self.caption_prompt)
+        return dict(classes=list(self.classes or ()), **written, **self.parts)
+
     def with_classes(self, names: Iterable[str]) -> Query:
         """The same question for other class names; what went with a name that is gone goes too."""
         names = tuple(names)
