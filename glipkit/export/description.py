@@ -42,7 +42,7 @@ def describe(question: Question, form: TensorForm, settings: ExportSettings,
         size=settings.size, rules=form.rules, suppressed=settings.nms, words=words,
         exclusive=question.query.groups if closed else (),
         dtype=settings.dtype, category_ids=question.category_ids if closed else None,
-        task=question.task)
+        task=question.task, calibration=question.calibration)
 
 
 def _pixels(model: GroundingDetector) -> dict[str, Any]:

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from glipkit.apis.calibration import Calibration
 from glipkit.errors import UserError
 
 #: Key of the metadata of ONNX files, and of the runtime information of OpenVINO's.
@@ -38,6 +39,7 @@ class Description:
         exclusive: Groups of labels of which one object has one. Labels from the number of classes
             on are negatives, which are never returned.
         task: What a task file says of itself; None without one.
+        calibration: What the task knows of its scores; None where nobody measured.
     """
 
     model: str
@@ -55,10 +57,14 @@ class Description:
     category_ids: tuple[int, ...] | None = None
     task: Mapping[str, Any] | None = None
     exclusive: tuple[tuple[int, ...], ...] = ()
+    calibration: Calibration | None = None
 
     def to_json(self) -> str:
         """What :meth:`from_json` reads."""
-        return json.dumps({'format': FORMAT, **asdict(self)}, ensure_ascii=False)
+        content = asdict(replace(self, calibration=None))
+        if self.calibration is not None:
+            content['calibration'] = self.calibration.json
+        return json.dumps({'format': FORMAT, **content}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | None, path: Any) -> Description:
@@ -78,6 +84,8 @@ class Description:
             lists = {name: tuple(content[name]) for name in (
                 'classes', 'starts', 'size', 'words', 'category_ids') if content[name] is not None}
             lists['exclusive'] = tuple(map(tuple, content.get('exclusive', ())))
+            if content.get('calibration') is not None:
+                lists['calibration'] = Calibration.from_json(content['calibration'])
             known = {one.name for one in fields(cls)}
             return cls(**{key: value for key, value in content.items() if key in known} | lists)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
