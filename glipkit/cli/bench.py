@@ -29,6 +29,8 @@ BENCHMARKS = {
     'evaluation': ('benchmarks.evaluation',
                    'time LVIS AP, and what memory it takes, against mmdet'),
     'export': ('benchmarks.export', 'time exported models against the detector in PyTorch'),
+    'student': ('benchmarks.student',
+                'time a distilled student against a detector of any words'),
     'names': ('benchmarks.names',
               'whether names are right while more and more names are asked for'),
     'tiles': ('benchmarks.tiles',
@@ -43,6 +45,9 @@ BENCHMARKS = {
     'self-training': ('claims.self_training',
                       'what captions without boxes teach: teacher, student, and gold alone, in '
                       'hours'),
+    'distillation': ('claims.distillation',
+                     'how good and how fast a small detector is that learnt from labels of a '
+                     'teacher, on photographs'),
     'region-clip': ('claims.region_clip',
                     'what region pre-training and transfer bring, on drawn things and photographs'),
     'clipself': ('claims.clipself',

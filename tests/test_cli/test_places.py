@@ -120,6 +120,8 @@ def commands(files, tmp_path_factory):
                    '--format', 'words', '--out'),
         'bench': ('bench', 'evaluation', '--images', '2', '--limit', '20', '--out'),
         'pseudo-label': ('pseudo-label', shard, '--images', world / 'images/train_grd', '--out'),
+        'distil': ('distil', photos, *model, '--classes', 'dog', '--threshold', '0',
+                   '--labels-only', '--out'),
         'concepts': ('concepts', shard, '--model', regions, *texts, '--min-count', '1', '--out'),
         'calibrate': ('calibrate', coco, '--images', photos, *model, '--classes', 'red circle',
                       '--device', 'cpu', '--out'),
