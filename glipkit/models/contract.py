@@ -7,6 +7,7 @@ the classes or phrases of the query.
 """
 from __future__ import annotations
 
+import reprlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -16,6 +17,7 @@ from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
+from glipkit.common.settling import settle
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import low_rank_layers
 from glipkit.models.tensor_form import TensorForm
@@ -88,8 +90,9 @@ class GroundingDetector(BaseDetector):
     def build_prompts(self, query: Query) -> list[Prompt]:
         """Builds the prompts of a query; :meth:`prompts` remembers them.
 
-        The prompts together hold every class or phrase once, in order; ``start`` of each prompt is
-        the label of its first.
+        The prompts together hold every phrase, or every name of ``query.asked``, once and in order,
+        with its label; names of one label stand in one prompt. A method that reads no more than
+        ``query.classes`` is asked class names alone: the rest is refused for it.
 
         Raises:
             UserError: Something in the query cannot be asked.
@@ -99,7 +102,10 @@ class GroundingDetector(BaseDetector):
 
     def forward(self, inputs: Tensor, data_samples: Sequence[DetDataSample] | None = None,
                 mode: str = 'tensor') -> Any:
-        """mmdet's three modes.
+        """mmdet's three modes; in mode ``predict`` negatives and exclusive groups are settled.
+
+        So :meth:`predict` of a method gives what the model says, with labels from the number of
+        classes on for negatives, and whoever calls the detector gets what the query asks for.
 
         Raises:
             UserError: The weights were cast to a type that the images do not have.
@@ -107,7 +113,11 @@ class GroundingDetector(BaseDetector):
         if isinstance(inputs, Tensor) and inputs.is_floating_point() \
                 and not torch.is_autocast_enabled(inputs.device.type):
             self._check_types(inputs.dtype)
-        return super().forward(inputs, data_samples, mode)
+        found = super().forward(inputs, data_samples, mode)
+        if mode == 'predict':
+            for sample in found:
+                settle_sample(sample)
+        return found
 
     def _check_types(self, wanted: torch.dtype) -> None:
         """Refuses weights of another type than the images', be it in one part alone."""
@@ -131,7 +141,25 @@ class GroundingDetector(BaseDetector):
     def _checked(self, query: Query) -> list[Prompt]:
         if not query.is_caption:
             check_class_names(query.classes)
-        return self.build_prompts(query)
+            check_class_names([name for name, _ in query.asked])
+        prompts = self.build_prompts(query)
+        if not query.is_caption:
+            told = sorted((name, label) for one in prompts
+                          for name, label in zip(one.names, one.labels))
+            if told != sorted(query.asked):
+                raise UserError('class names alone, for a model that asks nothing else',
+                                f'{reprlib.repr(query.parts)}', 'leave these out')
+        return prompts
+
+    def label_names(self, query: Query) -> tuple[str, ...]:
+        """The strings that labels stand for: class names as they were given, or phrases.
+
+        Raises:
+            UserError: As :meth:`prompts`.
+        """
+        prompts = self.prompts(query)
+        return tuple(query.classes) if not query.is_caption else tuple(
+            name for prompt in prompts for name in prompt.names)
 
     def class_prompts(self, names: Sequence[str],
                       caption_prompt: CaptionPrompt | None = None) -> tuple[Prompt, ...]:
@@ -182,7 +210,8 @@ class GroundingDetector(BaseDetector):
 
         Returns:
             Per image (N, K) from 0 to 1. Rows sum to 1: the caller says that every box holds one of
-            the classes, so that no background takes part.
+            the classes, so that no background takes part. What a negative of the query takes is
+            missing in the sum.
 
         Raises:
             UserError: The model finds boxes itself and cannot score those of others.
@@ -249,3 +278,17 @@ class GroundingDetector(BaseDetector):
             raise UserError(f'a tokenizer of at most {rows} tokens, the rows of the text encoder',
                             f'one of {needed}', 'give both the same vocabulary')
 
+
+def settle_sample(sample: DetDataSample) -> None:
+    """Takes out of a sample's detections what its query does not want, see
+    :func:`~glipkit.common.settling.settle`."""
+    found = sample.get('pred_instances')
+    if found is None or not len(found) or (query := Query.of_sample(sample)).is_caption:
+        return
+    count = len(query.classes)
+    if not query.exclusive and int(found.labels.max()) < count:
+        return
+    kept = settle(*(found[key].detach().float().cpu().numpy()
+                    for key in ('bboxes', 'scores', 'labels')), count, query.groups)
+    if len(kept) < len(found):
+        sample.pred_instances = found[torch.from_numpy(kept).to(found.labels.device)]

@@ -42,6 +42,8 @@ class TensorForm(nn.Module):
     divisor: int = 1
     #: Whether exporters can follow it through images of any size.
     any_size: bool = True
+    #: Whether the words may be an input: every label has one name, and so no number is fixed.
+    open: bool = True
 
     def __init__(self, words: Mapping[str, Tensor]) -> None:
         super().__init__()

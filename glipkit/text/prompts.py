@@ -30,7 +30,8 @@ def clean_name(name: str) -> str:
 
 
 def class_prompt(names: Sequence[str], separator: str = '. ',
-                 caption_prompt: CaptionPrompt | None = None, start: int = 0) -> Prompt:
+                 caption_prompt: CaptionPrompt | None = None, start: int = 0,
+                 labels: Sequence[int] | None = None) -> Prompt:
     """Joins class names to one caption, one entity per class, in the given order.
 
     Args:
@@ -41,6 +42,7 @@ def class_prompt(names: Sequence[str], separator: str = '. ',
             only. The defaults are '' for prefix and suffix, the cleaned class name for name.
             Entries for classes that are not in ``names`` are ignored.
         start: Index of the first name in a longer list.
+        labels: Label of each name; None for ``start`` and those that follow.
 
     Returns:
         The prompt; ``names`` holds the caller's exact strings.
@@ -57,12 +59,13 @@ def class_prompt(names: Sequence[str], separator: str = '. ',
         begin = len(caption) + len(prefix)
         spans.append((_trimmed(begin, written), ))
         caption += prefix + written + suffix + (separator if i + 1 < len(names) else '')
-    return Prompt(caption, tuple(spans), tuple(names), start)
+    return Prompt(caption, tuple(spans), tuple(names), start,
+                  None if labels is None else tuple(labels))
 
 
 def split_class_prompt(names: Sequence[str], tokenizer: Tokenizer, max_tokens: int = 256,
-                       separator: str = '. ', caption_prompt: CaptionPrompt | None = None
-                       ) -> list[Prompt]:
+                       separator: str = '. ', caption_prompt: CaptionPrompt | None = None,
+                       labels: Sequence[int] | None = None) -> list[Prompt]:
     """As few consecutive class prompts as a token budget allows.
 
     Args:
@@ -71,6 +74,8 @@ def split_class_prompt(names: Sequence[str], tokenizer: Tokenizer, max_tokens: i
         max_tokens: Budget of one prompt, with special tokens and separators.
         separator: Text between two classes, see :func:`class_prompt`.
         caption_prompt: Hand-written prompts, see :func:`class_prompt`.
+        labels: Label of each name; names of one label follow each other and stand in one prompt.
+            None for a label of its own for each.
 
     Returns:
         Prompts that cover the list in order; ``start`` tells where each begins.
@@ -80,22 +85,31 @@ def split_class_prompt(names: Sequence[str], tokenizer: Tokenizer, max_tokens: i
     """
     check_class_names(names)
     _check_separator(separator)
+    labels = range(len(names)) if labels is None else labels
     special = tokenizer.special_tokens
     separator_length = tokenizer.count(separator)
     bounds, length = [0], special
-    for i, name in enumerate(names):
-        entry = tokenizer.count(''.join(_parts(name, caption_prompt)))
+    for begin, end in _runs(labels):
+        entry = (end - begin - 1) * separator_length + sum(
+            tokenizer.count(''.join(_parts(name, caption_prompt))) for name in names[begin:end])
         if entry + special > max_tokens:
+            others = f' and its {end - begin - 1} other names' if end - begin > 1 else ''
             raise UserError(f'classes of at most {max_tokens - special} tokens',
-                            f'{entry} in {reprlib.repr(name)}',
-                            'shorten the name or raise max_tokens')
-        needed = entry + (separator_length if i > bounds[-1] else 0)
+                            f'{entry} in {reprlib.repr(names[begin])}{others}',
+                            f'shorten the name{"s" if others else ""} or raise max_tokens')
+        needed = entry + (separator_length if begin > bounds[-1] else 0)
         if length + needed > max_tokens:
-            bounds.append(i)
+            bounds.append(begin)
             length, needed = special, entry
         length += needed
-    return [class_prompt(names[begin:end], separator, caption_prompt, begin)
+    return [class_prompt(names[begin:end], separator, caption_prompt, begin, labels[begin:end])
             for begin, end in zip(bounds, [*bounds[1:], len(names)])]
+
+
+def _runs(labels: Sequence[int]) -> list[tuple[int, int]]:
+    """Where equal labels stand one after another: [start, end) of each run."""
+    cuts = [i for i in range(1, len(labels)) if labels[i] != labels[i - 1]]
+    return list(zip([0, *cuts], [*cuts, len(labels)]))
 
 
 def phrase_prompt(caption: str, phrases: Sequence[Span | Sequence[Span]],

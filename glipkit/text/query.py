@@ -6,6 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from glipkit.errors import UserError
+from glipkit.text.query_parts import (
+    Groups,
+    Synonyms,
+    check_parts,
+    frozen_groups,
+    frozen_names,
+    frozen_synonyms,
+)
 from glipkit.text.structures import CaptionPrompt, Span
 
 _PARTS = ('prefix', 'name', 'suffix')
@@ -30,6 +38,11 @@ class Query:
             `caption_prompt`.
         templates: Class names only. Sentences with a pair of braces for the name, for text encoders
             that read one sentence per class; their features are averaged. None: the bare name.
+        synonyms: Class names only. Other names of classes, as (class name, other names) pairs.
+        combine: How the scores of a class's names become one: ``'max'`` or ``'mean'``.
+        negatives: Class names only. What looks like a class and must not be found: it is asked
+            too and competes, and is never returned.
+        exclusive: Class names only. Groups of classes of which one object has one.
     """
     classes: tuple[str, ...] | None = None
     caption: str | None = None
@@ -37,20 +50,31 @@ class Query:
     unknown: tuple[Span, ...] = ()
     written: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     templates: tuple[str, ...] = ()
+    synonyms: Synonyms = ()
+    combine: str = 'max'
+    negatives: tuple[str, ...] = ()
+    exclusive: Groups = ()
 
     @classmethod
     def for_classes(cls, names: Iterable[str], caption_prompt: CaptionPrompt | None = None,
-                    templates: Sequence[str] = ()) -> Query:
+                    templates: Sequence[str] = (), *,
+                    synonyms: Mapping[str, Iterable[str]] | None = None, combine: str = 'max',
+                    negative_classes: Iterable[str] = (),
+                    exclusive: Iterable[Iterable[str]] = ()) -> Query:
         """A query for class names.
 
         Args:
             names: Any number of names; labels index them.
             caption_prompt: Hand-written prompts, name -> dict(prefix=, name=, suffix=).
             templates: Sentences, see the attribute of the class.
+            synonyms: Class name -> its other names.
+            combine: How the scores of a class's names become one: ``'max'`` or ``'mean'``.
+            negative_classes: What must not be found, see ``negatives``.
+            exclusive: Groups of two or more class names of which one object has one.
 
         Raises:
-            UserError: A single string or a set instead of a list of names, or a hand-written
-                prompt of another form.
+            UserError: A single string or a set instead of a list of names, a hand-written prompt
+                of another form, or a name that would mean two things.
         """
         if isinstance(names, str):
             raise UserError('a list of class names', f'the string {names!r}', f'pass [{names!r}]')
@@ -61,8 +85,12 @@ class Query:
         if not isinstance(names, Iterable):
             raise UserError('a list of class names', f'{type(names).__name__} {names!r}',
                             "pass e.g. ['person', 'dog']")
-        return cls(classes=tuple(names), written=_frozen(caption_prompt),
-                   templates=tuple(templates))
+        query = cls(classes=tuple(names), written=_frozen(caption_prompt),
+                    templates=tuple(templates), synonyms=frozen_synonyms(synonyms),
+                    combine=combine, exclusive=frozen_groups(exclusive),
+                    negatives=frozen_names(negative_classes, 'negative_classes'))
+        check_parts(query.classes, query.synonyms, combine, query.negatives, query.exclusive)
+        return query
 
     @classmethod
     def for_caption(cls, caption: str, phrases: Iterable[Iterable[Span]] | None = None,
@@ -124,9 +152,47 @@ class Query:
         """
         return {name: dict(parts) for name, parts in self.written} or None
 
+    @property
+    def asked(self) -> tuple[tuple[str, int], ...]:
+        """Every (name, label) that a model is asked, the names of a class one after another.
+
+        The names of the K classes come first; negatives follow, with labels from K on.
+        """
+        others = dict(self.synonyms)
+        names = [(name, label) for label, own in enumerate(self.classes or ())
+                 for name in (own, *others.get(own, ()))]
+        return (*names, *((name, len(self.classes or ()) + i)
+                          for i, name in enumerate(self.negatives)))
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The labels of each exclusive group."""
+        place = {name: label for label, name in enumerate(self.classes or ())}
+        return tuple(tuple(place[name] for name in group) for group in self.exclusive)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What goes with the class names, as plain values for JSON; empty where nothing does.
+
+        ``Query.for_classes(query.classes, **query.parts)`` is the same question again.
+        """
+        found = dict(synonyms={name: list(others) for name, others in self.synonyms},
+                     combine=self.combine if self.combine != 'max' else '',
+                     negative_classes=list(self.negatives),
+                     exclusive=[list(group) for group in self.exclusive])
+        return {key: value for key, value in found.items() if value}
+
     def with_classes(self, names: Iterable[str]) -> Query:
-        """The same question for other class names."""
-        return replace(self, classes=tuple(names))
+        """The same question for other class names; what went with a name that is gone goes too."""
+        names = tuple(names)
+        kept = set(names)
+        synonyms = [(name, tuple(other for other in others if other not in kept))
+                    for name, others in self.synonyms if name in kept]
+        groups = (tuple(name for name in group if name in kept) for group in self.exclusive)
+        return replace(self, classes=names,
+                       synonyms=tuple((name, others) for name, others in synonyms if others),
+                       negatives=tuple(name for name in self.negatives if name not in kept),
+                       exclusive=tuple(group for group in groups if len(group) > 1))
 
     def with_caption_prompt(self, caption_prompt: CaptionPrompt | None) -> Query:
         """The same class names, asked with other hand-written prompts."""

@@ -26,11 +26,22 @@ class Prompt:
         spans: Character spans of each entity in ``caption``.
         names: The caller's exact string for each entity, which is returned with its detections.
         start: Index of the first entity in the caller's list; not 0 when a list was split.
+        labels: Label of each entity, an index into the query's classes; default ``start`` and
+            those that follow. Entities of one label are names of one class; labels from the number
+            of classes on belong to what must not be found.
     """
     caption: str
     spans: tuple[tuple[Span, ...], ...]
     names: tuple[str, ...]
     start: int = 0
+    labels: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is None:
+            labels = tuple(range(self.start, self.start + len(self.spans)))
+            object.__setattr__(self, 'labels', labels)
+        elif len(self.labels) != len(self.spans):
+            raise ValueError(f'{len(self.spans)} entities and {len(self.labels)} labels')
 
     def __len__(self) -> int:
         return len(self.spans)

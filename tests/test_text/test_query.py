@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 
 import numpy as np
@@ -65,6 +66,62 @@ def test_changes_keep_the_rest():
     assert query.with_caption_prompt(None) == Query.for_classes(['dog', 'cat'])
     assert query.text == ('dog', 'cat') and not query.is_caption
     assert Query.for_caption('a dog').text == 'a dog'
+
+
+FULL = dict(synonyms={'cup': ['mug', 'coffee cup'], 'dog': []}, combine='mean',
+            negative_classes=['bowl'], exclusive=[['cup', 'dog']])
+
+
+def test_the_names_of_a_class_have_its_label_and_negatives_follow():
+    query = Query.for_classes(['cup', 'dog'], **FULL)
+    assert query.asked == (('cup', 0), ('mug', 0), ('coffee cup', 0), ('dog', 1), ('bowl', 2))
+    assert query.text == ('cup', 'dog')
+    assert Query.for_classes(['a', 'b']).asked == (('a', 0), ('b', 1))
+    assert Query.for_caption('a dog').asked == ()
+
+
+def test_parts_are_plain_values_that_make_the_query_again():
+    query = Query.for_classes(['cup', 'dog'], **FULL)
+    assert Query.for_classes(['cup', 'dog'], **json.loads(json.dumps(query.parts))) == query
+    assert Query.for_classes(['cup', 'dog']).parts == {}
+    assert Query.of_sample(DetDataSample(metainfo=query.as_fields())) is query
+
+
+def test_other_classes_take_along_what_still_means_something():
+    query = Query.for_classes(['cup', 'dog', 'cat'], exclusive=[['cup', 'dog'], ['dog', 'cat']],
+                              synonyms={'cup': ['mug', 'beaker']}, negative_classes=['bowl', 'fox'])
+    fewer = query.with_classes(['cat', 'dog', 'fox'])
+    assert fewer == Query.for_classes(['cat', 'dog', 'fox'], negative_classes=['bowl'],
+                                      exclusive=[['dog', 'cat']])
+    assert query.with_classes(['cup', 'mug']).synonyms == (('cup', ('beaker', )), )
+
+
+@pytest.mark.parametrize('make, complaint', [
+    (dict(synonyms={'cat': ['dog']}), "'dog' as a class and as another name of 'cat'"),
+    (dict(synonyms={'cat': ['puss'], 'dog': ['puss']}), "'puss' as another name of 'cat'"),
+    (dict(synonyms={'cat': ['puss', 'puss']}), "'puss' as another name of 'cat'"),
+    (dict(synonyms={'fox': ['reynard']}), "'fox', which is no class"),
+    (dict(synonyms={'cat': 'puss'}), "other names of 'cat' as a list"),
+    (dict(synonyms=['cat']), 'class name -> its other names'),
+    (dict(negative_classes=['dog']), "'dog' as a class and as a negative"),
+    (dict(negative_classes='fox'), 'negative_classes as a list'),
+    (dict(negative_classes=[3]), 'negative_classes as a list'),
+    (dict(exclusive=[['cat', 'fox']]), "'fox', which is no class"),
+    (dict(exclusive=[['cat']]), 'two or more'), (dict(exclusive=[['cat', 'cat']]), 'different'),
+    (dict(exclusive='cat'), 'groups'), (dict(exclusive=['cat']), 'a group of exclusive'),
+    (dict(combine='sum'), "'max' or 'mean'")])
+def test_names_that_would_mean_two_things_or_nothing(make, complaint):
+    with pytest.raises(UserError, match=complaint):
+        Query.for_classes(['cat', 'dog'], **make)
+
+
+def test_entities_of_a_prompt_have_labels():
+    spans = (((0, 1), ), ((2, 3), ))
+    assert Prompt('a b', spans, ('a', 'b'), 3).labels == (3, 4)
+    assert Prompt('a b', spans, ('a', 'b'), labels=(5, 5)).labels == (5, 5)
+    assert Prompt('a b', (), ()).labels == ()
+    with pytest.raises(ValueError, match='2 entities and 1 labels'):
+        Prompt('a b', spans, ('a', 'b'), labels=(1, ))
 
 
 @pytest.mark.parametrize('make, complaint', [

@@ -1,10 +1,17 @@
-"""From token scores to label scores.
+"""From token scores to scores of names, and from names to labels.
 
-One map serves all methods: it is the identity where each label has one token.
+One map serves all methods: it is the identity where each name has one token.
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
 from torch import Tensor
+
+from glipkit.text.query import Query
+from glipkit.text.structures import Prompt
 
 
 def pool_to_labels(token_scores: Tensor, token_map: Tensor) -> Tensor:
@@ -20,3 +27,60 @@ def pool_to_labels(token_scores: Tensor, token_map: Tensor) -> Tensor:
     weights = token_map.to(token_scores.dtype)
     weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=1)
     return token_scores @ weights.transpose(-1, -2)
+
+
+class Pool(NamedTuple):
+    """Which names are of one label, and how their scores become one.
+
+    Attributes:
+        labels: (N,), label of each name.
+        combine: ``'max'`` for the best of a label's names, ``'mean'`` for their mean.
+    """
+    labels: tuple[int, ...]
+    combine: str = 'max'
+
+    @classmethod
+    def of(cls, prompts: Iterable[Prompt], query: Query) -> Pool:
+        """The pool of all names of some prompts of a query."""
+        return cls(tuple(label for prompt in prompts for label in prompt.labels), query.combine)
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """The label of each column of pooled scores: every label once, in ascending order."""
+        return tuple(sorted(set(self.labels)))
+
+    @property
+    def plain(self) -> bool:
+        """Whether every label has one name, in the order of the labels."""
+        return self.columns == self.labels
+
+
+def pool_names(scores: Tensor, pool: Pool, background: bool = False) -> Tensor:
+    """One score for each label out of those of its names.
+
+    Args:
+        scores: Scores or logits (..., N) of N names.
+        pool: Their labels.
+        background: Whether one more column follows the names, which stays as it is.
+
+    Returns:
+        (..., K), in the order of the pool's ``columns``, or (..., K + 1) with background; the
+        scores themselves where the pool is plain.
+    """
+    if pool.plain:
+        return scores
+    names: dict[int, list[int]] = {label: [] for label in pool.columns}
+    for i, label in enumerate(pool.labels):
+        names[label].append(i)
+    if background:
+        names[-1] = [len(pool.labels)]
+    most = max(map(len, names.values()))
+    # Every label has as many places: its first name fills those that it does not need.
+    places = torch.tensor([[*own, *own[:1] * (most - len(own))] for own in names.values()],
+                          device=scores.device)
+    found = scores[..., places]
+    if pool.combine == 'max':
+        return found.amax(-1)
+    counts = torch.tensor([len(own) for own in names.values()], device=scores.device)
+    real = torch.arange(most, device=scores.device) < counts[:, None]
+    return found.masked_fill(~real, 0).sum(-1) / counts

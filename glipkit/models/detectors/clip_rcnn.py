@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from glipkit.models.alignment.cosine import cosine_logits
+from glipkit.models.alignment.label_pooling import Pool, pool_names
 from glipkit.models.detectors.region_tensors import RegionTensors
 from glipkit.models.detectors.region_words import RegionWords, labelled, stack_logits
 from glipkit.models.proposals.contract import boxes_of_images, image_size, propose
@@ -146,7 +147,8 @@ class ClipRCNN(RegionWords):
         _, features = self.backbone.region_features(level, [boxes])
         logits = self._logits(features, Query.of_sample(sample)).float()
         if self.test_settings.name_regions:
-            sample.pred_regions = InstanceData(scores=logits[:, :-1])
+            asked = len(self.label_names(Query.of_sample(sample)))
+            sample.pred_regions = InstanceData(scores=logits[:, :asked])
         if self.test_settings.regress_boxes:
             boxes = self.roi_head.decode(features, boxes)
         found = detections(boxes, logits.softmax(1)[:, :-1], proposed.get('logits'), size,
@@ -167,19 +169,21 @@ class ClipRCNN(RegionWords):
 
     def tensor_form(self, query: Query) -> RegionTensors:
         """See :meth:`GroundingDetector.tensor_form`; boxes only."""
-        return RegionTensors(self, dict(embeddings=self._matrix(query)))
+        return RegionTensors(self, dict(embeddings=self._matrix(query)), self._pool(query))
 
-    def score_regions(self, image: Tensor, regions: Tensor,
+    def score_regions(self, image: Tensor, regions: Tensor, pool: Pool,
                       embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """Where regions are moved, (N, 4), and probabilities of labels (N, K), as in prediction.
 
         Args:
             image: (1, 3, H, W), normalised.
             regions: (N, 4), xyxy pixels of the image.
-            embeddings: Embeddings of the labels (K, D).
+            pool: Labels of the names.
+            embeddings: Embeddings of the names, (M, D).
         """
         _, features = self.backbone.region_features(self.backbone(image)[0], [regions])
-        scores = cosine_logits(features, embeddings, self.temperature).softmax(1)[:, :-1]
+        logits = cosine_logits(features, embeddings, self.temperature)
+        scores = pool_names(logits, pool, background=True).softmax(1)[:, :-1]
         if self.test_settings.regress_boxes:
             regions = self.roi_head.decode(features, regions)
         return regions, scores

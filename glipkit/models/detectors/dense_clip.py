@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from glipkit.errors import UserError
 from glipkit.models.alignment.cosine import cosine_logits
 from glipkit.models.alignment.label_embeddings import LabelEmbeddings
+from glipkit.models.alignment.label_pooling import Pool, pool_names
 from glipkit.models.alignment.region_pooling import MaskResize, cell_masks, pool_boxes, pool_masks
 from glipkit.models.detectors.dense_words import DenseWords
 from glipkit.models.detectors.region_tensors import RegionTensors
@@ -159,7 +160,8 @@ class DenseClip(DenseWords, RegionWords):
         features, = pool_boxes(dense, [proposed.bboxes.to(dense)], self.backbone.stride)
         logits = self._logits(features, Query.of_sample(sample)).float()
         if self.test_settings.name_regions:
-            sample.pred_regions = InstanceData(scores=logits[:, :-1])
+            asked = len(self.label_names(Query.of_sample(sample)))
+            sample.pred_regions = InstanceData(scores=logits[:, :asked])
         found = detections(proposed.bboxes, logits.softmax(1)[:, :-1], proposed.get('logits'), size,
                            self.test_settings)
         del found.regions
@@ -201,20 +203,22 @@ class DenseClip(DenseWords, RegionWords):
 
     def tensor_form(self, query: Query) -> RegionTensors:
         """See :meth:`GroundingDetector.tensor_form`."""
-        return RegionTensors(self, dict(embeddings=self._matrix(query)), fill='black',
-                             any_size=False)
+        return RegionTensors(self, dict(embeddings=self._matrix(query)), self._pool(query),
+                             fill='black', any_size=False)
 
-    def score_regions(self, image: Tensor, regions: Tensor,
+    def score_regions(self, image: Tensor, regions: Tensor, pool: Pool,
                       embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """The regions (N, 4) and probabilities of labels (N, K), as in prediction.
 
         Args:
             image: (1, 3, H, W), normalised.
             regions: (N, 4), xyxy pixels of the image.
-            embeddings: Embeddings of the labels (K, D).
+            pool: Labels of the names.
+            embeddings: Embeddings of the names, (M, D).
         """
         features, = pool_boxes(self.dense_features(image), [regions], self.backbone.stride)
-        return regions, cosine_logits(features, embeddings, self.temperature).softmax(1)[:, :-1]
+        logits = cosine_logits(features, embeddings, self.temperature)
+        return regions, pool_names(logits, pool, background=True).softmax(1)[:, :-1]
 
     def mask_features(self, images: Tensor, masks: Sequence[Tensor],
                       how: MaskResize = 'coverage') -> list[Tensor]:

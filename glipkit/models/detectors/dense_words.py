@@ -14,6 +14,7 @@ from torch import Tensor
 from glipkit.errors import UserError
 from glipkit.models.alignment.cell_maps import pixel_labels
 from glipkit.models.alignment.cosine import cosine_logits
+from glipkit.models.alignment.label_pooling import pool_names
 from glipkit.models.alignment.region_pooling import MaskResize, cell_masks, pool_boxes, pool_masks
 from glipkit.models.contract import DenseGrid, GroundingDetector
 from glipkit.models.proposals.contract import image_size
@@ -49,8 +50,9 @@ class DenseWords:
     def dense_logits(self, images: Tensor, query: Query) -> Tensor:
         """See :meth:`GroundingDetector.dense_logits`."""
         cells = self.dense_features(images).movedim(1, -1)
-        matrix = self._matrix(query).to(cells.device)
-        return cosine_logits(cells, matrix, self.temperature, background=False).movedim(-1, 1)
+        matrix, asked = self._matrix(query).to(cells.device), len(self.label_names(query))
+        logits = cosine_logits(cells, matrix, self.temperature, background=False)
+        return pool_names(logits, self._pool(query))[..., :asked].movedim(-1, 1)
 
     def answer(self, image: Tensor, sample: DetDataSample) -> None:
         """Answers what a sample asks for, in the sample.
@@ -105,7 +107,7 @@ class DenseWords:
         return self._score(pool_masks(dense, [cells])[0], query)
 
     def _score(self, features: Tensor, query: Query) -> Tensor:
-        return self._logits(features, query)[:, :-1].float()
+        return self._logits(features, query)[:, :len(self.label_names(query))].float()
 
     def _embed_crops(self, crops: Tensor, how: str) -> Tensor:
         """Crops (N, 3, s, s) uint8 -> embeddings (N, D): of the class token, or the cells' mean."""

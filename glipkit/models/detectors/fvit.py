@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from glipkit.errors import UserError
 from glipkit.models.alignment.cosine import cosine_logits
+from glipkit.models.alignment.label_pooling import Pool, pool_names
 from glipkit.models.alignment.region_pooling import pool_boxes
 from glipkit.models.alignment.score_fusion import blend_scores
 from glipkit.models.detectors.class_sets import ClassSet
@@ -183,11 +184,12 @@ class FVit(DenseClip):
                         truth: InstanceData) -> Tensor:
         """Logits (R_i, K + 1) of the box head; -inf for an ignored class."""
         query = Query.of_sample(sample)
-        logits = self.roi_head.bbox_head.logits(embeddings, self._words(query))
-        ignored = self._ignored.holds(self._names(query)).to(logits.device)
+        logits = pool_names(self.roi_head.bbox_head.logits(embeddings, self._words(query)),
+                            self._pool(query), background=True)
+        ignored = self._of_labels(self._ignored.holds(self._names(query)), query).to(logits.device)
         wrong = ignored[truth.labels.to(logits.device)].nonzero()
         if len(wrong):
-            name = self._names(query)[int(truth.labels[int(wrong[0])])]
+            name = self.label_names(query)[int(truth.labels[int(wrong[0])])]
             raise UserError('training boxes of classes that are not ignored', f'one of {name!r}',
                             'leave the box out, or take the class out of ignored_classes')
         return logits.masked_fill(F.pad(ignored, (0, 1)), -torch.inf)
@@ -223,7 +225,8 @@ class FVit(DenseClip):
         _, scores, deltas = self._classify(taps, levels, boxes, sample)
         scores = scores[:, :-1]
         if self.test_settings.name_regions:
-            sample.pred_regions = InstanceData(scores=scores)
+            asked = len(self.label_names(Query.of_sample(sample)))
+            sample.pred_regions = InstanceData(scores=scores[:, :asked])
         if self.test_settings.regress_boxes:
             boxes = move(boxes, deltas)
         found = detections(boxes, scores, None, size, self.test_settings)
@@ -264,16 +267,19 @@ class FVit(DenseClip):
                   sample: DetDataSample) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of the box head and blended scores (N, K + 1), and deltas (N, 4), of boxes."""
         query = Query.of_sample(sample)
-        return self._judge(taps, levels, boxes, self._words(query), self._trained(query))
+        return self._judge(taps, levels, boxes, self._pool(query), self._words(query),
+                           self._trained(query))
 
-    def _judge(self, taps: Sequence[Tensor], levels: Sequence[Tensor], boxes: Tensor,
+    def _judge(self, taps: Sequence[Tensor], levels: Sequence[Tensor], boxes: Tensor, pool: Pool,
                words: Tensor, trained: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `_classify`, for embeddings (K + 1, D) and which of them were trained."""
+        """As `_classify`, for the embeddings (M + 1, D) of M names and of the background, the
+        names' labels, and which labels were trained."""
         settings = self.test_settings
         embeddings, deltas = self.roi_head(levels, [boxes])
         logits = self.roi_head.bbox_head.logits(embeddings, words, settings.detector_temperature)
         features, = pool_boxes(self.backbone.embed_cells(taps[-1]), [boxes], self.backbone.stride)
         seen = cosine_logits(features, words, self.temperature, background=False)
+        logits, seen = (pool_names(one, pool, background=True) for one in (logits, seen))
         scores = blend_scores(logits.softmax(1), seen.softmax(1), trained, settings.alpha,
                               settings.beta)
         return logits, scores, deltas
@@ -281,35 +287,38 @@ class FVit(DenseClip):
     def tensor_form(self, query: Query) -> RegionTensors:
         """See :meth:`GroundingDetector.tensor_form`; boxes only, without the proposal head."""
         return RegionTensors(self, dict(embeddings=self._words(query),
-                                        trained=self._trained(query)),
+                                        trained=self._trained(query)), self._pool(query),
                              any_size=False)
 
-    def score_regions(self, image: Tensor, regions: Tensor, embeddings: Tensor,
+    def score_regions(self, image: Tensor, regions: Tensor, pool: Pool, embeddings: Tensor,
                       trained: Tensor) -> tuple[Tensor, Tensor]:
         """Where regions are moved, (N, 4), and blended scores (N, K), as in prediction.
 
         Args:
             image: (1, 3, H, W), normalised.
             regions: (N, 4), xyxy pixels of the image.
-            embeddings: Embeddings (K + 1, D) of the labels and, last, of background.
-            trained: (K + 1,) bool, which of them the box head was trained on.
+            pool: Labels of the names.
+            embeddings: Embeddings (M + 1, D) of the names and, last, of background.
+            trained: (K + 1,) bool, which labels, and background, the box head was trained on.
         """
         taps = self._look(image)
-        _, scores, deltas = self._judge(taps, self._levels(taps), regions, embeddings, trained)
+        _, scores, deltas = self._judge(taps, self._levels(taps), regions, pool, embeddings,
+                                        trained)
         if self.test_settings.regress_boxes:
             regions = move(regions, deltas)
         return regions, scores[:, :-1]
 
     def _trained(self, query: Query) -> Tensor:
         """Which labels of a query, and background, the box head was trained on, (K + 1,) bool."""
-        trained = F.pad(self.test_settings.trained(self._names(query)), (0, 1), value=True)
+        own = self._of_labels(self.test_settings.trained(self._names(query)), query)
+        trained = F.pad(own, (0, 1), value=True)
         return trained.to(self.roi_head.bbox_head.detect_temperature.device)
 
     def _names(self, query: Query) -> list[str]:
         return [name for prompt in self.prompts(query) for name in prompt.names]
 
     def _words(self, query: Query) -> Tensor:
-        """Embeddings (K + 1, D) of a query's labels and, last, of the word for background."""
+        """Embeddings (M + 1, D) of a query's names and, last, of the word for background."""
         rows = self._matrix(query)
         background = self.label_embeddings(self.text_encoder, [self.words_of(self.background)],
                                            self.templates)

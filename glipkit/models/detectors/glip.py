@@ -11,6 +11,7 @@ from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
 from glipkit.errors import UserError
+from glipkit.models.alignment.label_pooling import Pool
 from glipkit.models.backbones.towers import layer_groups
 from glipkit.models.contract import GroundingDetector
 from glipkit.models.detectors.glip_boxes import exclusive_boxes, inclusive_boxes
@@ -136,8 +137,7 @@ class GLIP(GroundingDetector):
     def _word_loss(self, levels: Sequence[Tensor], queries: Sequence[Query],
                    boxes: Sequence[Tensor], samples: Sequence[DetDataSample]) -> Tensor:
         """The word loss of the class prompts; a caption does not say which words are absent."""
-        asked = [() if query.is_caption else tuple(map(_words, query.classes))
-                 for query in queries]
+        asked = [_words_of_labels(query) for query in queries]
         known = sorted(set().union(*(words for names in asked for words in names)))
         if not known:
             return self.loss_words(levels, [], [], [], self.bbox_head.alignment)
@@ -170,9 +170,9 @@ class GLIP(GroundingDetector):
             rescale: Return boxes in the original image where the sample has a ``scale_factor``.
         """
         levels = self.extract_feat(batch_inputs)
-        prompts = [self.prompts(Query.of_sample(sample)) for sample in batch_data_samples]
-        found: list[list[Candidates]] = [[] for _ in prompts]
-        for i, candidates in self._ground(levels, prompts):
+        queries = [Query.of_sample(sample) for sample in batch_data_samples]
+        found: list[list[Candidates]] = [[] for _ in queries]
+        for i, candidates in self._ground(levels, queries):
             found[i].append(candidates)
         for sample, candidates in zip(batch_data_samples, found):
             size = tuple(sample.get('img_shape', batch_inputs.shape[-2:]))[:2]
@@ -223,8 +223,10 @@ class GLIP(GroundingDetector):
                             'leave them out: this model reads all classes in one caption; '
                             'caption_prompt takes hand-written prompts')
         if not query.is_caption:
-            return split_class_prompt(query.classes, self.text_encoder.tokenizer,
-                                      self.prompt_budget, caption_prompt=query.caption_prompt)
+            return split_class_prompt([name for name, _ in query.asked],
+                                      self.text_encoder.tokenizer, self.prompt_budget,
+                                      caption_prompt=query.caption_prompt,
+                                      labels=[label for _, label in query.asked])
         phrases = query.phrases
         if phrases is None:
             phrases = extract_phrases(query.caption)
@@ -234,11 +236,11 @@ class GLIP(GroundingDetector):
         return [phrase_prompt(query.caption, phrases)]
 
     def _ground(self, levels: Sequence[Tensor],
-                prompts: Sequence[Sequence[Prompt]]) -> Iterator[tuple[int, Candidates]]:
-        """Candidates of every image for each of its prompts, as (image, candidates)."""
+                queries: Sequence[Query]) -> Iterator[tuple[int, Candidates]]:
+        """Candidates of every image for each prompt of its query, as (image, candidates)."""
         rounds = rounds_at_once(levels)
         on_cpu = levels[0].device.type == 'cpu'
-        passes = plan_passes(prompts, 1 if on_cpu else rounds)
+        passes = plan_passes([self.prompts(query) for query in queries], 1 if on_cpu else rounds)
         # Text is read before the threads begin, so that equal captions are read once.
         asked = [(one, *self._read([prompt for _, prompt in one])) for one in passes]
 
@@ -250,12 +252,14 @@ class GLIP(GroundingDetector):
             outputs = self.bbox_head(maps, text)
             spans = [self.token_map_of(tokens, k, prompt.spans)
                      for k, (_, prompt) in enumerate(pairs)]
-            return self.bbox_head.candidates(outputs, spans, self.test_settings)
+            pools = [Pool.of([prompt], queries[i]) for i, prompt in pairs]
+            return self.bbox_head.candidates(outputs, spans, self.test_settings, pools)
 
         results = run_passes(pass_head, asked, rounds) if on_cpu else map(pass_head, asked)
         for one, candidates_of_pass in zip(passes, results):
             for (i, prompt), candidates in zip(one, candidates_of_pass):
-                candidates.labels += prompt.start  # labels index the caller's list
+                columns = candidates.labels.new_tensor(Pool.of([prompt], queries[i]).columns)
+                candidates.labels = columns[candidates.labels]  # labels of the query
                 yield i, candidates
 
     def _read(self, prompts: Sequence[Prompt]) -> tuple[TextTokens, TextFeatures]:
@@ -263,15 +267,20 @@ class GLIP(GroundingDetector):
         return tokens, self.encode_text(tokens)
 
 
-def _words(name: str) -> frozenset[str]:
-    return frozenset(clean_name(name).lower().split())
+def _words_of_labels(query: Query) -> tuple[frozenset[str], ...]:
+    """The words of each class of a query, in all its names, and of each negative."""
+    words: dict[int, frozenset[str]] = {}
+    for name, label in query.asked:
+        words[label] = words.get(label, frozenset()) | set(clean_name(name).lower().split())
+    return tuple(words.values())
 
 
 def _whole_prompt(query: Query) -> Prompt:
     """One prompt for a caption (without entities) or a class list."""
     if query.is_caption:
         return Prompt(query.caption, (), ())
-    return class_prompt(query.classes, caption_prompt=query.caption_prompt)
+    return class_prompt([name for name, _ in query.asked], caption_prompt=query.caption_prompt,
+                        labels=[label for _, label in query.asked])
 
 
 def _box_spans(sample: DetDataSample, prompt: Prompt) -> list:
@@ -279,4 +288,8 @@ def _box_spans(sample: DetDataSample, prompt: Prompt) -> list:
     instances = sample.gt_instances
     if not len(prompt):  # a caption
         return list(instances.get('tokens_positive', sample.get('tokens_positive', ())))
-    return [prompt.spans[label] for label in instances.labels.tolist()]
+    # Every name of a class is true of its boxes.
+    spans: dict[int, tuple] = {}
+    for label, own in zip(prompt.labels, prompt.spans):
+        spans[label] = (*spans.get(label, ()), *own)
+    return [spans[label] for label in instances.labels.tolist()]

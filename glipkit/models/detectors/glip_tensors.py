@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from glipkit.models.alignment.label_pooling import Pool, pool_names
 from glipkit.models.kernels.forms import traceable_view
 from glipkit.models.tensor_form import TensorForm
 from glipkit.text.query import Query
@@ -28,6 +29,9 @@ class GLIPTensors(TensorForm):
     Outputs: ``boxes`` (P, N, 4), xyxy pixels of the image whose right and bottom edge belong to the
     box; ``scores`` (P, N, K), probability of each label; ``centerness`` (P, N), probability; and
     ``level`` (N,), the level of each anchor. A detection scores sqrt(score x centerness).
+
+    Where classes have several names, these are pooled in the graph, and labels that do not follow
+    each other within a prompt are in the rules: ``labels``, those of each prompt's columns.
 
     Args:
         model: The detector, in evaluation mode.
@@ -52,16 +56,28 @@ class GLIPTensors(TensorForm):
         super().__init__(dict(
             hidden=text.hidden, mask=text.mask,
             token_map=torch.stack([F.pad(one, (0, 0, 0, labels - len(one))) for one in maps])))
-        self.starts = torch.tensor([prompt.start for prompt in prompts])
+        self.pools = [Pool.of([prompt], query) for prompt in prompts]
+        self.starts = torch.tensor([pool.columns[0] for pool in self.pools])
+        self.most = max(len(pool.columns) for pool in self.pools)
+        self.labels = self._labels()
+        self.open = self.labels is None and all(pool.plain for pool in self.pools)
         self.settings = model.test_settings
         self.divisor = max(self.divisor, int(model.data_preprocessor.pad_size_divisor))
         view = traceable_view(model)
         self.backbone, self.neck, self.head = view.backbone, view.neck, view.bbox_head
 
+    def _labels(self) -> Tensor | None:
+        """Label of each column of each prompt, (P, K); None where they follow the first one."""
+        table = [list(pool.columns) for pool in self.pools]
+        if all(own == list(range(own[0], own[0] + len(own))) for own in table):
+            return None
+        return torch.tensor([own + own[-1:] * (self.most - len(own)) for own in table])
+
     @property
     def rules(self) -> dict[str, Any]:
         settings = self.settings
-        return dict(kind='anchors', edge=1, score_threshold=settings.score_threshold,
+        own = {} if self.labels is None else dict(labels=self.labels.tolist())
+        return dict(own, kind='anchors', edge=1, score_threshold=settings.score_threshold,
                     nms_pre=settings.nms_pre, nms_iou=settings.nms_iou,
                     max_per_image=settings.max_per_image, keep_ties=True)
 
@@ -72,10 +88,19 @@ class GLIPTensors(TensorForm):
                   for level in self.neck(self.backbone(image))]
         outputs = self.head(levels, TextFeatures(hidden, mask))
         boxes, centers = self.head.decoded(outputs)
-        scores = [self.head.label_scores(logits, token_map) for logits in outputs.token_logits]
+        scores = [self._pooled(self.head.label_scores(logits, token_map))
+                  for logits in outputs.token_logits]
         number = torch.cat([torch.full_like(one[0], i, dtype=torch.int64)
                             for i, one in enumerate(centers)])
         return (torch.cat(boxes, 1), torch.cat(scores, 1), torch.cat(centers, 1), number)
+
+    def _pooled(self, scores: Tensor) -> Tensor:
+        """Scores of names (P, N, M) -> of the labels of each prompt (P, N, K), zero behind them."""
+        if all(pool.plain for pool in self.pools):
+            return scores
+        own = [pool_names(one[..., :len(pool.labels)], pool)
+               for one, pool in zip(scores.unbind(), self.pools)]
+        return torch.stack([F.pad(one, (0, self.most - one.shape[-1])) for one in own])
 
     def candidates(self, results: tuple[Tensor, ...], starts: Tensor) -> tuple[Tensor, ...]:
         boxes, scores, centerness, level = results
@@ -89,8 +114,10 @@ class GLIPTensors(TensorForm):
             anchor = place // names
             corners = boxes.gather(1, anchor[..., None].expand(-1, -1, 4))
             # Exporters know no remainder of a length that is open.
-            found.append((corners.flatten(0, 1), best.flatten(),
-                          (place - anchor * names + starts[:, None]).flatten()))
+            column = place - anchor * names
+            label = column + starts[:, None] if self.labels is None \
+                else self.labels.to(column.device).gather(1, column)
+            found.append((corners.flatten(0, 1), best.flatten(), label.flatten()))
         boxes, scores, labels = (torch.cat(parts) for parts in zip(*found))
         kept = (scores > 0).nonzero()[:, 0]
         return boxes[kept], scores[kept].sqrt(), labels[kept]

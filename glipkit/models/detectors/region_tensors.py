@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from glipkit.errors import UserError
+from glipkit.models.alignment.label_pooling import Pool
 from glipkit.models.kernels.forms import traceable_view
 from glipkit.models.tensor_form import TensorForm
 
@@ -22,12 +23,14 @@ class RegionTensors(TensorForm):
     """Image, boxes and embeddings of words in; what each box shows out.
 
     Where boxes come from is no part of it. Inputs: ``regions`` (N, 4), xyxy pixels of the image.
-    Words: ``embeddings`` (K, D), and whatever else `score_regions` of the model takes. Outputs:
+    Words: ``embeddings`` (M, D) of M names, and whatever else `score_regions` of the model takes.
+    Outputs:
     ``boxes`` (N, 4), the regions or where the model moves them; ``scores`` (N, K).
 
     Args:
         model: The detector, in evaluation mode.
-        words: Name -> tensor whose rows are labels.
+        words: Name -> tensor whose rows are names.
+        pool: Labels of the names.
         fill: What stands beside an image that is smaller than the graph's.
         any_size: See :class:`TensorForm`.
     """
@@ -35,10 +38,10 @@ class RegionTensors(TensorForm):
     inputs = {'regions': (-1, 4)}
     outputs = ('boxes', 'scores')
 
-    def __init__(self, model: RegionWords, words: Mapping[str, Tensor],
+    def __init__(self, model: RegionWords, words: Mapping[str, Tensor], pool: Pool,
                  fill: Literal['mean', 'black'] = 'mean', any_size: bool = True) -> None:
         super().__init__(words)
-        self.any_size = any_size
+        self.any_size, self.pool, self.open = any_size, pool, pool.plain
         self.axes = {'regions': {0: 'regions'}, **{name: {0: 'labels'} for name in words},
                      'boxes': {0: 'regions'}, 'scores': {0: 'regions', 1: 'labels'}}
         self.starts = torch.zeros(1, dtype=torch.long)
@@ -58,7 +61,7 @@ class RegionTensors(TensorForm):
         return found if grid is None else dict(found, grid=grid)
 
     def forward(self, image: Tensor, regions: Tensor, *words: Tensor) -> tuple[Tensor, ...]:
-        boxes, scores = self.model.score_regions(image, regions, *words)
+        boxes, scores = self.model.score_regions(image, regions, self.pool, *words)
         return boxes.clone(), scores  # an output that is an input would lose its name
 
     def candidates(self, results: tuple[Tensor, ...], starts: Tensor) -> tuple[Tensor, ...]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from glipkit.errors import UserError
 from glipkit.models.alignment.cosine import cosine_logits
 from glipkit.models.alignment.label_embeddings import LabelEmbeddings
+from glipkit.models.alignment.label_pooling import Pool, pool_names
 from glipkit.models.contract import GroundingDetector
 from glipkit.models.proposals.contract import BoxSource, propose
 from glipkit.registry import MODELS
@@ -129,9 +130,10 @@ class RegionWords(GroundingDetector):
     def classify_regions(self, images: Tensor, boxes: Sequence[Tensor],
                          query: Query) -> list[Tensor]:
         """See :meth:`GroundingDetector.classify_regions`."""
-        matrix = self._matrix(query)
-        return [cosine_logits(one, matrix, self.temperature, background=False).softmax(1)
-                for one in self.region_features(images, boxes)]
+        matrix, asked = self._matrix(query), len(self.label_names(query))
+        found = (cosine_logits(one, matrix, self.temperature, background=False)
+                 for one in self.region_features(images, boxes))
+        return [pool_names(one, self._pool(query)).softmax(1)[:, :asked] for one in found]
 
     def propose_boxes(self, images: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:
         """See :meth:`GroundingDetector.propose_boxes`."""
@@ -148,9 +150,11 @@ class RegionWords(GroundingDetector):
         """A prompt for each label, which holds its words alone; for captions those of a phrase."""
         if not query.is_caption:
             written = query.caption_prompt or {}
-            return [class_prompt([name], caption_prompt=written, start=i) if name in written
-                    else Prompt(words := self.words_of(name), (((0, len(words)), ), ), (name, ), i)
-                    for i, name in enumerate(query.classes)]
+            return [class_prompt([name], caption_prompt=written, start=i, labels=[label])
+                    if name in written else
+                    Prompt(words := self.words_of(name), (((0, len(words)), ), ), (name, ), i,
+                           (label, ))
+                    for i, (name, label) in enumerate(query.asked)]
         phrases = query.phrases
         if phrases is None:
             phrases = extract_phrases(query.caption)
@@ -161,11 +165,13 @@ class RegionWords(GroundingDetector):
                 for i, words in enumerate(phrase_prompt(query.caption, phrases).names)]
 
     def _matrix(self, query: Query) -> Tensor:
-        """Class embeddings (K, D) of a query; a hand-written prompt is read as it stands."""
-        words = [prompt.caption for prompt in self.prompts(query)]
+        """Embeddings (N, D) of the N names of a query; a hand-written prompt is read as it stands.
+        """
+        prompts = self.prompts(query)
+        words = [prompt.caption for prompt in prompts]
         rows = self.label_embeddings(self.text_encoder, words, query.templates or self.templates)
         written = set(query.caption_prompt or ())
-        chosen = [i for i, name in enumerate(query.classes or ()) if name in written]
+        chosen = [i for i, prompt in enumerate(prompts) if prompt.names[0] in written]
         if chosen:
             rows = rows.clone()
             rows[chosen] = self.label_embeddings(
@@ -173,8 +179,17 @@ class RegionWords(GroundingDetector):
         return rows
 
     def _logits(self, features: Tensor, query: Query) -> Tensor:
-        """Logits (N, K + 1) of features (N, D), background last."""
-        return cosine_logits(features, self._matrix(query).to(features.device), self.temperature)
+        """Logits (N, K + 1) of features (N, D), background last; negatives follow the classes."""
+        logits = cosine_logits(features, self._matrix(query).to(features.device), self.temperature)
+        return pool_names(logits, self._pool(query), background=True)
+
+    def _pool(self, query: Query) -> Pool:
+        """The labels of the rows of `_matrix`."""
+        return Pool.of(self.prompts(query), query)
+
+    def _of_labels(self, flags: Tensor, query: Query) -> Tensor:
+        """Which labels have a name that is marked: (M,) bool of the names -> (K,)."""
+        return pool_names(flags.float(), Pool(self._pool(query).labels)).bool()
 
     def _check_frozen(self) -> None:
         if any(p.requires_grad for p in self.text_encoder.parameters()):

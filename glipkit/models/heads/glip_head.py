@@ -15,7 +15,7 @@ from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmdet.utils import reduce_mean
 from torch import Tensor, nn
 
-from glipkit.models.alignment.label_pooling import pool_to_labels
+from glipkit.models.alignment.label_pooling import Pool, pool_names, pool_to_labels
 from glipkit.models.alignment.token_logits import MeaningAlignment, TokenAlignment
 from glipkit.models.fusion.stack import build_tower, run_tower
 from glipkit.models.heads.assignment import AnchorTargets, assign_targets
@@ -216,18 +216,20 @@ class GLIPHead(nn.Module):
         return pool_to_labels(token_logits.float().sigmoid(), token_map)
 
     def candidates(self, outputs: HeadOutputs, token_maps: Sequence[Tensor],
-                   settings: TestSettings) -> list[Candidates]:
+                   settings: TestSettings, pools: Sequence[Pool]) -> list[Candidates]:
         """Scored boxes of each image for one prompt, in the padded input's frame.
 
         Args:
             outputs: Raw outputs of B images.
-            token_maps: Tokens (K, T) of each label for each image, bool; K may differ.
+            token_maps: Tokens (N, T) of each name for each image, bool; N may differ.
             settings: Threshold and number of candidates.
+            pools: Labels of the names for each image; labels of candidates index their columns.
         """
         boxes, centers = self.decoded(outputs)
         results = []
-        for i, token_map in enumerate(token_maps):
-            scores = [self.label_scores(logits[i], token_map) for logits in outputs.token_logits]
+        for i, (token_map, pool) in enumerate(zip(token_maps, pools)):
+            scores = [pool_names(self.label_scores(logits[i], token_map), pool)
+                      for logits in outputs.token_logits]
             results.append(
                 select_candidates(scores, [c[i] for c in centers], [b[i] for b in boxes],
                                   settings))
