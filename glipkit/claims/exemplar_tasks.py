@@ -1,8 +1,9 @@
 """Pictures of the exemplar benchmark: things without a usable word, among things with one.
 
-A task has four sorts of things: *unnamed* ones, which pre-training never showed or named and which
+A task has five sorts of things: *unnamed* ones, which pre-training never showed or named and which
 go by an invented word here; *words*, which the model knows by name; *look-alikes*, known things
-that are easily taken for the unnamed; and *pairs* of known things of which an object is only one.
+that are easily taken for the unnamed; *pairs* of known things of which an object is only one; and
+*many* things under their own names, which the model knows well, half or hardly.
 """
 from __future__ import annotations
 
@@ -27,8 +28,9 @@ from glipkit.worlds.shape_vocabulary import Combination, splits
 from glipkit.worlds.stamp_source import Stamp
 from glipkit.worlds.stamps import SceneDrawer, choose_groups
 
-#: Things of each sort in a task, and pairs.
-UNNAMED, WORDS, PAIRS = 4, 4, 3
+#: Things of each sort in a task, pairs, and how many of each group the many have.
+UNNAMED, WORDS, PAIRS, MANY_EACH = 4, 4, 3, 4
+GROUPS = ('seen', 'unseen', 'caption_only')
 #: Seed of the choice of shapes; a new value makes a new benchmark.
 CHOICE_SEED = 7
 #: Unseen photographs of the stamps world -> a known thing that is easily taken for it.
@@ -46,11 +48,13 @@ PICTURES: dict[str, dict[str, tuple[int, int]]] = {
     'test': dict(unnamed=(1, 2), words=(1, 2)),
     'look-alikes': dict(unnamed=(1, 1), look_alikes=(1, 2)),
     'negatives': dict(look_alikes=(1, 2), words=(1, 1)),
-    'pairs': dict(pairs=(1, 3))}
+    'pairs': dict(pairs=(1, 3)),
+    'many': dict(many=(2, 4))}
 #: Split -> sorts whose boxes its annotations have; the others are there to mislead.
 BOXED: dict[str, tuple[str, ...]] = {
     'train': ('unnamed', ), 'val': ('unnamed', ), 'test': ('unnamed', 'words'),
-    'look-alikes': ('unnamed', 'look_alikes'), 'negatives': ('look_alikes', ), 'pairs': ('pairs', )}
+    'look-alikes': ('unnamed', 'look_alikes'), 'negatives': ('look_alikes', ),
+    'pairs': ('pairs', ), 'many': ('many', )}
 
 #: Draws the named things: names, side in pixels, generator -> picture, what is in it.
 Drawer = Callable[[Sequence[str], int, np.random.Generator], tuple[Image.Image, list[Thing]]]
@@ -66,6 +70,7 @@ class ExemplarTask:
         words: Known things, asked by their names.
         look_alikes: Known things, one for each of ``unnamed``, in their order.
         pairs: Known things of which an object is one.
+        many: Things of all groups of the world, asked by their names.
         sizes: Split of `PICTURES` -> number of pictures.
         image_size: Side of the pictures in pixels.
         seed: Seed of the pictures.
@@ -75,6 +80,7 @@ class ExemplarTask:
     words: tuple[str, ...]
     look_alikes: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
+    many: tuple[str, ...]
     sizes: Mapping[str, int]
     image_size: int
     seed: int = 0
@@ -109,7 +115,7 @@ def shapes_task(sizes: Mapping[str, int], seed: int = 0) -> ExemplarTask:
         seed: Seed of all pictures; the things are the same for all seeds.
     """
     rng, groups = np.random.default_rng([CHOICE_SEED, 0]), splits()
-    seen = [item for item in groups.seen]
+    seen = list(groups.seen)
     free = set(seen)
 
     def take(fits: Callable[[Combination], bool]) -> Combination:
@@ -127,7 +133,15 @@ def shapes_task(sizes: Mapping[str, int], seed: int = 0) -> ExemplarTask:
     words = [take(lambda item: True).name for _ in range(WORDS)]
     return ExemplarTask('shapes', dict(zip(INVENTED, (item.name for item in unseen))),
                         tuple(words), tuple(item.name for item in look_alikes), tuple(pairs),
-                        dict(sizes), shapes.DEFAULT_IMAGE_SIZE, seed)
+                        _many(groups.names(), [item.name for item in unseen], rng), dict(sizes),
+                        shapes.DEFAULT_IMAGE_SIZE, seed)
+
+
+def _many(groups: Mapping[str, Sequence[str]], unnamed: Sequence[str],
+          rng: np.random.Generator) -> tuple[str, ...]:
+    """Some things of every group, none that goes by an invented word."""
+    return tuple(name for group in GROUPS for name in rng.permutation(
+        [name for name in groups[group] if name not in unnamed])[:MANY_EACH].tolist())
 
 
 def _one_word_apart(one: Combination, other: Combination) -> bool:
@@ -156,7 +170,7 @@ def stamps_task(stamps: Sequence[Stamp], sizes: Mapping[str, int], image_size: i
     groups = choose_groups(folders)
     usual = [name for name in STAMP_LOOK_ALIKES if name in groups['unseen']]
     unseen = (usual + [name for name in groups['unseen'] if name not in usual])[:UNNAMED]
-    free = [name for name in groups['seen']]
+    free = list(groups['seen'])
     if not unseen or len(free) < len(unseen) + 4:
         raise UserError('stamps of at least 8 kinds', f'{len(folders)}', 'take the whole package')
 
@@ -174,7 +188,9 @@ def stamps_task(stamps: Sequence[Stamp], sizes: Mapping[str, int], image_size: i
     free = [name for name in free if not any(name in pair for pair in pairs)]
     words = [name for name in STAMP_WORDS if name in free] or free[:WORDS]
     return ExemplarTask('stamps', dict(zip(INVENTED, unseen)), tuple(words), look_alikes,
-                        tuple(pairs), dict(sizes), image_size, seed)
+                        tuple(pairs),
+                        _many(groups, unseen, np.random.default_rng([CHOICE_SEED, 0])),
+                        dict(sizes), image_size, seed)
 
 
 def stamps_drawer(stamps: Sequence[Stamp]) -> Drawer:

@@ -1,12 +1,13 @@
 """What the exemplar benchmark has to do for a world and a seed, in units that are kept."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from glipkit.apis.data_sets import AnnotatedImages
 from glipkit.apis.predictor import Predictor
 from glipkit.claims import exemplar_tasks
 from glipkit.claims.exemplar_scores import (
@@ -19,7 +20,6 @@ from glipkit.claims.exemplar_scores import (
 )
 from glipkit.claims.exemplar_tasks import Drawer, ExemplarTask
 from glipkit.claims.pretraining import SCORE_SECONDS, TRAIN_SECONDS
-from glipkit.data.few_shot import few_shot_file
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.runs.locks import locked
 from glipkit.runs.results import write_json
@@ -147,6 +147,14 @@ def tune_prompts(setup: Setup, seed: int) -> None:
         'AP': best['scores']['test']['AP'], 'AP50': best['scores']['test']['AP50'],
         'zero_shot': result.zero_shot['test']['AP'], 'passes': len(best['history']),
         'minutes': best['minutes'], 'train_images': best['train_images']})
+
+
+def learn(setup, seed, predictor, shots, negatives=None, refined=True):
+    raise NotImplementedError
+
+
+def calibrate(setup, seed):
+    raise NotImplementedError
 
 
 def learn_examples(shots: int, setup: Setup, seed: int) -> None:

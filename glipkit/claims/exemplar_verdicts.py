@@ -100,7 +100,8 @@ def _negatives(own: Seeds) -> list[Row]:
     return [
         _row(f'look-alikes taken for the thing at equal recall ({100 * RECALL:.0f} % or less), '
              'without and with negatives',
-             f'{spread(plain)} and {spread(ours)} (recall {spread(own.points("negatives", "recall"))}'
+             f'{spread(plain)} and {spread(ours)} (recall '
+             f'{spread(own.points("negatives", "recall"))}'
              ' %)', 'at most half', bool(met)),
         _row('AP among look-alikes, without and with negatives',
              f'{spread(own.points("negatives", "AP_without"))} and '

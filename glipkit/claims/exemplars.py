@@ -37,7 +37,7 @@ same command again resumes.
 '''
 #: Pictures of every split of a task.
 DEFAULT_PICTURES = {'train': 40, 'val': 20, 'test': 90, 'look-alikes': 60, 'negatives': 20,
-                    'pairs': 45}
+                    'pairs': 45, 'many': 120}
 NOTES = (
     'Mean ± deviation of the population over seeds, which draw the pictures, the examples and the '
     'order. AP in points (of 100).',

@@ -215,7 +215,7 @@ def test_what_results_depend_on(tmp_path):
 
 
 @pytest.mark.parametrize('words', [('--seeds', '1', '1'), ('--seconds', '0'), ('--max-passes', '0'),
-                                   ('--pictures', '0', '1', '1', '1', '1', '1')])
+                                   ('--pictures', '0', '1', '1', '1', '1', '1', '1')])
 def test_impossible_numbers_are_refused(tmp_path, words):
     with pytest.raises(UserError):
         exemplars.run(arguments(tmp_path / 'out', *words))
