@@ -1,12 +1,19 @@
 """Arguments of a predictor that have a range."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from glipkit.common.boxes import one_per_object
 from glipkit.errors import UserError
+
+if TYPE_CHECKING:
+    from glipkit.apis.calibration import Calibration
+    from glipkit.apis.detections import Detections
 
 
 @dataclass(frozen=True)
@@ -14,16 +21,50 @@ class Shown:
     """Which detections of an image are returned.
 
     Args:
-        threshold: Lowest score.
+        threshold: Lowest score; with a calibration, lowest probability.
         per_object: ``'one'`` for one label per object, ``'all'`` for every label of it.
+        calibration: What a task knows of its scores; None leaves them as they are.
+        by_class: Whether each class has the calibration's threshold. ``threshold`` is then the
+            model's own one, before the map, for classes that have none.
     """
 
     threshold: float
     per_object: str
+    calibration: Calibration | None = None
+    by_class: bool = False
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
         check_per_object(self.per_object)
+
+    def choose(self, found: Detections) -> Detections:
+        """What is shown of everything found in one image, best first.
+
+        Scores become probabilities, each object gets its best label, then thresholds count.
+        """
+        if self.calibration is not None:
+            found = self.calibration.applied(found)
+        stays = found.scores >= self._limits(found.classes)[found.labels]
+        if self.per_object == 'all':
+            return found[stays]
+        if self.by_class and self.calibration is not None:
+            chosen = one_per_object(found.boxes, found.scores)
+            return found[chosen[stays[chosen]]]
+        return found[stays].one_per_object()  # as one threshold for all comes to, and faster
+
+    def lowest_score(self, names: Sequence[str]) -> float:
+        """The lowest score before any map that `choose` may show of detections of these names."""
+        if self.calibration is None or not names:
+            return self.threshold
+        lowest = self.calibration.lowest_scores(names, self._limits(names)).min()
+        return float(np.clip(lowest - 1e-6, 0, 1))  # rounding loses nothing
+
+    def _limits(self, names: Sequence[str]) -> np.ndarray:
+        """Lowest score or probability (K,) of each name."""
+        if self.calibration is not None and self.by_class:
+            return self.calibration.limits(names, self.threshold).astype(np.float32)
+        # In the type of scores, as a score that was written with it is compared.
+        return np.full(len(names), self.threshold, np.float32)
 
 
 def default_threshold(cfg: Mapping[str, Any]) -> float:

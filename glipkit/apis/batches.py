@@ -131,7 +131,6 @@ def collect(sample: Any, item: Prepared, shown: Shown) -> Detections:
     height, width = sample.ori_shape
     source = item.source
     found: InstanceData = sample.pred_instances.cpu()
-    found = found[found.scores >= shown.threshold]
     boxes = found.bboxes.float().numpy()
     boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
     everything = Detections(
@@ -139,7 +138,7 @@ def collect(sample: Any, item: Prepared, shown: Shown) -> Detections:
         labels=found.labels.numpy().astype(np.int64), classes=tuple(item.names),
         size=(height, width), path=source.path, image=collect_image(item),
         category_ids=item.category_ids, image_id=source.position)
-    return everything.one_per_object() if shown.per_object == 'one' else everything
+    return shown.choose(everything)
 
 
 def collect_image(item: Prepared) -> Any:

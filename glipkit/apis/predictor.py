@@ -20,6 +20,7 @@ from glipkit.apis.arguments import (
 from glipkit.apis.asking import Phrases, Question, make_query
 from glipkit.apis.batches import Prepared, build_pipelines, collect, prepare_image, run_by_size
 from glipkit.apis.build import as_detector, check_device
+from glipkit.apis.calibration import Calibration
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import Images, ImageSource, list_images
 from glipkit.apis.regions import RegionScorer
@@ -55,7 +56,8 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
         score_threshold: Lowest score of the detections that are returned; None takes the model's
             own, ``shown_above`` of its config, or else 0.3. The model itself discards scores below
             the ``score_threshold`` of its config's ``test_cfg``; a lower number here does not bring
-            them back.
+            them back. A task that ``glipkit calibrate`` has measured brings a threshold for each of
+            its classes; a number that is passed counts instead, and means a probability.
         task: File that ``glipkit tune`` wrote, for all calls that name no other task; calls without
             classes look for its classes.
         channel_order: Order of the channels of numpy arrays: ``'bgr'``, as in mmdet and OpenCV, or
@@ -97,6 +99,7 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
             warnings.warn(slow, stacklevel=2)
         self.score_threshold = default_threshold(self.model.cfg) if score_threshold is None \
             else score_threshold
+        self._own_threshold = score_threshold is not None
         self._pipelines = build_pipelines(self.model.cfg)
         self._tasks = TaskViews(self.model)
         self._query: Query | None = None
@@ -165,7 +168,7 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
                 suffix=); a class is scored on its ``name`` only.
             task: Name or file of a task, for this call; None takes the predictor's own, ``''``
                 the base model. Without classes the task's are looked for.
-            score_threshold: For this call, instead of the predictor's.
+            score_threshold: For this call, instead of the predictor's and the task's.
             channel_order: For this call, instead of the predictor's.
             per_object: For this call, instead of the predictor's.
             tile: Side in pixels of square tiles in which an image is seen too, besides the whole;
@@ -240,7 +243,8 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
         query, task, model = self._asked(classes, caption, phrases, caption_prompt, task)
         names = tuple(name for prompt in model.prompts(query) for name in prompt.names)
         order = check_channel_order(channel_order or self.channel_order)
-        return Question(query, names, order, self._shown(score_threshold, per_object), model,
+        shown = self._shown(score_threshold, per_object, self._tasks.calibration(task))
+        return Question(query, names, order, shown, model,
                         self._tasks.category_ids(task, names),
                         None if tile is None else Tiles(tile, overlap))
 
@@ -295,8 +299,7 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
                 if skip is None:
                     raise
                 skip(source, error)
-        return found or self.detect(prepared, question.shown.threshold, question.model,
-                                    question.shown.per_object)
+        return found or self.detect(prepared, model=question.model, shown=question.shown)
 
     def prepare(self, source: ImageSource, query: Query, names: tuple[str, ...],
                 channel_order: str | None = None,
@@ -317,8 +320,8 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
                              channel_order or self.channel_order, category_ids)
 
     def detect(self, prepared: Sequence[Prepared], score_threshold: float | None = None,
-               model: GroundingDetector | None = None,
-               per_object: str | None = None) -> list[Detections]:
+               model: GroundingDetector | None = None, per_object: str | None = None,
+               shown: Shown | None = None) -> list[Detections]:
         """Detections of prepared images, each with a query of its own; one per image.
 
         Args:
@@ -326,8 +329,9 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
             score_threshold: Threshold of this call; None takes the predictor's.
             model: Detector to run; None takes the base model.
             per_object: Rule of this call; None takes the predictor's.
+            shown: All that is said of what is returned, from a question, instead of both.
         """
-        shown = self._shown(score_threshold, per_object)
+        shown = shown or self._shown(score_threshold, per_object)
         with self.computing():
             samples = run_by_size(model or self.model, [item.packed for item in prepared])
         return [collect(sample, item, shown) for item, sample in zip(prepared, samples)]
@@ -341,6 +345,8 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
         """Where the model is."""
         return next(self.model.parameters()).device
 
-    def _shown(self, score_threshold: float | None, per_object: str | None) -> Shown:
+    def _shown(self, score_threshold: float | None, per_object: str | None,
+               calibration: Calibration | None = None) -> Shown:
+        by_class = calibration is not None and score_threshold is None and not self._own_threshold
         return Shown(self.score_threshold if score_threshold is None else score_threshold,
-                     self.per_object if per_object is None else per_object)
+                     self.per_object if per_object is None else per_object, calibration, by_class)

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from glipkit.apis.calibration import Calibration
 from glipkit.apis.task_checks import check_task
 from glipkit.checkpoints.files import write_safetensors
 from glipkit.checkpoints.hub import TASK, hub_file, resolve
@@ -27,6 +28,8 @@ FORMAT = 'glipkit-task-1'
 #: Key in the header of a task file -> attribute of the task.
 _HEADER = {key: key for key in ('strategy', 'classes', 'category_ids', 'captions', 'spans', 'base',
                                 'model', 'caption_prompt')} | {'facts': 'details'}
+#: Key that only files of calibrated tasks have.
+_CALIBRATION = 'calibration'
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,7 @@ class Task:
         state: Tensors, by name.
         caption_prompt: Hand-written prompts, name -> dict(prefix=, name=, suffix=).
         details: Other information: shots, seed, scores.
+        calibration: What ``glipkit calibrate`` measured of its scores; None where nobody did.
     """
 
     strategy: Mapping[str, Any]
@@ -56,6 +60,7 @@ class Task:
     state: Mapping[str, Tensor] = field(repr=False)
     caption_prompt: CaptionPrompt | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     @property
     def query(self) -> Query:
@@ -94,6 +99,8 @@ def save_task(task: Task, path: str | Path) -> None:
     """
     metadata = {key: json.dumps(getattr(task, name), ensure_ascii=False)
                 for key, name in _HEADER.items()}
+    if task.calibration is not None:
+        metadata[_CALIBRATION] = json.dumps(task.calibration.json, ensure_ascii=False)
     write_safetensors(task.state, Path(path), {'format': FORMAT, **metadata})
 
 
@@ -133,6 +140,8 @@ def read_task(path: str | Path) -> Task:
             raise ValueError('it holds something else')
         text = {_HEADER.get(key, key): json.loads(value, parse_constant=_no_number)
                 for key, value in metadata.items()}
+        if _CALIBRATION in text:
+            text[_CALIBRATION] = Calibration.from_json(text[_CALIBRATION])
         task = Task(state=state, **text)
         check_task({name: getattr(task, name) for name in _HEADER.values()}, state)
     except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
@@ -153,8 +162,13 @@ def fingerprint(model: nn.Module) -> str:
 
     Two models with equal fingerprints give equal results; layouts and file formats do not matter.
     """
+    return state_digest(state_of(model))
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and values of tensors."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(state_of(model).items()):
+    for name, tensor in sorted(state.items()):
         digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}\n'.encode())
         values = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(values.view(torch.uint8).numpy() if values.numel() else b'')
@@ -245,6 +259,10 @@ class TaskViews:
                             f'{list(query.classes)!r}',
                             "leave the classes out, or pass task='' to ask the base model")
         return query
+
+    def calibration(self, name: str | None) -> Calibration | None:
+        """What a task knows of its scores; None for the base detector, or where nobody measured."""
+        return None if name is None else self.task(name).calibration
 
     def category_ids(self, name: str | None, names: Sequence[str]) -> tuple[int, ...] | None:
         """Category id of each name in the annotation file that a task was tuned on.

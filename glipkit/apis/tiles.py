@@ -48,6 +48,7 @@ def answer_in_tiles(pipelines: Pipelines, source: ImageSource, question: Questio
         UserError: The image cannot be read.
     """
     order, bare = question.channel_order, replace(source, pixels=None)
+    lowest = question.shown.lowest_score(question.names)
 
     def detect_all(images: Sequence[np.ndarray]) -> list[Detections]:
         found: list[Detections] = []
@@ -56,13 +57,12 @@ def answer_in_tiles(pipelines: Pipelines, source: ImageSource, question: Questio
                 pack_image(pipelines, as_read(np.ascontiguousarray(one), source), bare,
                            question.query, question.names, order, question.category_ids)
                 for one in images[begin:begin + batch_size]]
-            found += detect(batch, question.shown.threshold, question.model, 'all')
+            found += detect(batch, lowest, question.model, 'all')
         return found
 
     image = read_image(pipelines, source, order)['img']
     found = detect_in_tiles(image, question.tiles, detect_all)
-    found = replace(found, image=picture_of(source, order))
-    return found.one_per_object() if question.shown.per_object == 'one' else found
+    return question.shown.choose(replace(found, image=picture_of(source, order)))
 
 
 def detect_in_tiles(image: np.ndarray, tiles: Tiles, detect: Callable[

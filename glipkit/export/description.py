@@ -41,7 +41,7 @@ def describe(question: Question, form: TensorForm, settings: ExportSettings,
                'divisor': form.divisor},
         size=settings.size, rules=form.rules, suppressed=settings.nms, words=words,
         dtype=settings.dtype, category_ids=question.category_ids if closed else None,
-        task=question.task)
+        task=question.task, calibration=question.calibration)
 
 
 def _pixels(model: GroundingDetector) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from glipkit.apis.asking import check_query
 from glipkit.apis.build import as_detector, checkpoint_for, find_config, load
+from glipkit.apis.calibration import Calibration
 from glipkit.apis.index import model_name
 from glipkit.apis.tasks import TaskViews, fingerprint, task_file
 from glipkit.common.digests import file_sha256
@@ -28,6 +29,7 @@ class Question:
         weights: Fingerprint of the model without the task.
         category_ids: Category id of each class, where the task file tells them.
         task: What is kept of the task file.
+        calibration: What the task knows of its scores.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Question:
     weights: str
     category_ids: tuple[int, ...] | None = None
     task: dict[str, Any] | None = None
+    calibration: Calibration | None = None
 
 
 def make_question(model: str | Path | GroundingDetector, classes: Sequence[str] | None,
@@ -74,7 +77,8 @@ def make_question(model: str | Path | GroundingDetector, classes: Sequence[str] 
     found, view, query = views.task(key), views.view(key), views.query(key, None)
     names = _names(view, query)
     return Question(name, view, query, names, weights, views.category_ids(key, names),
-                    dict(file=task.name, sha256=file_sha256(task), strategy=found.strategy))
+                    dict(file=task.name, sha256=file_sha256(task), strategy=found.strategy),
+                    found.calibration)
 
 
 def _name_of(model: Any) -> str:

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from glipkit.apis.calibration import Calibration
 from glipkit.errors import UserError
 
 #: Key of the metadata of ONNX files, and of the runtime information of OpenVINO's.
@@ -36,6 +37,7 @@ class Description:
         dtype: Type in which the file's weights are, or in which it is to be computed.
         category_ids: Category id of each class, where a task file tells them.
         task: What a task file says of itself; None without one.
+        calibration: What the task knows of its scores; None where nobody measured.
     """
 
     model: str
@@ -52,10 +54,14 @@ class Description:
     dtype: str = 'float32'
     category_ids: tuple[int, ...] | None = None
     task: Mapping[str, Any] | None = None
+    calibration: Calibration | None = None
 
     def to_json(self) -> str:
         """What :meth:`from_json` reads."""
-        return json.dumps({'format': FORMAT, **asdict(self)}, ensure_ascii=False)
+        content = asdict(replace(self, calibration=None))
+        if self.calibration is not None:
+            content['calibration'] = self.calibration.json
+        return json.dumps({'format': FORMAT, **content}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | None, path: Any) -> Description:
@@ -74,6 +80,8 @@ class Description:
                 raise ValueError('another version of the format')
             lists = {name: tuple(content[name]) for name in (
                 'classes', 'starts', 'size', 'words', 'category_ids') if content[name] is not None}
+            if content.get('calibration') is not None:
+                lists['calibration'] = Calibration.from_json(content['calibration'])
             known = {one.name for one in fields(cls)}
             return cls(**{key: value for key, value in content.items() if key in known} | lists)
         except (ValueError, TypeError, KeyError, AttributeError) as error:

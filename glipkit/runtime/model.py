@@ -82,7 +82,8 @@ class Model:
 
         Args:
             image: A path, a PIL image, or an array (H, W, 3) or (H, W), uint8.
-            score_threshold: Lowest score that is returned; None takes the model's own.
+            score_threshold: Lowest score that is returned, of a calibrated task lowest probability;
+                None takes the model's own, or those of the task's classes.
             boxes: (N, 4) xyxy pixels of the image, for a model that scores given boxes; None takes
                 a grid, where the model was made with one.
             channel_order: Order of the channels of arrays, ``'bgr'`` or ``'rgb'``.
@@ -91,8 +92,9 @@ class Model:
         Raises:
             UserError: An image that cannot be read, or an argument that cannot be used.
         """
-        shown = Shown(self.about.score_threshold if score_threshold is None else score_threshold,
-                      per_object)
+        default, known = self.about.score_threshold, self.about.calibration
+        shown = Shown(default if score_threshold is None else score_threshold, per_object, known,
+                      known is not None and score_threshold is None)
         source, pixels = _read(image, check_channel_order(channel_order))
         item = prepare(pixels, self.about.image, self.about.size,
                        self.about.rules.get('fill', 'mean'))
@@ -100,13 +102,11 @@ class Model:
         if boxes is not None:
             boxes = check_boxes(boxes, size, str(source))
         found = in_original(self._detect(item, boxes), self.about.rules, item.scale, size)
-        stays = found.scores >= shown.threshold
-        result = Detections(
-            boxes=found.boxes[stays].reshape(-1, 4), scores=found.scores[stays],
-            labels=found.labels[stays].astype(np.int64), classes=self.classes, size=size,
+        return shown.choose(Detections(
+            boxes=found.boxes.reshape(-1, 4), scores=found.scores,
+            labels=found.labels.astype(np.int64), classes=self.classes, size=size,
             path=source.path, image=source.path or np.ascontiguousarray(pixels[..., ::-1]),
-            category_ids=self.about.category_ids)
-        return result.one_per_object() if shown.per_object == 'one' else result
+            category_ids=self.about.category_ids))
 
     def raw(self, tensor: np.ndarray, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Outputs of the graph for a tensor (1, 3, H, W) that is prepared, by name."""

@@ -244,8 +244,8 @@ class Service:
 
     def _run(self, works: Sequence[_Work]) -> list[Detections]:
         question = works[0].question
-        return self.predictor.detect([work.item for work in works], question.shown.threshold,
-                                     question.model, question.shown.per_object)
+        return self.predictor.detect([work.item for work in works], model=question.model,
+                                     shown=question.shown)
 
 
 def _as_names(classes: Any) -> tuple[str, ...] | None:

@@ -77,7 +77,7 @@ READING = ('env', 'models', 'serve')
 WRITING = [name for name in COMMANDS if name not in READING]
 #: Of commands that write a file.
 ENDINGS = {'convert': '.safetensors', 'concepts': '.safetensors', 'browse': '.html',
-           'check-data': '.json', 'export': '.npz'}
+           'check-data': '.json', 'export': '.npz', 'calibrate': '.safetensors'}
 #: Their logs stand before the error.
 LOGGING = ('train', 'test', 'demo')
 
@@ -118,6 +118,8 @@ def commands(files, tmp_path_factory):
         'bench': ('bench', 'evaluation', '--images', '2', '--limit', '20', '--out'),
         'pseudo-label': ('pseudo-label', shard, '--images', world / 'images/train_grd', '--out'),
         'concepts': ('concepts', shard, '--model', regions, *texts, '--min-count', '1', '--out'),
+        'calibrate': ('calibrate', coco, '--images', photos, *model, '--classes', 'red circle',
+                      '--device', 'cpu', '--out'),
         'features': ('features', photos, '--config', regions, *texts, '--out'),
         'browse': ('browse', world / 'annotations/grd_train.jsonl', '--images',
                    world / 'images/train_grd', '--out'),

@@ -1,0 +1,1 @@
+"""Scores that mean something: ``glipkit calibrate`` measures a model on annotated images."""
