@@ -1,9 +1,10 @@
 """Pictures of the exemplar benchmark: things without a usable word, among things with one.
 
-A task has five sorts of things: *unnamed* ones, which pre-training never showed or named and which
+A task has six sorts of things: *unnamed* ones, which pre-training never showed or named and which
 go by an invented word here; *words*, which the model knows by name; *look-alikes*, known things
-that are easily taken for the unnamed; *pairs* of known things of which an object is only one; and
-*many* things under their own names, which the model knows well, half or hardly.
+that are easily taken for the unnamed; *pairs* of known things of which an object is only one;
+*many* things under their own names, which the model knows well, half or hardly; and *strangers*,
+near misses of these that nobody asks for.
 """
 from __future__ import annotations
 
@@ -30,6 +31,9 @@ from glipkit.worlds.stamps import SceneDrawer, choose_groups
 
 #: Things of each sort in a task, pairs, and how many of each group the many have.
 UNNAMED, WORDS, PAIRS, MANY_EACH = 4, 4, 3, 4
+#: Shapes of pictures of their usual side are named without a mistake: there is nothing to
+#: calibrate. Those that a poor camera took have a side so many times smaller.
+POOR = 2
 GROUPS = ('seen', 'unseen', 'caption_only')
 #: Seed of the choice of shapes; a new value makes a new benchmark.
 CHOICE_SEED = 7
@@ -49,7 +53,7 @@ PICTURES: dict[str, dict[str, tuple[int, int]]] = {
     'look-alikes': dict(unnamed=(1, 1), look_alikes=(1, 2)),
     'negatives': dict(look_alikes=(1, 2), words=(1, 1)),
     'pairs': dict(pairs=(1, 3)),
-    'many': dict(many=(2, 4))}
+    'many': dict(many=(1, 3), strangers=(1, 2))}
 #: Split -> sorts whose boxes its annotations have; the others are there to mislead.
 BOXED: dict[str, tuple[str, ...]] = {
     'train': ('unnamed', ), 'val': ('unnamed', ), 'test': ('unnamed', 'words'),
@@ -71,8 +75,10 @@ class ExemplarTask:
         look_alikes: Known things, one for each of ``unnamed``, in their order.
         pairs: Known things of which an object is one.
         many: Things of all groups of the world, asked by their names.
+        strangers: Known things that are much like one of ``many``; none of them is boxed.
         sizes: Split of `PICTURES` -> number of pictures.
         image_size: Side of the pictures in pixels.
+        many_size: That of the split ``many``.
         seed: Seed of the pictures.
     """
     world: str
@@ -81,8 +87,10 @@ class ExemplarTask:
     look_alikes: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
     many: tuple[str, ...]
+    strangers: tuple[str, ...]
     sizes: Mapping[str, int]
     image_size: int
+    many_size: int
     seed: int = 0
 
     def annotated(self, folder: Path, split: str, sort: str | None = None) -> AnnotatedImages:
@@ -131,10 +139,13 @@ def shapes_task(sizes: Mapping[str, int], seed: int = 0) -> ExemplarTask:
         first = take(lambda item: any(_one_word_apart(item, other) for other in free))
         pairs.append((first.name, take(lambda item, f=first: _one_word_apart(item, f)).name))
     words = [take(lambda item: True).name for _ in range(WORDS)]
+    many = _many(groups.names(), [item.name for item in unseen], rng)
+    strangers = [item.name for item in seen if item.name not in many
+                 and any(_one_word_apart(item, Combination(*name.split())) for name in many)]
     return ExemplarTask('shapes', dict(zip(INVENTED, (item.name for item in unseen))),
                         tuple(words), tuple(item.name for item in look_alikes), tuple(pairs),
-                        _many(groups.names(), [item.name for item in unseen], rng), dict(sizes),
-                        shapes.DEFAULT_IMAGE_SIZE, seed)
+                        many, tuple(strangers), dict(sizes), shapes.DEFAULT_IMAGE_SIZE,
+                        shapes.DEFAULT_IMAGE_SIZE // POOR, seed)
 
 
 def _many(groups: Mapping[str, Sequence[str]], unnamed: Sequence[str],
@@ -187,10 +198,12 @@ def stamps_task(stamps: Sequence[Stamp], sizes: Mapping[str, int], image_size: i
                        if folders[pair[0]] == folders[pair[1]]), (free[0], free[1]))]
     free = [name for name in free if not any(name in pair for pair in pairs)]
     words = [name for name in STAMP_WORDS if name in free] or free[:WORDS]
+    many = _many(groups, unseen, np.random.default_rng([CHOICE_SEED, 0]))
+    strangers = [name for name in groups['seen'] if name not in many
+                 and folders[name] in {folders[one] for one in many}]
     return ExemplarTask('stamps', dict(zip(INVENTED, unseen)), tuple(words), look_alikes,
-                        tuple(pairs),
-                        _many(groups, unseen, np.random.default_rng([CHOICE_SEED, 0])),
-                        dict(sizes), image_size, seed)
+                        tuple(pairs), many, tuple(strangers or free), dict(sizes), image_size,
+                        image_size, seed)
 
 
 def stamps_drawer(stamps: Sequence[Stamp]) -> Drawer:
@@ -216,7 +229,7 @@ def write(task: ExemplarTask, folder: Path, draw: Drawer) -> None:
         boxed = {name for sort in BOXED[split] for name in task.things(sort)}
         pictures = []
         for index, names in enumerate(plan, start=1):
-            image, things = draw(names, task.image_size,
+            image, things = draw(names, task.many_size if split == 'many' else task.image_size,
                                  np.random.default_rng([task.seed, number, index]))
             own = tuple(thing for thing in things if thing.name in boxed)
             pictures.append(world_files.Picture(index, image.width, image.height, own, '', ()))

@@ -9,6 +9,7 @@ from typing import Any
 
 from glipkit.apis.data_sets import AnnotatedImages
 from glipkit.apis.predictor import Predictor
+from glipkit.calibration.run import CalibrateSettings, calibrate
 from glipkit.claims import exemplar_tasks
 from glipkit.claims.exemplar_scores import (
     as_records,
@@ -113,7 +114,8 @@ def plan_units(setup: Setup, claims: Iterable[int], seeds: Iterable[int]) -> lis
     wanted = {unit for claim in claims for unit in needed[claim]}
     works: dict[str, Callable[[Setup, int], None]] = {
         'tune': tune_prompts, **{f'learn-{n}': partial(learn_examples, n) for n in SHOTS},
-        'mixed': mix, 'negatives': learn_negatives, 'calibration': calibrate, 'pairs': name_pairs}
+        'mixed': mix, 'negatives': learn_negatives, 'calibration': calibrate_scores,
+        'pairs': name_pairs}
     return [Unit(f'{setup.world} {unit}-{seed}', setup.result(unit, seed),
                  expected_seconds(setup, unit), partial(work, setup, seed))
             for seed in seeds for unit, work in works.items() if unit in wanted]
@@ -128,7 +130,8 @@ def expected_seconds(setup: Setup, unit: str) -> float:
         passes = min(PASSES, setup.max_passes or PASSES)
         one = 30 * TRAIN_SECONDS + shown['val'] * SCORE_SECONDS
         return share * (passes * one + 2 * shown['test'] * SCORE_SECONDS)
-    pictures = {'mixed': 2 * shown['test'] + 2 * shown['pairs'], 'calibration': shown['test'],
+    pictures = {'mixed': 2 * shown['test'] + 2 * shown['pairs'],
+                'calibration': shown['many'] + shown['test'],
                 'negatives': 2 * shown['look-alikes'], 'pairs': 2 * shown['pairs']}
     own = pictures.get(unit, 2 * shown['test']) * SCORE_SECONDS * share
     return own + (setup.seconds if unit == 'negatives' or unit.startswith('learn') else 0)
@@ -150,10 +153,6 @@ def tune_prompts(setup: Setup, seed: int) -> None:
 
 
 def learn(setup, seed, predictor, shots, negatives=None, refined=True):
-    raise NotImplementedError
-
-
-def calibrate(setup, seed):
     raise NotImplementedError
 
 
@@ -231,6 +230,23 @@ def learn_negatives(setup: Setup, seed: int) -> None:
         'AP_without': average_precision(data.ann_file, plain, names).overall['AP'],
         'AP_with': average_precision(data.ann_file, ours, names).overall['AP'],
         'each': dict(zip(names, counts)), **took})
+
+
+def calibrate_scores(setup: Setup, seed: int) -> None:
+    """Calibrates many names, and the examples, each measured on pictures that are held out."""
+    task, folder = make_task(setup, seed), setup.task_folder(seed)
+    asked = {'names': (task.annotated(folder, 'many'), None),
+             'exemplars': (task.annotated(folder, 'test', 'unnamed'), setup.learnt(MOST, seed))}
+    content = {}
+    for kind, (data, file) in asked.items():
+        found = calibrate(CalibrateSettings(
+            data, setup.learnt(MOST, seed, f'calibrated-{kind}'), file,
+            model=MODELS[setup.world])).calibration.numbers
+        content[kind] = {
+            'error': {'before': found['ece_before'], 'after': found['ece_after']},
+            'f1': {'single': found['single']['f1'], 'per_class': found['by_class']['f1']},
+            'objects': found['boxes'], 'detections': found['detections']}
+    write_json(setup.result('calibration', seed), content)
 
 
 def name_pairs(setup: Setup, seed: int) -> None:

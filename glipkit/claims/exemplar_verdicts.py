@@ -109,15 +109,21 @@ def _negatives(own: Seeds) -> list[Row]:
 
 
 def _calibration(own: Seeds) -> list[Row]:
-    before, after = (own.points('calibration', 'error', key) for key in ('before', 'after'))
-    single, each = (own.points('calibration', 'f1', key) for key in ('single', 'per_class'))
-    ratio = after.mean() / before.mean() if before.mean() else np.inf
-    return [
-        _row('expected calibration error on a held-out third, before and after',
-             f'{spread(before)} and {spread(after)} %', 'at most half', bool(ratio <= MOST_ERROR)),
-        _row('F1 there, the best single threshold and one per class',
-             f'{spread(single)} and {spread(each)}', 'one per class above',
-             bool(each.mean() > single.mean()))]
+    rows = []
+    for kind, what in (('names', 'names of all groups'), ('exemplars', 'exemplars')):
+        before, after = (own.points('calibration', kind, 'error', key)
+                         for key in ('before', 'after'))
+        single, each = (own.points('calibration', kind, 'f1', key)
+                        for key in ('single', 'per_class'))
+        ratio = after.mean() / before.mean() if before.mean() else np.inf
+        rows += [
+            _row(f'expected calibration error on held-out thirds, {what}, before and after',
+                 f'{spread(before)} and {spread(after)} %', 'at most half',
+                 bool(ratio <= MOST_ERROR)),
+            _row(f'F1 there, {what}, the best single threshold and one per class',
+                 f'{spread(single)} and {spread(each)}', 'one per class above',
+                 bool(each.mean() > single.mean()))]
+    return rows
 
 
 def _pairs(own: Seeds) -> list[Row]:

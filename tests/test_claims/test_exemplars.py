@@ -143,6 +143,9 @@ def test_records_have_the_ids_of_the_file(tmp_path):
 # -- verdicts -------------------------------------------------------------------------------------
 
 
+SCORED = dict(error=dict(before=.2, after=.1), f1=dict(single=.6, per_class=.7))
+
+
 def outcome(**changes):
     """Results of two seeds with every bar met, but for the changes: unit -> key -> value."""
     labels = dict(objects=9, one=.95, some=.96, right=.8, best=.8)
@@ -153,7 +156,7 @@ def outcome(**changes):
         'mixed': dict(words=dict(alone=.7, mixed=.697), exemplars=.75,
                       elsewhere=dict(before=.9, after=.9)),
         'negatives': {'without': 10, 'with': 5, 'recall': .8, 'AP_without': .5, 'AP_with': .6},
-        'calibration': dict(error=dict(before=.2, after=.1), f1=dict(single=.6, per_class=.7)),
+        'calibration': dict(names=SCORED, exemplars=SCORED),
         'pairs': dict(free=dict(labels, one=.3, right=.2), exclusive=labels)}
     for unit, values in changes.items():
         units[unit.replace('_', '-')] |= values
@@ -166,7 +169,7 @@ def verdicts(**changes):
 
 
 def test_all_bars_can_be_met():
-    assert verdicts() == ['met'] * 7
+    assert verdicts() == ['met'] * 9
     rows = judge('shapes', outcome(), [1], (0, 1))
     assert rows[-1]['measured'] == '98 ± 0 % (AP 78.0 ± 0.0; training-free 50.0 ± 0.0)'
     assert judge('shapes', outcome(), [5], (0, 1))[0]['measured'].startswith('99.0 ± 0.0 % (95.0')
@@ -176,9 +179,10 @@ def test_all_bars_can_be_met():
     (0, dict(learn_5=dict(AP=.75))), (1, dict(mixed=dict(words=dict(alone=.7, mixed=.69)))),
     (2, dict(mixed=dict(elsewhere=dict(before=.9, after=.9001)))),
     (3, dict(negatives={'with': 6})), (3, dict(negatives={'without': 0, 'with': 0})),
-    (4, dict(calibration=dict(error=dict(before=.2, after=.11)))),
-    (5, dict(calibration=dict(f1=dict(single=.7, per_class=.7)))),
-    (6, dict(pairs=dict(exclusive=dict(one=.9, some=.96, right=.8, best=.8))))])
+    (4, dict(calibration=dict(names=dict(SCORED, error=dict(before=.2, after=.11))))),
+    (5, dict(calibration=dict(names=dict(SCORED, f1=dict(single=.7, per_class=.7))))),
+    (7, dict(calibration=dict(exemplars=dict(SCORED, f1=dict(single=.7, per_class=.7))))),
+    (8, dict(pairs=dict(exclusive=dict(one=.9, some=.96, right=.8, best=.8))))])
 def test_each_bar_can_be_missed(place, changes):
     found = verdicts(**changes)
     assert found[place] == 'missed' and found.count('missed') == 1
