@@ -52,6 +52,8 @@ BENCHMARKS = {
                     'what region pre-training and transfer bring, on drawn things and photographs'),
     'clipself': ('claims.clipself',
                  'what distillation from crops brings, on drawn things and photographs'),
+    'exemplars': ('claims.exemplars',
+                  'what examples, negatives, calibration and exclusive groups bring'),
 }
 
 # What `glipkit bench all` runs: name of the result -> command line.
@@ -103,6 +105,7 @@ ALL_EXAMPLES = '''examples:
 CLAIM_EXAMPLES = '''examples:
   glipkit bench claims region-clip --out bench
   glipkit bench claims clipself --out bench
+  glipkit bench claims exemplars --out bench
   glipkit bench claims transfer --max-passes 10 --out bench
 '''
 
