@@ -97,6 +97,8 @@ def test_a_query_is_asked_in_the_place_of_all_names(files, tmp_path, monkeypatch
     protocol = json.loads((tmp_path / 'out.json').read_text())['protocol']
     assert f'2 of {len(names)} classes' in protocol
     assert asked == {query}
+    content = json.loads((tmp_path / 'out.json').read_text())
+    assert content['dataset']['asked'] == query.plain
 
 
 @pytest.mark.parametrize('words, said', [
