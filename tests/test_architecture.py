@@ -19,8 +19,8 @@ FLOORS = {
     'runs': 4,
     'checkpoints': 5, 'text': 6, 'models': 7, 'data': 8, 'evaluation': 9, 'engine': 10,
     'apis': 11, '__init__': 12, 'worlds': 12, 'runtime': 12, 'export': 13, 'reports': 13,
-    'tuning': 14, 'labelling': 14, 'calibration': 14, 'serve': 14, 'odinw': 15, 'benchmarks': 16,
-    'claims': 17, 'cli': 18, '__main__': 19, 'testing': 19
+    'tuning': 14, 'labelling': 14, 'calibration': 14, 'serve': 14, 'odinw': 15, 'distil': 15,
+    'benchmarks': 16, 'claims': 17, 'cli': 18, '__main__': 19, 'testing': 19
 }
 #: Arrows that the floors alone would allow: models and data meet only in what samples carry.
 CLOSED = {
@@ -28,7 +28,7 @@ CLOSED = {
     'worlds': {'models', 'checkpoints', 'evaluation', 'engine', 'apis'},
 }
 #: Rooms in which no method has a name: what differs between methods comes to them from outside.
-GENERAL = ('text', 'data', 'evaluation', 'engine', 'apis', 'tuning', 'labelling', 'runs')
+GENERAL = ('text', 'data', 'evaluation', 'engine', 'apis', 'tuning', 'labelling', 'distil', 'runs')
 METHOD = re.compile(r'glip(?!kit)|region_?clip|clip_?self|(?<![a-z])f_?vit', re.IGNORECASE)
 #: File -> the names that may still stand there. Each entry has to be needed.
 NAMED = {

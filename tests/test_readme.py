@@ -36,6 +36,7 @@ SHORTER = {
     'glipkit world shapes': '--train-det 8 --train-grd 8 --val 2',
     'glipkit train glip-mini': '--cfg-options train_cfg.max_iters=2',
     'glipkit test glip-mini': '',
+    'glipkit distil': '--labels-only --threshold 0.01',
     'glipkit pseudo-label': '',
     'glipkit browse': '',
 }

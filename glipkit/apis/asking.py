@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from glipkit.apis.arguments import Shown
 from glipkit.apis.tile_windows import Tiles
@@ -116,3 +117,19 @@ def split_names(text: str) -> list[str]:
         names.pop()
     return [name[1:-1].replace('""', '"') if re.fullmatch(r'"(?:[^"]|"")*"', name) else name
             for name in names]
+
+
+class TakesNames:
+    """What the parts of `Predictor` that take no caption have in common."""
+
+    def _asked_names(self, classes: Classes | None, task: str | Path | None) -> tuple:
+        """The question of a call, its task and who answers, as `Predictor` finds them.
+
+        Raises:
+            UserError: No class names, neither in the call nor by `set_classes` or a task.
+        """
+        task_is_set = self._task is not None if task is None else bool(task)
+        if classes is None and self._query is None and not task_is_set:
+            raise UserError('class names', 'none',
+                            "pass classes=['person', ...] or a task, or call set_classes before")
+        return self._asked(classes, None, None, None, task)

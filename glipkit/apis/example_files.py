@@ -12,8 +12,8 @@ from glipkit.apis.data_sets import AnnotatedImages, one_part
 from glipkit.apis.examples import ExampleReader, ExampleSet
 from glipkit.apis.images import ImageSource, list_images
 from glipkit.common.boxes import to_xyxy
+from glipkit.common.image_files import is_image_file
 from glipkit.common.reporter import note
-from glipkit.data.formats.box_sets.find import find_data_set
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
 from glipkit.errors import UserError
 
@@ -50,11 +50,8 @@ def read_example_files(files: ExampleFiles, pipelines: Pipelines
     """
     data = _data(files.examples, files.images, files.box_format)
     coco = read_coco_json(data.ann_file)
-    used = {record['category_id'] for record in coco.examples()}
+    used = {record['category_id'] for record in _boxed(coco)}
     ids = {name: number for number, name in coco.real_classes.items() if number in used}
-    for name in coco.real_classes.values():
-        if name not in ids:
-            note(f'{name!r} has no box in {files.examples} and is not learned')
     if not ids:
         raise UserError('examples with a box', f'none in {files.examples}',
                         'draw one around each thing')
@@ -70,7 +67,16 @@ def read_example_files(files: ExampleFiles, pipelines: Pipelines
     negatives: tuple[str, ...] = ()
     if files.negatives is not None:
         negatives = _add_negatives(reader, files, len(names), pipelines)
-    return reader.finish(negatives), ids
+    found = reader.finish(negatives)
+    for number, name in coco.real_classes.items():
+        if number not in used:
+            note(f'{name!r} has no box in {files.examples} and is not learned')
+    return found, ids
+
+
+def _boxed(coco: CocoJson) -> list[dict]:
+    """Annotations but crowds; one outside its image is refused where it is read, not left out."""
+    return [record for record in coco.annotations if not record['iscrowd']]
 
 
 def _data(path: Path, images: Path | None, box_format: str) -> AnnotatedImages:
@@ -83,7 +89,7 @@ def _add(reader: ExampleReader, coco: CocoJson, folder: Path, label_of: Mapping[
          pipelines: Pipelines) -> None:
     """Adds the boxes of a file; images without a box are there to show what is not meant."""
     boxes: dict[int, list[tuple[list[float], int]]] = {number: [] for number in coco.images}
-    for record in coco.examples():
+    for record in _boxed(coco):
         if record['category_id'] in label_of:
             boxes[record['image_id']].append((record['bbox'], label_of[record['category_id']]))
     for position, (number, record) in enumerate(coco.images.items()):
@@ -98,12 +104,12 @@ def _add_negatives(reader: ExampleReader, files: ExampleFiles, names: int,
                    pipelines: Pipelines) -> tuple[str, ...]:
     """Adds what must not be found; returns a name for each kind of it."""
     path = files.negatives
-    if path.is_dir() and files.negative_images is None and find_data_set(path) is None:
+    if files.negative_images is None and _holds_images_alone(path):
         _add_bare(reader, list_images(path), pipelines)
         return ()
     data = _data(path, files.negative_images, files.box_format)
     coco = read_coco_json(data.ann_file)
-    used = {record['category_id'] for record in coco.examples()}
+    used = {record['category_id'] for record in _boxed(coco)}
     kinds = [number for number in coco.real_classes if number in used]
     if not kinds:
         raise UserError('negatives with a box around each', f'none in {path}',
@@ -111,6 +117,12 @@ def _add_negatives(reader: ExampleReader, files: ExampleFiles, names: int,
     _add(reader, coco, data.images, {number: names + i for i, number in enumerate(kinds)},
          pipelines)
     return tuple(f'not {coco.real_classes[number]}' for number in kinds)
+
+
+def _holds_images_alone(path: Path) -> bool:
+    """Whether a folder holds images and no annotations."""
+    files = [one for one in path.rglob('*') if one.is_file() and not one.name.startswith('.')]
+    return bool(files) and all(map(is_image_file, files))
 
 
 def _add_bare(reader: ExampleReader, sources: Sequence[ImageSource],

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from glipkit.apis.arguments import check_channel_order
-from glipkit.apis.asking import Classes
+from glipkit.apis.asking import Classes, TakesNames
 from glipkit.apis.batches import Prepared
 from glipkit.apis.given_boxes import check_boxes
 from glipkit.apis.images import list_images
@@ -23,7 +23,7 @@ from glipkit.text.query import Query
 from glipkit.text.templates import find_templates
 
 
-class RegionScorer:
+class RegionScorer(TakesNames):
     """The part of `Predictor` that is given boxes."""
 
     def classify(self, image: str | Path | np.ndarray | Image.Image, boxes: ArrayLike,
@@ -54,7 +54,7 @@ class RegionScorer:
             UserError: For an image, a box or a class name that cannot be used, or a model that
                 cannot score given boxes.
         """
-        query, _, model = self._asked(classes, None, None, None, task)
+        query, _, model = self._asked_names(classes, task)
         if templates:
             query = replace(query, templates=find_templates(templates))
         model.prompts(query)

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from glipkit.apis.arguments import check_channel_order
-from glipkit.apis.asking import Classes
+from glipkit.apis.asking import Classes, TakesNames
 from glipkit.apis.batches import Prepared, collect_image
 from glipkit.apis.detections import open_picture
 from glipkit.apis.images import Images, ImageSource, list_images, to_bgr
@@ -157,7 +157,7 @@ def draw_labels(scene: Image.Image, label_map: np.ndarray, classes: tuple[str, .
     return writer.annotate(scene, found, [classes[i] for i in labels])
 
 
-class Segmenter:
+class Segmenter(TakesNames):
     """The part of `Predictor` that asks for pixels."""
 
     def segment(self, image: str | Path | np.ndarray | Image.Image,
@@ -237,7 +237,7 @@ class Segmenter:
                     task: str | Path | None, channel_order: str | None
                     ) -> tuple[Query, GroundingDetector, str]:
         """The question of a call, who answers, and the order of channels."""
-        query, _, model = self._asked(classes, None, None, None, task)
+        query, _, model = self._asked_names(classes, task)
         if query.negatives or query.exclusive:
             raise UserError('classes and their other names', 'negative_classes or exclusive groups',
                             'make each a class: every pixel gets one')

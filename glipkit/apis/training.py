@@ -37,7 +37,8 @@ RUNNER_KEYS = ('activation_checkpointing', 'auto_scale_lr', 'compile', 'custom_h
 
 
 def load_config(name_or_path: str, options: Mapping[str, Any] | None = None,
-                work_dir: str | None = None, test_data: str | None = None) -> Config:
+                work_dir: str | None = None, test_data: str | None = None,
+                box_format: str = 'xywh') -> Config:
     """Read a config by name or path, apply overrides and check its top-level keys.
 
     Args:
@@ -45,6 +46,7 @@ def load_config(name_or_path: str, options: Mapping[str, Any] | None = None,
         options: Overrides (``--cfg-options``), dotted key -> value.
         work_dir: Folder of logs and checkpoints; default ``work_dirs/<config stem>``.
         test_data: Another data set to test on, see :func:`set_test_data`.
+        box_format: For a data set of Hugging Face, see there.
 
     Raises:
         UserError: Unknown config, a key that looks misspelt, or an override of an unknown key.
@@ -52,7 +54,7 @@ def load_config(name_or_path: str, options: Mapping[str, Any] | None = None,
     path = find_config(name_or_path)
     cfg = read_config(path)
     if test_data is not None:
-        set_test_data(cfg, test_data)
+        set_test_data(cfg, test_data, box_format)
     for key in options or ():
         top = key.split('.')[0]
         if top not in cfg and top not in RUNNER_KEYS:
@@ -81,7 +83,7 @@ def _unknown_key(key: str, known: Any) -> UserError:
     return UserError('config keys that something reads', f'unknown key {key!r}', fix)
 
 
-def set_test_data(cfg: Config, name_or_path: str) -> None:
+def set_test_data(cfg: Config, name_or_path: str, box_format: str = 'xywh') -> None:
     """Test on another data set, through the config's own test pipeline.
 
     Args:
@@ -92,6 +94,7 @@ def set_test_data(cfg: Config, name_or_path: str) -> None:
             `data_sets.open_data` takes it, whose part for tests, else for validation, is scored.
             A transform of its pipeline that the config's ``data_sizes`` names, as in
             ``dict(LongSideResize=896)``, has that ``size``.
+        box_format: For data sets of Hugging Face: xywh, xyxy or yolo.
 
     Raises:
         UserError: The file does not exist, or is not of this kind.
@@ -101,7 +104,7 @@ def set_test_data(cfg: Config, name_or_path: str) -> None:
     if path.suffix not in SUFFIXES and (folder / f'{name_or_path}.py').is_file():
         path = folder / f'{name_or_path}.py'
     if path.suffix not in SUFFIXES and (path.exists() or name_or_path.startswith(PREFIX)):
-        data = _test_config(name_or_path)
+        data = _test_config(name_or_path, box_format)
     elif not path.is_file():
         known = ', '.join(sorted(p.stem for p in folder.glob('*.py') if p.stem != 'pipelines'))
         raise UserError(f'a data set ({known}), the path of its config, or a folder of data',
@@ -148,9 +151,9 @@ def _data_config(path: Path) -> Config:
                         'correct the config') from error
 
 
-def _test_config(path: str) -> Config:
+def _test_config(path: str, box_format: str) -> Config:
     """The config that scores boxes of a data set in any layout."""
-    part = one_part(path, ('test', 'val'), need_boxes=True)
+    part = one_part(path, ('test', 'val'), box_format, need_boxes=True)
     dataset = dict(type='glipkit.CocoDetection', ann_file=str(part.ann_file.absolute()),
                    data_prefix=dict(img=str(part.images.absolute())), test_mode=True)
     return Config(dict(

@@ -83,9 +83,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         files, made = _export(args, size, classes, folder)
         work = dict(size=size, threads=args.threads, seed=args.seed)
         load_before = round(os.getloadavg()[0], 2)
-        calls = {TORCH: _call('export:in_torch', args, dict(
+        calls = {TORCH: call('export:in_torch', args, dict(
             work, config=args.config, classes=classes))}
-        calls |= {one: _call('runtimes:exported', args, dict(work, path=str(path)), folder)
+        calls |= {one: call('runtimes:exported', args, dict(work, path=str(path)), folder)
                   for one, path in files.items()}
         measured = alternate_processes(calls, args.rounds, args.warmup)
     rows = rows_beside(TORCH, measured, args.rounds)
@@ -98,8 +98,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             'measured': {name: one.as_dict() for name, one in measured.items()}}
 
 
-def _call(target: str, args: argparse.Namespace, arguments: dict[str, Any],
-          first: Path | None = None) -> WorkerCall:
+def call(target: str, args: argparse.Namespace, arguments: dict[str, Any],
+         first: Path | None = None) -> WorkerCall:
+    """A job of this room in a process with as many threads; ``first`` in front of its path."""
     environment = {name: str(args.threads) for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS')}
     if first is not None:
         own = str(Path(__file__).parents[2])

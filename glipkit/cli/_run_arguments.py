@@ -49,10 +49,11 @@ def add_track_argument(parser: argparse.ArgumentParser) -> None:
                              'too; may be repeated')
 
 
-def read_run_config(args: argparse.Namespace, test_data: str | None = None) -> Config:
-    """The config of a command line with these arguments; ``test_data`` as in `set_test_data`."""
+def read_run_config(args: argparse.Namespace, test_data: str | None = None,
+                    box_format: str = 'xywh') -> Config:
+    """The config of a command line with these arguments; the others as in `set_test_data`."""
     from glipkit.apis.training import load_config
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = load_config(args.config, args.cfg_options, args.work_dir, test_data)
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, test_data, box_format)
     cfg.launcher = args.launcher
     return cfg

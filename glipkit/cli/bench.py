@@ -29,6 +29,8 @@ BENCHMARKS = {
     'evaluation': ('benchmarks.evaluation',
                    'time LVIS AP, and what memory it takes, against mmdet'),
     'export': ('benchmarks.export', 'time exported models against the detector in PyTorch'),
+    'student': ('benchmarks.student',
+                'time a distilled student against a detector of any words'),
     'names': ('benchmarks.names',
               'whether names are right while more and more names are asked for'),
     'tiles': ('benchmarks.tiles',
@@ -43,10 +45,15 @@ BENCHMARKS = {
     'self-training': ('claims.self_training',
                       'what captions without boxes teach: teacher, student, and gold alone, in '
                       'hours'),
+    'distillation': ('claims.distillation',
+                     'how good and how fast a small detector is that learnt from labels of a '
+                     'teacher, on photographs'),
     'region-clip': ('claims.region_clip',
                     'what region pre-training and transfer bring, on drawn things and photographs'),
     'clipself': ('claims.clipself',
                  'what distillation from crops brings, on drawn things and photographs'),
+    'exemplars': ('claims.exemplars',
+                  'what examples, negatives, calibration and exclusive groups bring'),
 }
 
 # What `glipkit bench all` runs: name of the result -> command line.
@@ -98,6 +105,7 @@ ALL_EXAMPLES = '''examples:
 CLAIM_EXAMPLES = '''examples:
   glipkit bench claims region-clip --out bench
   glipkit bench claims clipself --out bench
+  glipkit bench claims exemplars --out bench
   glipkit bench claims transfer --max-passes 10 --out bench
 '''
 

@@ -42,6 +42,7 @@ COMMANDS = {
     'export': 'write a model for programs without PyTorch',
     'bench': 'time glipkit against its peers',
     'pseudo-label': 'ground the phrases of captions in their images',
+    'distil': 'label photographs with a model, and train a small detector on the labels',
     'concepts': 'make a pool of words from captions, to pre-train on',
     'browse': 'look at captions with their boxes',
     'check-data': 'look for what would spoil a training',

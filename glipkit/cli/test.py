@@ -36,6 +36,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              'configs/_base_/datasets/lvis_minival.py; or a data set in the '
                              'layout of COCO, YOLO, Pascal VOC, labelme, CSV or Hugging Face '
                              'datasets, whose part for tests, else for validation, is scored')
+    parser.add_argument('--box-format', choices=['xywh', 'xyxy', 'yolo'], default='xywh',
+                        help='how boxes of a Hugging Face data set are written '
+                             '(default: %(default)s)')
     parser.add_argument('--classes', metavar='"A, B"|FILE',
                         help='ask these of the classes of the data instead of all, perhaps with '
                              'other names: ' + CLASSES)
@@ -54,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from glipkit.apis.training import ask_in_test, test
     from glipkit.cli._run_arguments import read_run_config
     from glipkit.reports.segmentation import SegmentationPictures
-    cfg = read_run_config(args, args.data)
+    cfg = read_run_config(args, args.data, args.box_format)
     ask = test_query(args)
     if ask is not None:
         ask_in_test(cfg, ask)

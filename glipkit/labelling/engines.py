@@ -1,19 +1,20 @@
 """The ranges of a run are labelled in this process, or by actors of Ray Data.
 
 Both label a range in the same way and write the same files, so that a run may be begun with one and
-finished with the other.
+finished with the other. What a range holds, captions or photographs, is the labeller's affair.
 """
 from __future__ import annotations
 
 import json
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from glipkit.apis.predictor import Predictor
+from glipkit.common.reporter import bar
 from glipkit.errors import UserError
 from glipkit.files import can_be_made
 from glipkit.labelling.grounder import CaptionGrounder
@@ -23,15 +24,24 @@ from glipkit.labelling.shard_ranges import ShardRange, write_range
 
 @dataclass(frozen=True)
 class Teacher:
-    """Arguments of `glipkit.load` with which a process loads the teacher."""
+    """Arguments of `glipkit.Predictor` with which a process loads the teacher."""
 
     config: str
     checkpoint: str
     device: str = 'cpu'
+    task: str | None = None
 
-    def load(self, device: str | None = None) -> Predictor:
+    def load(self, device: str | None = None, per_object: str = 'all') -> Predictor:
         """Loads the teacher; on another device where one is given."""
-        return Predictor(self.config, self.checkpoint, device or self.device, per_object='all')
+        return Predictor(self.config, self.checkpoint, device or self.device, task=self.task,
+                         per_object=per_object)
+
+
+class Labeller(Protocol):
+    """What labels the ranges of a run."""
+
+    def label(self, index: int) -> dict[str, Any]:
+        """Labels range ``index`` and writes its result; returns its record."""
 
 
 class RangeLabeller:
@@ -55,19 +65,22 @@ class RangeLabeller:
         return write_range(self._out, one, self._grounder.label(one.shard, one.rows))
 
 
+def caption_labeller(teacher: Teacher, settings: LabelSettings, ranges: Sequence[ShardRange],
+                     out: Path) -> RangeLabeller:
+    """A labeller of captions that has loaded the teacher itself, for `run_ray`."""
+    return RangeLabeller(teacher.load(), settings, ranges, out)
+
+
 class RayLabeller:
-    """An actor of Ray Data; loads the teacher once.
+    """An actor of Ray Data; makes its labeller once.
 
     Args:
-        teacher: The teacher to load.
-        settings: Settings of labelling.
-        ranges: All ranges of the run.
-        out: Folder of the results.
+        make: Makes the labeller, which loads the teacher.
+        arguments: Of ``make``.
     """
 
-    def __init__(self, teacher: Teacher, settings: LabelSettings, ranges: Sequence[ShardRange],
-                 out: Path) -> None:
-        self._labeller = RangeLabeller(teacher.load(), settings, ranges, out)
+    def __init__(self, make: Callable[..., Labeller], arguments: tuple) -> None:
+        self._labeller = make(*arguments)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch of one index gives the record of its range, as JSON."""
@@ -75,13 +88,13 @@ class RayLabeller:
                            for index in batch['range']]}
 
 
-def run_local(todo: Sequence[int], labeller: RangeLabeller) -> Iterator[dict[str, Any]]:
+def run_local(todo: Sequence[int], labeller: Labeller) -> Iterator[dict[str, Any]]:
     """Records of ranges, labelled one after another in this process."""
     for index in todo:
         yield labeller.label(index)
 
 
-def run_ray(todo: Sequence[int], labeller: tuple, workers: int,
+def run_ray(todo: Sequence[int], make: Callable[..., Labeller], arguments: tuple, workers: int,
             address: str | None = None) -> Iterator[dict[str, Any]]:
     """Records of ranges, labelled by actors of Ray Data, in any order.
 
@@ -90,7 +103,8 @@ def run_ray(todo: Sequence[int], labeller: tuple, workers: int,
 
     Args:
         todo: Indices of ranges.
-        labeller: Arguments of `RayLabeller`.
+        make: Function of a module that makes a labeller in each actor.
+        arguments: Its arguments, the `Teacher` first.
         workers: Number of actors.
         address: Address of a cluster (``'auto'``, ``'ray://host:10001'``), where the paths of data,
             results and checkpoint mean the same as here. None starts Ray on this machine for the
@@ -117,17 +131,32 @@ def run_ray(todo: Sequence[int], labeller: tuple, workers: int,
         context.enable_progress_bars = False
         context.execution_options.verbose_progress = False
         context.print_on_execution_start = False
-        on_gpu = labeller[0].device.startswith('cuda')
+        on_gpu = arguments[0].device.startswith('cuda')
         rows = ray.data.from_items([{'range': index} for index in todo],
                                    override_num_blocks=len(todo))
         done = rows.map_batches(
-            RayLabeller, fn_constructor_args=labeller, batch_size=1, num_cpus=1,
+            RayLabeller, fn_constructor_args=(make, arguments), batch_size=1, num_cpus=1,
             num_gpus=1 if on_gpu else None, compute=ray.data.ActorPoolStrategy(size=workers))
         for row in done.iter_rows():
             yield json.loads(row['record'])
     finally:
         if own:
             ray.shutdown()
+
+
+def follow(work: Iterator[dict[str, Any]], total: int, done: int, unit: str) -> None:
+    """Does the work, and shows how much of all is labelled.
+
+    Args:
+        work: Records of ranges, each with its ``rows`` [begin, end).
+        total: Number of rows of all ranges.
+        done: Number of those that were labelled before.
+        unit: What a row is.
+    """
+    with bar('labelling', total, unit, done) as shown:
+        for record in work:
+            begin, end = record['rows']
+            shown.update(end - begin)
 
 
 def _start(ray: Any, address: str | None) -> None:

@@ -2,15 +2,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from glipkit.apis.tasks import fingerprint
-from glipkit.common.reporter import bar
 from glipkit.data.formats.captioned import open_captioned
 from glipkit.errors import UserError
-from glipkit.labelling.engines import RangeLabeller, Teacher, run_local, run_ray
+from glipkit.labelling.engines import (
+    RangeLabeller,
+    Teacher,
+    caption_labeller,
+    follow,
+    run_local,
+    run_ray,
+)
 from glipkit.labelling.settings import LabelSettings
 from glipkit.labelling.shard_ranges import (
     IDENTITY,
@@ -71,8 +77,10 @@ def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teache
             work = run_local(todo, RangeLabeller(predictor, settings, ranges, out))
         else:
             del predictor  # the actors load it themselves
-            work = run_ray(todo, (teacher, settings, ranges, out), workers, address)
-        _follow(work, sum(map(len, shards)), sum(len(ranges[index].rows) for index in finished))
+            work = run_ray(todo, caption_labeller, (teacher, settings, ranges, out), workers,
+                           address)
+        follow(work, sum(map(len, shards)), sum(len(ranges[index].rows) for index in finished),
+               'pair')
         # Only the files on the disk count, whichever process wrote them.
         finished = _finished(out, ranges)
         missing = [one.name for index, one in enumerate(ranges) if index not in finished]
@@ -87,10 +95,3 @@ def _finished(out: Path, ranges: Sequence[ShardRange]) -> Mapping[int, dict[str,
     return {index: record for index, one in enumerate(ranges)
             if (record := done_record(out, one)) is not None}
 
-
-def _follow(work: Iterator[dict[str, Any]], total: int, done: int) -> None:
-    """Does the work, and shows how many of all pairs have been labelled."""
-    with bar('labelling', total, 'pair', done) as shown:
-        for record in work:
-            begin, end = record['rows']
-            shown.update(end - begin)

@@ -6,6 +6,7 @@ import_mmdet()
 from glipkit.models.backbones.clip_resnet import ClipResNet  # noqa: E402
 from glipkit.models.backbones.clip_vit import ClipViT  # noqa: E402
 from glipkit.models.backbones.eva_vit import EvaViT  # noqa: E402
+from glipkit.models.backbones.packaged_tower import PackagedTower  # noqa: E402
 from glipkit.models.backbones.semantic import SemanticBackbone  # noqa: E402
 from glipkit.models.backbones.swin import SwinTransformer  # noqa: E402
 from glipkit.models.backbones.timm_backbone import TimmBackbone  # noqa: E402
@@ -46,7 +47,7 @@ __all__ = [
     'ClipResNet', 'ClipRoIHead', 'ClipSelfPretrainer', 'ClipTextEncoder', 'ClipViT',
     'DenseClip', 'DropBlockFPN', 'DyConv', 'EvaViT', 'FVit', 'FVitRoIHead',
     'FocalScaledClassLoss', 'FrozenRPN', 'GLIP', 'GLIPHead', 'GivenBoxes', 'GridBoxes',
-    'NormedRPNHead', 'RandomBoxes', 'RegionClipPretrainer', 'SemanticBackbone', 'SemanticFPN',
-    'SwinTransformer', 'TextBoxHead', 'TimmBackbone', 'TokenFocalLoss', 'TruthBoxes',
-    'ViTPyramid', 'WeightedClassLoss', 'WordLoss'
+    'NormedRPNHead', 'PackagedTower', 'RandomBoxes', 'RegionClipPretrainer',
+    'SemanticBackbone', 'SemanticFPN', 'SwinTransformer', 'TextBoxHead', 'TimmBackbone',
+    'TokenFocalLoss', 'TruthBoxes', 'ViTPyramid', 'WeightedClassLoss', 'WordLoss'
 ]

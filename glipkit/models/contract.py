@@ -117,6 +117,7 @@ class GroundingDetector(LearnsNames, BaseDetector):
         found = super().forward(inputs, data_samples, mode)
         if mode == 'predict':
             for sample in found:
+                self.settle_learned(sample)
                 settle_sample(sample)
         return found
 

@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import torch
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
+from glipkit.common.settling import settle
 from glipkit.errors import UserError
 from glipkit.text.prompts import check_class_names
 from glipkit.text.query import Query
@@ -126,3 +128,25 @@ class LearnsNames:
             free = max(free, *(label + 1 for label in own))
             found.append(replace(prompt, spans=spans, names=names, labels=own))
         return found
+
+    def settle_learned(self, sample: DetDataSample) -> None:
+        """Takes out of a sample's detections what was learned not to be found, and those of learned
+        names that are on one object with it and score less. Words it does not touch."""
+        found = sample.get('pred_instances')
+        if found is None or not any(label < 0 for one in self.learned_prompts
+                                    for label in one.labels):
+            return
+        query = Query.of_sample(sample)
+        first = len(query.classes or ()) + len(query.negatives)
+        avoided = found.labels >= first
+        if query.is_caption or not avoided.any():
+            return
+        learned = {name for one in self.learned_prompts for name in one.names}
+        own = avoided | torch.isin(found.labels, found.labels.new_tensor(
+            [label for name, label in query.asked if name in learned]))
+        boxes, scores, labels = (one[own].detach().float().cpu().numpy()
+                                 for one in (found.bboxes, found.scores, avoided))
+        stays = ~own
+        places = own.nonzero()[:, 0]
+        stays[places[torch.from_numpy(settle(boxes, scores, labels, 1)).to(places.device)]] = True
+        sample.pred_instances = found[stays]

@@ -9,6 +9,8 @@
   without, they follow the prompt's start.
 * ``kind='regions'``: ``boxes`` (N, 4) and ``scores`` (N, K). Every pair above ``score_threshold``
   counts.
+* ``kind='levels'``: the same and ``level`` (N,): of each level the ``nms_pre`` best pairs count, if
+  something of their box is inside the image.
 
 Then each label is suppressed by itself (``nms_iou``), and the best ``max_per_image`` stay, with
 ``keep_ties`` all that score as much as the last of them. Boxes are xyxy pixels of the graph's
@@ -16,7 +18,7 @@ image; with ``edge=1`` the pixels at their right and bottom edges belong to them
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,10 +46,12 @@ def detections(outputs: Outputs, rules: Mapping[str, Any], starts: Sequence[int]
         starts: Label at which each prompt starts.
         size: (height, width) of the image without padding.
     """
-    candidates = _of_anchors if rules['kind'] == 'anchors' else _of_regions
-    found = candidates(outputs, rules, starts)
+    found = _CANDIDATES[rules['kind']](outputs, rules, starts)
     height, width = (side - rules['edge'] for side in size)
     boxes = found.boxes.clip(0, np.array([width, height, width, height], np.float32))
+    if rules['kind'] == 'levels':
+        real = (boxes[:, 2:] > boxes[:, :2]).all(1)
+        found, boxes = Found(boxes[real], found.scores[real], found.labels[real]), boxes[real]
     kept = nms(boxes, found.scores, rules['nms_iou'], found.labels)
     scores, limit = found.scores[kept], rules['max_per_image']
     if len(kept) > limit:
@@ -111,3 +115,18 @@ def _of_regions(outputs: Outputs, rules: Mapping[str, Any], starts: Sequence[int
     stays = np.isfinite(boxes).all(1) & np.isfinite(scores).all(1)
     regions, labels = ((scores > np.float32(rules['score_threshold'])) & stays[:, None]).nonzero()
     return Found(boxes[regions], scores[regions, labels], labels)
+
+
+def _of_levels(outputs: Outputs, rules: Mapping[str, Any], starts: Sequence[int]) -> Found:
+    boxes, scores, level = outputs['boxes'], outputs['scores'], outputs['level']
+    parts = []
+    for number in range(int(level.max(initial=-1)) + 1):
+        own = level == number
+        found = _of_regions(dict(boxes=boxes[own], scores=scores[own]), rules, starts)
+        best = np.argsort(-found.scores, kind='stable')[:rules['nms_pre']]
+        parts.append(Found(found.boxes[best], found.scores[best], found.labels[best]))
+    return Found(*map(np.concatenate, zip(*parts)))
+
+
+_CANDIDATES: dict[str, Callable[..., Found]] = {
+    'anchors': _of_anchors, 'regions': _of_regions, 'levels': _of_levels}

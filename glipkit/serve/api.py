@@ -18,6 +18,7 @@ from glipkit.serve.examples_api import add_examples
 from glipkit.serve.guard import Guard
 from glipkit.serve.label_studio import add_label_studio
 from glipkit.serve.label_studio_files import LabelStudioFiles
+from glipkit.serve.methods import refuse_other_methods
 from glipkit.serve.page import mount_page
 from glipkit.serve.page_guard import UPLOAD
 from glipkit.serve.page_session import PICTURES
@@ -64,7 +65,10 @@ def create_app(service: Service, *, token: str | None = None, page: bool = True,
     # A person drops several pictures at once; each is limited by the page.
     larger = {UPLOAD: PICTURES * service.limits.max_bytes} if page else {}
     app.add_middleware(Guard, token=token, max_bytes=service.limits.max_bytes, larger=larger)
-    return mount_page(app, service) if page else app
+    if page:
+        refuse_other_methods(app)
+        mount_page(app, service)
+    return app
 
 
 class Threads:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from glipkit.apis.data_sets import data_files, one_part, open_data
-from glipkit.data.checking import PromptSettings
+from glipkit.apis.training import load_config
+from glipkit.data.checking import CheckSettings, DataFile, PromptSettings, check
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.errors import UserError
 from tests.box_sets import BOXES, LAYOUTS, NAMES, SIZES, write_world
@@ -184,6 +185,8 @@ def test_a_data_set_of_the_hub_library(tmp_path):
         assert list(found.values()) == [(SIZES[name], wanted[name]) for name in wanted]
     corners = open_data(tmp_path / 'saved', 'xyxy').parts['val']
     assert json.loads(corners.ann_file.read_text())['annotations'][0]['bbox'] == [1, 2, 28, 36]
+    tested = load_config('glip-mini', test_data=str(tmp_path / 'saved'), box_format='xyxy')
+    assert tested.test_evaluator.ann_file == str(corners.ann_file)
     parts, about = data_files(tmp_path / 'saved', PromptSettings())
     assert list(parts) == ['train', 'val'] and 'read as datasets' in about
 
@@ -203,3 +206,16 @@ def test_a_user_without_a_place_of_his_own_has_one_for_passing_files(tmp_path, m
     with pytest.raises(UserError, match='GLIPKIT_HOME'):
         open_data(root)
     assert not list(elsewhere.iterdir())
+
+
+def test_file_names_written_on_windows(tmp_path):
+    (tmp_path / 'images/sub').mkdir(parents=True)
+    Image.new('RGB', (30, 20)).save(tmp_path / 'images/sub/a.png')
+    (tmp_path / 'train.json').write_text(json.dumps(dict(
+        images=[dict(id=1, file_name='sub\\a.png', width=30, height=20)],
+        annotations=[dict(id=1, image_id=1, category_id=1, bbox=[1, 2, 3, 4], area=12, iscrowd=0)],
+        categories=[dict(id=1, name='cat')])))
+    part = open_data(tmp_path).parts['train']
+    assert list(content_of(part)[0]) == ['a.png'] and part.images == tmp_path / 'images'
+    report = check(DataFile(part.ann_file, part.images), CheckSettings())
+    assert not report.findings.sorted()

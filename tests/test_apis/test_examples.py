@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,7 +71,10 @@ def _pipelines():
     return partial(load_image, None), None
 
 
-def test_words_keep_every_score_beside_what_was_learned(predictor, example, others):
+def test_words_keep_every_score_beside_what_was_learned(predictor, example, others, monkeypatch):
+    # The limit of an image is one of all classes together.
+    monkeypatch.setattr(predictor.model, 'test_settings',
+                        replace(predictor.model.test_settings, max_per_image=1000))
     images = [picture(7), picture(8)]
     name = predictor.learn([example, others], steps=2)
     asked = dict(per_object='all', score_threshold=0.)
@@ -79,13 +83,10 @@ def test_words_keep_every_score_beside_what_was_learned(predictor, example, othe
     mixed = predictor(images, classes=classes, task=name, **asked)
     for alone, both in zip(plain, mixed):
         assert set(both.labels.tolist()) <= {0, 1, 2, 3} and both.classes == tuple(classes)
-        for word in WORDS:  # negatives may take some of the boxes, and change none
-            own = alone.labels == WORDS.index(word)
-            kept = both.labels == classes.index(word)
-            scores = dict(zip(map(tuple, alone.boxes[own].tolist()), alone.scores[own]))
-            assert len(both.scores[kept]) and all(
-                scores.get(tuple(box), score) == score
-                for box, score in zip(both.boxes[kept].tolist(), both.scores[kept]))
+        for word in WORDS:
+            own, kept = alone.labels == WORDS.index(word), both.labels == classes.index(word)
+            assert own.any() and np.array_equal(alone.boxes[own], both.boxes[kept])
+            assert np.array_equal(alone.scores[own], both.scores[kept])
     one, = predictor(images[0], classes=['Bauteil 7'], task=name, **asked)
     assert len(one) and set(one.names) == {'Bauteil 7'}
     assert same(predictor(images, task=name, classes=WORDS, **asked), plain)
@@ -109,11 +110,6 @@ def test_a_call_learns_examples_once_and_by_their_content(predictor, example, tm
 
 
 def test_equal_steps_give_equal_features_also_after_a_stop(predictor, found, tmp_path, monkeypatch):
-    whole = learnt(predictor, found, steps=5)
-    again = learnt(predictor, found, steps=5)
-    assert all(torch.equal(whole.state[key], again.state[key]) for key in whole.state)
-    assert not torch.equal(whole.state['learned.0'],
-                           learnt(predictor, found, steps=4, seed=1).state['learned.0'])
     monkeypatch.setattr(example_learning, 'SAVED_EVERY', 0.)
     monkeypatch.setattr('glipkit.engine.transfer.refinement.EVERY', 2)
     whole = learnt(predictor, found, steps=5)
@@ -138,11 +134,12 @@ def test_equal_steps_give_equal_features_also_after_a_stop(predictor, found, tmp
 
 
 def test_steps_lower_the_loss_and_end_where_nothing_gets_better(predictor, found, monkeypatch):
-    task = learnt(predictor, found, steps=30)
+    task = learnt(predictor, found, steps=10)
     losses = [loss for _, loss in task.details['losses']]
-    assert min(losses[1:]) < losses[0] and task.details['steps'] == 30
-    monkeypatch.setattr('glipkit.engine.transfer.refinement.GAIN', 1.)
-    assert learnt(predictor, found).details['steps'] == 30  # three looks without a gain
+    assert min(losses[1:]) < losses[0] and task.details['steps'] == 10
+    monkeypatch.setattr('glipkit.engine.transfer.refinement.GAIN', .999)
+    monkeypatch.setattr('glipkit.engine.transfer.refinement.EVERY', 1)
+    assert learnt(predictor, found).details['steps'] == 3  # looks without a gain
     quick = learn(predictor.model, predictor._pipelines, found, LearnSettings(0.), 'base', 'tiny')
     assert quick.details['steps'] == 0
 
@@ -243,8 +240,7 @@ def test_the_start_alone_finds_an_invented_thing(tmp_path):
         image, things = shapes.draw_scene([thing, 'large red plain circle'], 192,
                                           np.random.default_rng(seed))
         images.append(np.asarray(image)[..., ::-1].copy())
-        boxes.append([[x, y, x + w, y + h] for one in things if one.name == thing
-                      for x, y, w, h in [one.bbox]])
+        boxes.append([list(one.box) for one in things if one.name == thing])
     predict = glipkit.Predictor('glip-mini')
     example = Example(images[:2], boxes[:2], 'dax')
     name = predict.learn(example, steps=0)

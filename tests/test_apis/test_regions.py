@@ -79,7 +79,7 @@ def test_classes_that_were_set_and_templates(regions):
     np.testing.assert_array_equal(other.classify(picture(), BOXES), scores)
     written = regions.classify(picture(), BOXES, NAMES, templates=['a photo of a {}.'])
     assert not np.allclose(written, scores)
-    with pytest.raises(UserError, match='either classes'):
+    with pytest.raises(UserError, match='expected class names; got none'):
         regions.classify(picture(), BOXES)
 
 

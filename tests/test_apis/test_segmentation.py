@@ -104,7 +104,9 @@ def test_what_cannot_be_segmented(predict, picture, tmp_path):
     for arguments, words in (
             (dict(window=0), 'a window of whole pixels'), (dict(window='big'), 'whole pixels'),
             (dict(window=32, overlap=1.), 'an overlap from 0'),
-            (dict(long_side=3), 'a long_side of at least 16'), (dict(classes=[]), 'class')):
+            (dict(long_side=3), 'a long_side of at least 16'), (dict(classes=[]), 'class'),
+            (dict(classes=None), 'expected class names; got none'),
+            (dict(classes=None, task=''), 'expected class names; got none')):
         with pytest.raises(UserError, match=words) as caught:
             predict.segment(picture, **{'classes': NAMES, **arguments})
         assert '\n' not in str(caught.value)

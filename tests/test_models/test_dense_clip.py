@@ -53,6 +53,16 @@ def test_official_embeddings_of_classes():
     torch.testing.assert_close(F.normalize(rows, dim=1), found, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize('ask', ['image_features', 'dense_features'])
+def test_one_image_is_no_batch(model, images, ask):
+    with pytest.raises(UserError, match=r'\(B, 3, H, W\); got Tensor \(3, 64, 96\); pass image'):
+        getattr(model, ask)(images[0])
+    with pytest.raises(UserError, match='three channels'):
+        getattr(model, ask)(images[:, :2])
+    with pytest.raises(UserError, match='images'):
+        model.region_features(images[0], [torch.zeros(0, 4)])
+
+
 def test_the_public_surface(model, images):
     boxes = [torch.tensor([[0., 0, 32, 32], [16, 0, 96, 64]])]
     with torch.no_grad():

@@ -351,6 +351,10 @@ def test_the_page_is_behind_the_same_door(model):
     service = Service(Predictor(model), name='tiny', limits=LIMITS)
     right = {'auth': ('me', 'secret')}
     with TestClient(create_app(service, token='secret')) as client:
+        for path, own in (('/predict', 'POST'), ('/label-studio/setup', 'POST')):
+            answer = client.get(path, **right)
+            assert (answer.status_code, answer.headers['allow']) == (405, own), path
+            assert answer.json() == {'error': 'Method Not Allowed'}
         for path in ('/', '/config', '/gradio_api/info', '/gradio_api/file=/etc/passwd',
                      '/gradio_api/startup-events'):
             assert client.get(path).status_code == 401

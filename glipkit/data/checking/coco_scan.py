@@ -9,7 +9,7 @@ from typing import Any
 from glipkit.data.checking.boxes import Size
 from glipkit.data.checking.names import ClassTable
 from glipkit.data.checking.scan import Scan, dump, parse
-from glipkit.data.formats.coco_json import empty_super_categories, is_id
+from glipkit.data.formats.coco_json import empty_super_categories, image_name, is_id
 from glipkit.data.formats.read_once import keep
 from glipkit.data.formats.reading import as_area, as_crowd
 from glipkit.errors import UserError
@@ -109,10 +109,7 @@ class CocoScan(Scan):
 
     def file_name(self, record: dict) -> Any:
         """Name of an image's file, relative to the folder of images."""
-        name, url = record.get('file_name'), record.get('coco_url')
-        if name is None and isinstance(url, str):
-            return '/'.join(url.split('/')[-2:])
-        return name
+        return image_name(record)
 
     def judge_image(self, record: dict, where: str) -> dict | None:
         """The image as a cleaned copy has it; None where training cannot use it."""

@@ -20,8 +20,7 @@ class CocoJson:
     Args:
         path: Path of the file.
         images: Image id -> its record, in the order of the file; ``height`` and ``width`` are
-            whole numbers or None. Where LVIS gives only a ``coco_url``, ``file_name`` is its last
-            two parts, as 'train2017/000000391895.jpg'.
+            whole numbers or None; ``file_name`` is that of `image_name`.
         annotations: Records with a ``bbox`` of four floats xywh, ``iscrowd`` as 0 or 1, and a
             known category.
         classes: Category id -> name, in ascending order of ids; names differ.
@@ -123,9 +122,7 @@ def read_images(path: str | Path, records: list) -> dict[int, dict]:
     for i, record in enumerate(records):
         where = f'{path}: images[{i}]'
         image_id = _new_id(record, where, images, 'image')
-        name = record.get('file_name')
-        if name is None and isinstance(record.get('coco_url'), str):
-            name = '/'.join(record['coco_url'].split('/')[-2:])
+        name = image_name(record)
         if not isinstance(name, str) or not name:
             raise UserError('an image with a file_name', f'{where}: {name!r}', 'add the file_name')
         images[image_id] = {
@@ -135,6 +132,18 @@ def read_images(path: str | Path, records: list) -> dict[int, dict]:
             'width': as_size(record.get('width'), where, 'width')
         }
     return images
+
+
+def image_name(record: Mapping[str, Any]) -> Any:
+    """Name of an image's file, relative to the folder of images; whatever stands there if no text.
+
+    Files written on Windows part folders by backslashes, which other systems do not know. Without
+    ``file_name``, as in LVIS, it is the last two parts of ``coco_url``.
+    """
+    name, url = record.get('file_name'), record.get('coco_url')
+    if name is None and isinstance(url, str):
+        return '/'.join(url.split('/')[-2:])
+    return name.replace('\\', '/') if isinstance(name, str) else name
 
 
 def _classes(path: str | Path, records: list) -> dict[int, str]:

@@ -21,7 +21,7 @@ from glipkit.models.alignment.region_pooling import MaskResize, cell_masks, pool
 from glipkit.models.detectors.dense_words import DenseWords
 from glipkit.models.detectors.region_tensors import RegionTensors
 from glipkit.models.detectors.region_words import RegionWords, not_empty
-from glipkit.models.proposals.contract import boxes_of_images, image_size, propose
+from glipkit.models.proposals.contract import as_batch, boxes_of_images, image_size, propose
 from glipkit.models.roi_heads.postprocess import RegionSettings, detections, to_original
 from glipkit.registry import MODELS
 from glipkit.text.query import Query
@@ -176,7 +176,7 @@ class DenseClip(DenseWords, RegionWords):
         They have length 1. A patch that begins inside the image counts: h = ceil(H / patch), and
         w likewise.
         """
-        height, width = images.shape[-2:]
+        height, width = as_batch(images).shape[-2:]
         cells = [-(-side // self.backbone.stride) for side in (height, width)]
         wanted = [self.backbone.stride * (max(cells) if self.square else count) for count in cells]
         if (height, width) != tuple(wanted):

@@ -19,7 +19,7 @@ from glipkit.models.alignment.label_embeddings import LabelEmbeddings
 from glipkit.models.alignment.label_pooling import Pool, pool_names
 from glipkit.models.contract import GroundingDetector
 from glipkit.models.detectors import region_examples
-from glipkit.models.proposals.contract import BoxSource, propose
+from glipkit.models.proposals.contract import BoxSource, as_batch, propose
 from glipkit.registry import MODELS
 from glipkit.text.bank import TextBank
 from glipkit.text.phrases import extract_phrases
@@ -100,7 +100,7 @@ class RegionWords(GroundingDetector):
 
     def image_features(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W), normalised -> embeddings (B, D) as CLIP's, not of length 1."""
-        return self.backbone.embed_image(images)
+        return self.backbone.embed_image(as_batch(images))
 
     def text_features(self, texts: Sequence[str],
                       templates: str | Sequence[str] | None = None) -> Tensor:

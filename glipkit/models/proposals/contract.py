@@ -74,17 +74,35 @@ def plain_boxes(instances: InstanceData) -> Tensor:
     return torch.as_tensor(getattr(boxes, 'tensor', boxes)).float().reshape(-1, 4)
 
 
+def as_batch(images: Tensor) -> Tensor:
+    """A caller's images, after a check that they are a batch.
+
+    Args:
+        images: (B, 3, H, W).
+
+    Raises:
+        UserError: Another shape, such as that of one image.
+    """
+    shape = tuple(getattr(images, 'shape', ()))
+    if len(shape) != 4 or shape[1] != 3:
+        raise UserError('images (B, 3, H, W)', f'{type(images).__name__} {shape}',
+                        'pass image[None] for one image' if len(shape) == 3 else
+                        'pass a batch of three channels')
+    return images
+
+
 def boxes_of_images(boxes: Sequence[ArrayLike | Tensor], images: Tensor) -> list[Tensor]:
     """A caller's boxes of a batch, as tensors like the images.
 
     Args:
         boxes: Per image (N, 4) numbers, as a tensor, an array or a list; N may be 0.
-        images: (B, ...), whose type and device the boxes get.
+        images: (B, 3, H, W), whose type and device the boxes get.
 
     Raises:
-        UserError: Boxes for another number of images, of another shape, or not finite.
+        UserError: Images of another shape; boxes for another number of images, of another shape,
+            or not finite.
     """
-    if len(boxes) != len(images):
+    if len(boxes) != len(as_batch(images)):
         raise UserError(f'boxes for each of {len(images)} images', f'boxes for {len(boxes)}',
                         'pass a list with one (N, 4) for every image')
     return [_four_columns(one, i).to(images) for i, one in enumerate(boxes)]

@@ -10,6 +10,7 @@ from glipkit.data.formats.box_sets.structures import (
     part_folders,
     split_of,
 )
+from glipkit.data.formats.coco_json import image_name
 from glipkit.data.formats.detect import detect_format, first_record
 from glipkit.errors import UserError
 
@@ -63,7 +64,7 @@ def images_of(path: Path, root: Path | None = None) -> Path:
     if root is None:
         root = path.parent.parent if path.parent.name == 'annotations' else path.parent
     with path.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        name = (first_record(data, 'images') or {}).get('file_name')
+        name = image_name(first_record(data, 'images') or {})
     part = split_of(path.stem) or SPLITS.get(path.parent.name.lower(), '')
     words = [word for word, meant in SPLITS.items() if meant == part]
     last = path.stem.rpartition('_')[2]

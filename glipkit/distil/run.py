@@ -1,0 +1,166 @@
+"""From photographs without labels to a small detector; the same call again resumes."""
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from glipkit.apis.data_sets import AnnotatedImages
+from glipkit.apis.predictor import Predictor
+from glipkit.common.digests import file_sha256
+from glipkit.common.reporter import note
+from glipkit.data.formats.reading import read_json
+from glipkit.distil.comparison import compare, runtime_finder, shared_classes
+from glipkit.distil.data_set import (
+    COUNTS,
+    FOLDER,
+    TRAIN,
+    VAL,
+    LabelledData,
+    opened,
+    write_data_set,
+)
+from glipkit.distil.exporting import export_student
+from glipkit.distil.labels import FOLDER as LABELS
+from glipkit.distil.labels import Photos, identity, label_photos, read_labels
+from glipkit.distil.report import write_report
+from glipkit.distil.settings import Asked, LabelPlan, StudentPlan
+from glipkit.distil.student import Student
+from glipkit.distil.students import student_config
+from glipkit.distil.training import CONFIG, train_student
+from glipkit.errors import UserError
+from glipkit.files import write_text
+from glipkit.labelling.engines import Teacher
+from glipkit.runs.folder import claim, claimed
+
+#: In the folder of a run: photographs that could not be read, and the folder of the student.
+PROBLEMS, STUDENT = 'problems.txt', 'student'
+#: In the folder of the student; scores of the teacher are in that of the run.
+SCORES, ONNX, REPORT = 'scores', 'student.onnx', 'report.md'
+
+
+@dataclass(frozen=True)
+class DistilRun:
+    """One distillation.
+
+    Args:
+        photos: Folder or pattern of the photographs.
+        out: Folder of the run.
+        teacher: Model that labels.
+        asked: What it is asked.
+        labels: How photographs become a data set.
+        student: What is trained; None stops after the labels.
+        test: Data of the user to compare on, with boxes by people.
+        name: Folder of the student in that of the run; several may learn from the same labels.
+        engine: ``'local'`` or ``'ray'``.
+        workers: Number of actors of Ray.
+        address: Address of a Ray cluster.
+    """
+
+    photos: str
+    out: Path
+    teacher: Teacher
+    asked: Asked
+    labels: LabelPlan = field(default_factory=LabelPlan)
+    student: StudentPlan | None = field(default_factory=StudentPlan)
+    test: AnnotatedImages | None = None
+    name: str = STUDENT
+    engine: str = 'local'
+    workers: int = 2
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in ('local', 'ray') or self.workers < 1:
+            raise UserError("engine 'local' or 'ray', and workers of at least 1",
+                            f'{self.engine!r}, {self.workers}', 'correct them')
+        if Path(self.name).name != self.name or self.name in (LABELS, FOLDER, SCORES):
+            raise UserError('a name for the folder of the student', repr(self.name),
+                            f'pass e.g. {STUDENT}')
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """What a distillation made.
+
+    Args:
+        data: The labelled data set.
+        problems: Photographs that could not be read, and why.
+        scores: From `compare`; empty after labels alone.
+        files: ``'config'``, ``'weights'``, ``'onnx'`` and ``'report'``, those that there are.
+    """
+
+    data: LabelledData
+    problems: tuple[tuple[str, str], ...]
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
+def distil(run: DistilRun) -> Distilled:
+    """Labels, splits, trains, compares and exports; what is done already is not done again.
+
+    Raises:
+        UserError: Photographs, words, settings or a folder that cannot be used.
+    """
+    out = Path(os.path.abspath(run.out))
+    photos = Photos.find(run.photos)
+    predictor = run.teacher.load(None if run.engine == 'local' else 'cpu', per_object='one')
+    classes = predictor.question(**run.asked.call()).names
+    if run.test is not None:
+        shared_classes(run.test, classes)  # hours later would be late
+    config = None if run.student is None else student_config(run.student, classes)
+    about = identity(predictor, run.asked, run.labels, photos)
+    with claimed(out, about) as resumed:
+        if resumed:
+            note(f'resuming the run in {out}')
+        records = label_photos(run.teacher, predictor, run.asked, run.labels, photos, out,
+                               run.engine, run.workers, run.address)
+        problems = tuple((name, why) for record in records for name, why in record['problems'])
+        write_text(out / PROBLEMS, ''.join(f'{name}\t{why}\n' for name, why in problems))
+        data = _data_set(run, photos, records, classes, out)
+        note(f'{data.counts["boxes"]} labels in {data.counts["photographs"]} photographs: '
+             f'{out / FOLDER}')
+        if run.student is None:
+            return Distilled(data, problems)
+        return _student(run, config, predictor, data, problems, out)
+
+
+def _data_set(run: DistilRun, photos: Photos, records: list, classes: tuple[str, ...],
+              out: Path) -> LabelledData:
+    """The data set of a run, written anew where the plan is another one."""
+    place = out / FOLDER / COUNTS
+    if place.is_file():
+        kept = read_json(place, 'counts of a data set')
+        if kept.get('plan') == run.labels.shares():
+            return opened(out, kept)
+    return write_data_set(read_labels(out, records, photos, classes), classes, run.labels, out)
+
+
+def _student(run: DistilRun, config: Config, predictor: Predictor, data: LabelledData,
+             problems: tuple, out: Path) -> Distilled:
+    """Trains, exports and compares; the student's folder belongs to one plan and one data set."""
+    folder = out / run.name
+    claim(folder, dict(student=run.student.record(), classes=list(config.classes),
+                       data=file_sha256(data.parts[TRAIN].ann_file)))
+    weights = train_student(config, run.student, data.parts[TRAIN], folder,
+                            run.teacher.device)
+    student = Student(folder / CONFIG, weights)
+    files = dict(config=folder / CONFIG, weights=weights)
+    finders = {}
+    try:
+        files['onnx'] = _exported(student, folder / ONNX, run.student.student)
+        finders['student, ONNX'] = runtime_finder(files['onnx'])
+    except UserError as error:  # a student without ONNX is one too
+        note(f'no {ONNX}: {error}')
+    scores = compare(predictor, student, run.asked, data.parts[VAL], run.test, folder / SCORES,
+                     out / SCORES, finders)
+    done = Distilled(data, problems, scores, files)
+    files['report'] = write_report(folder / REPORT, run, done, student, predictor)
+    return done
+
+
+def _exported(student: Student, path: Path, name: str) -> Path:
+    return path if path.is_file() else export_student(student, path, name)
