@@ -22,7 +22,7 @@ from glipkit.serve.methods import refuse_other_methods
 from glipkit.serve.page import mount_page
 from glipkit.serve.page_guard import UPLOAD
 from glipkit.serve.page_session import PICTURES
-from glipkit.serve.service import Busy, Place, Service, TimedOut, TooLarge
+from glipkit.serve.service import Busy, Place, Service, TimedOut, TooLarge, own_thresholds
 from glipkit.serve.uploads import open_image
 from glipkit.version import __version__
 
@@ -151,6 +151,7 @@ def _predict(service: Service, received: Received, place: Place) -> dict[str, An
     with open_image(received.content, service.limits) as image:
         job = service.submit(image, question, place)
     found = service.wait(job, place)
-    return as_coco(found, received.name, {
-        'model': service.name, 'task': asked.task or None,
-        'score_threshold': question.shown.threshold})
+    facts = {'model': service.name, 'task': asked.task or None,
+             'score_threshold': question.shown.threshold}
+    own = own_thresholds(question)
+    return as_coco(found, received.name, facts if own is None else {**facts, 'thresholds': own})

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from glipkit.errors import UserError
 from glipkit.serve.bodies import FORM, JSON, checked, in_time, kind_of, only, other_kind, read_json
 from glipkit.serve.learning import Learned, Learning, Lesson
-from glipkit.serve.limits import LearningLimits, Stopped, TimedOut, TooLarge
+from glipkit.serve.limits import Busy, LearningLimits, Stopped, TimedOut, TooLarge
 from glipkit.serve.references import Box, Reference, make_reference
 from glipkit.serve.service import Place, Service
 from glipkit.serve.uploads import from_base64, open_image
@@ -70,6 +70,8 @@ def add_examples(app: FastAPI, service: Service, learning: Learning) -> None:
         learning: What learns.
     """
     threads = anyio.CapacityLimiter(learning.limits.places)
+    # A server that is told to end does not wait for the rest of a lesson.
+    app.state.before_shutdown = [*getattr(app.state, 'before_shutdown', ()), learning.stop_all]
 
     @app.post('/examples', summary='A task that finds what the boxes show',
               openapi_extra=_openapi_body())
@@ -122,8 +124,8 @@ async def _learned(request: Request, service: Service, learning: Learning,
     except TimeoutError:
         raise TimedOut(f'nothing was learned within {most:g} s; try again, or with fewer '
                        'boxes') from None
-    except Stopped as error:
-        raise HTTPException(499, str(error)) from error
+    except Stopped as error:  # by the end of the server
+        raise Busy(f'{error}, since the server is being stopped; try again soon', 5) from error
     finally:
         lesson.stop()
     return {'task': learned.task, 'names': list(learned.names),

@@ -184,10 +184,18 @@ class Learning:
             self.predictor.forget_task(task)
         return known
 
-    def close(self, timeout: float | None = None) -> None:
-        """Ends all lessons."""
+    def stop_all(self) -> None:
+        """Ends all lessons with their next step, and waits for none."""
         for lesson in self._queue.all():
             lesson.stop()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Ends all lessons, and waits for the last step.
+
+        Args:
+            timeout: Seconds to wait; None waits as long as it takes.
+        """
+        self.stop_all()
         self._queue.close(timeout)
 
     def _sweep(self, room: int = 0) -> None:

@@ -125,11 +125,7 @@ class Service:
         if not task:
             return None
         self._check_task(task)
-        shown = self.predictor.question(task=task).shown
-        if not shown.by_class or shown.calibration is None:
-            return None
-        names = self.classes_of(task)
-        return dict(zip(names, shown.calibration.limits(names, shown.threshold).tolist()))
+        return own_thresholds(self.predictor.question(task=task))
 
     def waiting(self) -> int:
         """Number of images that wait for the model."""
@@ -293,6 +289,15 @@ class Service:
         question = works[0].question
         return self.predictor.detect([work.item for work in works], model=question.model,
                                      shown=question.shown)
+
+
+def own_thresholds(question: Question) -> dict[str, float] | None:
+    """Class name -> its own threshold, where a calibrated task answers and nobody said another."""
+    shown = question.shown
+    if shown.calibration is None or not shown.by_class:
+        return None
+    return dict(zip(question.names,
+                    shown.calibration.limits(question.names, shown.threshold).tolist()))
 
 
 def _as_query(classes: Any) -> Query:

@@ -71,10 +71,10 @@ def blocked(model, monkeypatch):
     go, ran = threading.Event(), []
     detect = predictor.detect
 
-    def waiting(prepared, *arguments):
+    def waiting(prepared, **arguments):
         ran.append(len(prepared))
         assert go.wait(20)
-        return detect(prepared, *arguments)
+        return detect(prepared, **arguments)
 
     monkeypatch.setattr(predictor, 'detect', waiting)
     service = Service(predictor, name='tiny', limits=Limits(places=2, timeout=.5))

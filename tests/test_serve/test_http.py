@@ -311,7 +311,7 @@ def test_an_error_of_the_model_shows_nothing_of_the_server(model, monkeypatch):
     from glipkit.apis.predictor import Predictor
     predictor = Predictor(model)
 
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError('/secret/place')
 
     monkeypatch.setattr(predictor, 'detect', fail)

@@ -195,11 +195,11 @@ def test_where_time_is_over_the_first_result_makes_label_studio_ask_one_by_one(m
     predictor = Predictor(model, score_threshold=0.)
     detect, stop, calls = predictor.detect, threading.Event(), []
 
-    def first_alone(*arguments):
+    def first_alone(*arguments, **more):
         calls.append(1)
         if len(calls) == 2:
             stop.wait(20)
-        return detect(*arguments)
+        return detect(*arguments, **more)
 
     monkeypatch.setattr(predictor, 'detect', first_alone)
     service = Service(predictor, limits=Limits(timeout=1.))

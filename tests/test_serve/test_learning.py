@@ -245,6 +245,18 @@ def test_full_over_http(client, shown):
     assert answer.status_code == 503 and answer.headers['retry-after'] == '20'
 
 
+def test_the_end_of_the_server_ends_a_lesson(client, shown):
+    shown.steps.go.clear()
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.post, '/examples', **form())
+        until(lambda: shown.learning._queue.all() and shown.steps.seen)
+        for close in client.app.state.before_shutdown:
+            close()
+        shown.steps.go.set()
+        answer = call.result(20)
+    assert answer.status_code == 503 and 'being stopped' in answer.json()['error']
+
+
 def test_a_service_that_learns_nothing(model):
     service = Service(Predictor(model), name='tiny', learning=None)
     client = TestClient(create_app(service, page=False))

@@ -3,15 +3,21 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 
+from glipkit.apis.calibration import Calibration
+from glipkit.apis.predictor import Predictor
+from glipkit.apis.tasks import read_task
 from glipkit.errors import UserError
+from glipkit.serve.api import create_app
 from glipkit.serve.limits import Limits
 from glipkit.serve.service import Busy, Service, TimedOut, TooLarge
-from tests.test_serve.conftest import CUPS, FISH, LIMITS, same, shot
+from tests.test_serve.conftest import CUPS, FISH, LIMITS, encoded, same, shot
 
 NAMES = ['red circle', 'blue star']
 QUESTIONS = (dict(classes=NAMES), dict(classes=[f'thing {i}' for i in range(12)]),
@@ -43,6 +49,23 @@ def test_arrays_are_rgb(shared, predict):
 def test_what_there_is(shared):
     assert shared.models() == ['tiny'] and shared.tasks() == ['fish', 'cups']
     assert shared.classes_of('cups') == tuple(CUPS.values())
+
+
+def test_a_calibrated_task_brings_its_thresholds(model, tasks):
+    limits = {'carp': .3, 'pike': 1.}
+    task = replace(read_task(tasks['fish']), calibration=Calibration('f1', 'none', limits))
+    predictor = Predictor(model)
+    service = Service(predictor, tasks={'sure': task, 'fish': tasks['fish']})
+    assert service.thresholds_of('sure') == limits
+    assert service.thresholds_of('fish') is service.thresholds_of(None) is None
+    found = service.predict(shot(), task='sure')
+    assert same(found, predictor(shot(), task='sure')[0]) and 'pike' not in found.names
+    everything = service.predict(shot(), task='sure', score_threshold=0.)
+    assert len(everything) > len(found)
+    info = TestClient(create_app(service, page=False)).post(
+        '/predict', files={'image': encoded(shot())}, data={'task': 'sure'}).json()['info']
+    assert info['thresholds'] == limits
+    service.close(20)
 
 
 @pytest.mark.parametrize('image', ['/etc/passwd', b'x', None, np.zeros(5, np.uint8)])
