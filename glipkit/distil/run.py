@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,9 @@ def distil(run: DistilRun) -> Distilled:
     """
     out = Path(os.path.abspath(run.out))
     photos = Photos.find(run.photos)
-    predictor = run.teacher.load(None if run.engine == 'local' else 'cpu', per_object='one')
+    task = run.asked.task
+    teacher = replace(run.teacher, task=None if task is None else str(task))
+    predictor = teacher.load(None if run.engine == 'local' else 'cpu', per_object='one')
     classes = predictor.question(**run.asked.call()).names
     if run.test is not None:
         shared_classes(run.test, classes)  # hours later would be late
@@ -116,7 +118,7 @@ def distil(run: DistilRun) -> Distilled:
     with claimed(out, about) as resumed:
         if resumed:
             note(f'resuming the run in {out}')
-        records = label_photos(run.teacher, predictor, run.asked, run.labels, photos, out,
+        records = label_photos(teacher, predictor, run.asked, run.labels, photos, out,
                                run.engine, run.workers, run.address)
         problems = tuple((name, why) for record in records for name, why in record['problems'])
         write_text(out / PROBLEMS, ''.join(f'{name}\t{why}\n' for name, why in problems))
