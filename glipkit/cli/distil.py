@@ -126,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
         args.address))
     for name, why in done.problems[:5]:
         print(f'left out: {name}: {why}')
+    counts = done.data.counts
+    print(f'{counts["boxes"]} labels in {counts["photographs"]} photographs: {args.out}/data')
     if 'report' in done.files:
         print(done.files['report'].read_text(encoding='utf-8'))
     for path in done.files.values():

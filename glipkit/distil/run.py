@@ -123,8 +123,6 @@ def distil(run: DistilRun) -> Distilled:
         problems = tuple((name, why) for record in records for name, why in record['problems'])
         write_text(out / PROBLEMS, ''.join(f'{name}\t{why}\n' for name, why in problems))
         data = _data_set(run, photos, records, classes, out)
-        note(f'{data.counts["boxes"]} labels in {data.counts["photographs"]} photographs: '
-             f'{out / FOLDER}')
         if run.student is None:
             return Distilled(data, problems)
         return _student(run, config, predictor, data, problems, out)
