@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -125,7 +126,9 @@ def distil(run: DistilRun) -> Distilled:
         data = _data_set(run, photos, records, classes, out)
         if run.student is None:
             return Distilled(data, problems)
-        return _student(run, config, predictor, data, problems, out)
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'torch.meshgrid')  # of mmdet's points
+            return _student(run, config, predictor, data, problems, out)
 
 
 def _data_set(run: DistilRun, photos: Photos, records: list, classes: tuple[str, ...],
