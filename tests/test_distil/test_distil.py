@@ -158,9 +158,9 @@ def test_killed_in_labelling_and_in_training_and_run_again(finished, world, tmp_
     out, student = tmp_path / 'out', tmp_path / 'out/student'
     command = [sys.executable, '-m', 'glipkit', 'distil', world / 'images/train_det', '--classes',
                ', '.join(CLASSES), '--threshold', '0.1', '--part-size', '4', '--val-share', '0.25',
-               '--student', TINY_CONFIG, '--tower', 'own', '--size', '64', '--iterations',
-               TINY.iterations, '--train-batch-size', '2', '--checkpoint-every', '1', '--precision', 'float32',
-               '--out', out]
+               '--student', TINY_CONFIG, '--tower', 'own', '--size', '64',
+               '--iterations', TINY.iterations, '--train-batch-size', '2',
+               '--checkpoint-every', '1', '--precision', 'float32', '--out', out]
     killed_once(command, out, 'labels/*.json')
     assert not (out / 'data').exists()
     killed_once(command, out, 'student/training/iter_*.pth')
