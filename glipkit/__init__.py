@@ -18,8 +18,10 @@ from glipkit.version import __version__
 if TYPE_CHECKING:  # which does not see what is lazy
     from glipkit.apis.build import load
     from glipkit.apis.predictor import Predictor
+    from glipkit.text.query import Query
 
-_LAZY = {'load': 'glipkit.apis.build', 'Predictor': 'glipkit.apis.predictor'}
+_LAZY = {'load': 'glipkit.apis.build', 'Predictor': 'glipkit.apis.predictor',
+         'Query': 'glipkit.text.query'}
 
 
 _absent: ImportError | None = None
@@ -67,7 +69,7 @@ if _with_torch():
         # PyTorch lies there and cannot be imported: damaged, or kept away at the import itself.
         _absent = error
 
-__all__ = ['Predictor', '__version__', 'load']
+__all__ = ['Predictor', 'Query', '__version__', 'load']
 
 
 def __getattr__(name: str) -> Any:

@@ -24,8 +24,7 @@ class Shown:
         threshold: Lowest score; with a calibration, lowest probability.
         per_object: ``'one'`` for one label per object, ``'all'`` for every label of it.
         calibration: What a task knows of its scores; None leaves them as they are.
-        by_class: Whether each class has the calibration's threshold. ``threshold`` is then the
-            model's own one, before the map, for classes that have none.
+        by_class: Whether the calibration's thresholds count, and ``threshold`` does not.
     """
 
     threshold: float
@@ -62,7 +61,7 @@ class Shown:
     def _limits(self, names: Sequence[str]) -> np.ndarray:
         """Lowest score or probability (K,) of each name."""
         if self.calibration is not None and self.by_class:
-            return self.calibration.limits(names, self.threshold).astype(np.float32)
+            return self.calibration.limits(names).astype(np.float32)
         # In the type of scores, as a score that was written with it is compared.
         return np.full(len(names), self.threshold, np.float32)
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from glipkit.apis.arguments import Shown
@@ -10,7 +10,7 @@ from glipkit.apis.tile_windows import Tiles
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
 from glipkit.text.phrases import extract_phrases
-from glipkit.text.prompts import class_prompt, phrase_prompt
+from glipkit.text.prompts import check_class_names, class_prompt, phrase_prompt
 from glipkit.text.query import Query
 from glipkit.text.structures import CaptionPrompt, Span
 
@@ -40,9 +40,30 @@ class Question:
     tiles: Tiles | None = None
 
 
-def make_query(classes: Iterable[str] | None, caption: str | None,
-               phrases: Phrases | str | None,
-               caption_prompt: CaptionPrompt | None = None) -> Query:
+Classes = Query | Mapping[str, Iterable[str] | None] | Iterable[str]
+"""What to look for: names in an order, name -> other names, or a whole `Query`."""
+
+
+def as_query(classes: Classes, caption_prompt: CaptionPrompt | None = None) -> Query:
+    """The query of class names in one of the forms that calls take.
+
+    Raises:
+        UserError: Another form, or a whole query and hand-written prompts beside it.
+    """
+    if isinstance(classes, Query):
+        if caption_prompt is not None:
+            raise UserError('hand-written prompts in the query', 'caption_prompt beside it',
+                            'pass Query.for_classes(names, caption_prompt)')
+        return classes
+    if isinstance(classes, Mapping):
+        return Query.for_classes(classes, caption_prompt, synonyms={
+            name: () if others is None else others for name, others in classes.items()})
+    return Query.for_classes(classes, caption_prompt)
+
+
+def make_query(classes: Classes | None, caption: str | None, phrases: Phrases | str | None,
+               caption_prompt: CaptionPrompt | None = None, negative_classes: Iterable[str] = (),
+               exclusive: Iterable[Iterable[str]] = ()) -> Query:
     """The query of a call.
 
     Raises:
@@ -57,7 +78,7 @@ def make_query(classes: Iterable[str] | None, caption: str | None,
         if phrases is not None:
             raise UserError('phrases only with a caption', 'classes and phrases',
                             'drop the phrases, or pass the caption they belong to')
-        return Query.for_classes(classes, caption_prompt)
+        return as_query(classes, caption_prompt).with_more(negative_classes, exclusive)
     if caption_prompt is not None:
         raise UserError('caption_prompt only with classes', 'a caption', 'leave it out')
     if phrases is None or isinstance(phrases, str):
@@ -68,7 +89,8 @@ def make_query(classes: Iterable[str] | None, caption: str | None,
         if not phrases:
             raise UserError('a caption with a noun phrase in it', repr(caption),
                             'pass phrases=[(start, end), ...] yourself')
-    return Query.for_caption(caption, phrase_prompt(caption, phrases).spans)
+    query = Query.for_caption(caption, phrase_prompt(caption, phrases).spans)
+    return query.with_more(negative_classes, exclusive)
 
 
 def check_query(query: Query) -> None:
@@ -78,7 +100,8 @@ def check_query(query: Query) -> None:
         UserError: For a class name that cannot stand in a prompt.
     """
     if not query.is_caption:
-        class_prompt(query.classes, caption_prompt=query.caption_prompt)
+        check_class_names(query.classes)
+        class_prompt([name for name, _ in query.asked], caption_prompt=query.caption_prompt)
 
 
 def split_names(text: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from glipkit.apis.detections import Detections
-from glipkit.common.score_maps import ScoreMap
+from glipkit.common.score_maps import ScoreMap, is_finite, shifted
 
 IDENTITY = ScoreMap()
 
@@ -26,10 +26,11 @@ class Calibration:
         by: What the thresholds were chosen by, as on the command line: ``'f1'``,
             ``'precision=0.9'``, ``'fp-per-image=0.1'``.
         method: ``'isotonic'``, ``'temperature'`` or ``'none'``.
-        thresholds: Class name -> lowest probability that is shown. Classes that are not there keep
-            the default threshold of the model, which counts before the map.
-        shared: Map of the scores of all classes without a map of their own.
-        maps: Class name -> its own map.
+        thresholds: Class name -> lowest probability that is shown.
+        default: Lowest probability that is shown of all other names.
+        shared: Map of the scores of all classes.
+        shifts: Class name -> what is added to the log odds of its probabilities, for a class that
+            is found more or less reliably than others of equal scores.
         per_object: Rule under which it was measured, as of `Predictor`.
         numbers: Measurements before and after, for reports.
         notes: What a reader should know, in sentences.
@@ -38,42 +39,28 @@ class Calibration:
     by: str
     method: str
     thresholds: Mapping[str, float]
+    default: float
     shared: ScoreMap = IDENTITY
-    maps: Mapping[str, ScoreMap] = field(default_factory=dict)
+    shifts: Mapping[str, float] = field(default_factory=dict)
     per_object: str = 'one'
     numbers: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def map_of(self, name: str) -> ScoreMap:
-        """The map of a class; of a name that was never measured the shared one."""
-        return self.maps.get(name, self.shared)
-
     def probabilities(self, scores: np.ndarray, labels: np.ndarray,
                       names: Sequence[str]) -> np.ndarray:
         """Probabilities (N,) float32 of scores (N,), whose labels (N,) index the names."""
-        if not self.maps:
-            return self.shared(scores).astype(np.float32)
-        found = np.zeros(len(scores), np.float32)
-        for label in np.unique(labels):
-            own = labels == label
-            found[own] = self.map_of(names[label])(np.asarray(scores)[own])
-        return found
+        return shifted(self.shared(scores), self._shifts(names)[labels]).astype(np.float32)
 
-    def limits(self, names: Sequence[str], default: float) -> np.ndarray:
-        """Lowest probability (K,) that is shown of each name.
-
-        Args:
-            names: Of K classes.
-            default: The model's own threshold on scores, for classes without one here.
-        """
-        own = [self.thresholds.get(name) for name in names]
-        return np.array([float(self.map_of(name)(np.array([default]))[0]) if limit is None
-                         else limit for name, limit in zip(names, own)], np.float64)
+    def limits(self, names: Sequence[str]) -> np.ndarray:
+        """Lowest probability (K,) that is shown of each of K names."""
+        return np.array([self.thresholds.get(name, self.default) for name in names], np.float64)
 
     def lowest_scores(self, names: Sequence[str], limits: np.ndarray) -> np.ndarray:
         """Scores (K,) before the map that come to these probabilities (K,)."""
-        return np.array([self.map_of(name).inverse(limit) for name, limit in zip(names, limits)],
-                        np.float64)
+        return self.shared.inverse(shifted(limits, -self._shifts(names)))
+
+    def _shifts(self, names: Sequence[str]) -> np.ndarray:
+        return np.array([self.shifts.get(name, 0.) for name in names], np.float64)
 
     def applied(self, found: Detections) -> Detections:
         """The same detections with probabilities for scores, best first."""
@@ -85,8 +72,8 @@ class Calibration:
     def json(self) -> dict[str, Any]:
         """What `from_json` reads."""
         return dict(by=self.by, method=self.method, thresholds=dict(self.thresholds),
-                    shared=self.shared.as_json(),
-                    maps={name: one.as_json() for name, one in self.maps.items()},
+                    default=self.default, shared=self.shared.as_json(),
+                    shifts=dict(self.shifts),
                     per_object=self.per_object, numbers=dict(self.numbers),
                     notes=list(self.notes))
 
@@ -102,21 +89,23 @@ class Calibration:
         try:
             for key, kind in _KINDS.items():
                 if not isinstance(content[key], kind):
-                    raise ValueError(f'its {key} is no {kind.__name__}')
-            for name, limit in content['thresholds'].items():
-                if isinstance(limit, bool) or not isinstance(limit, (int, float)) \
-                        or not 0 <= limit <= 1:
+                    raise ValueError(f'its {key} is of another type')
+            for name, limit in [*content['thresholds'].items(), ('others', content['default'])]:
+                if not is_finite(limit) or not 0 <= limit <= 1:
                     raise ValueError(f'the threshold of {name!r} is {limit!r}')
-            maps = {name: ScoreMap.from_json(one) for name, one in content['maps'].items()}
+            for name, shift in content['shifts'].items():
+                if not is_finite(shift):
+                    raise ValueError(f'the shift of {name!r} is {shift!r}')
             shared = ScoreMap.from_json(content['shared'])
             if content['per_object'] not in ('one', 'all'):
                 raise ValueError(f'its per_object is {content["per_object"]!r}')
         except (KeyError, ValueError) as error:
             missing = f'it has no {error}' if isinstance(error, KeyError) else error
             raise ValueError(f'its calibration cannot be used: {missing}') from error
-        return cls(**{**{key: content[key] for key in _KINDS}, 'shared': shared, 'maps': maps,
+        return cls(**{**{key: content[key] for key in _KINDS}, 'shared': shared,
                       'notes': tuple(map(str, content['notes']))})
 
 
-_KINDS = {'by': str, 'method': str, 'thresholds': Mapping, 'shared': Mapping, 'maps': Mapping,
-          'per_object': str, 'numbers': Mapping, 'notes': list}
+_KINDS = {'by': str, 'method': str, 'thresholds': Mapping, 'default': (int, float),
+          'shared': Mapping, 'shifts': Mapping, 'per_object': str, 'numbers': Mapping,
+          'notes': list}

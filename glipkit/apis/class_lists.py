@@ -27,8 +27,14 @@ def read_classes(text: str) -> list[str]:
     Raises:
         UserError: There is no such file, or none of these in it.
     """
+    path = names_file(text)
+    return split_names(text) if path is None else _of_file(path)
+
+
+def names_file(text: str) -> Path | None:
+    """The file that a command's ``--classes`` names, see `read_classes`; None for names."""
     if text.startswith('@'):
-        return _of_file(Path(text[1:]))
+        return Path(text[1:])
     path = Path(text)
     try:
         is_file = path.suffix.lower() in _SUFFIXES and path.is_file()
@@ -36,7 +42,7 @@ def read_classes(text: str) -> list[str]:
         is_file = False
     # One word that ends so is a path with a mistake in it: nothing in a picture is called so.
     is_file = is_file or ',' not in text and text.strip().lower().endswith(_SUFFIXES)
-    return _of_file(path) if is_file else split_names(text)
+    return path if is_file else None
 
 
 def _of_file(path: Path) -> list[str]:

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ from glipkit.apis.arguments import (
     check_threshold,
     default_threshold,
 )
-from glipkit.apis.asking import Phrases, Question, make_query
+from glipkit.apis.asking import Classes, Phrases, Question, make_query
 from glipkit.apis.batches import Prepared, build_pipelines, collect, prepare_image, run_by_size
 from glipkit.apis.build import as_detector, check_device
 from glipkit.apis.calibration import Calibration
@@ -121,32 +122,37 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
         """
         return self._tasks.load(path, name)
 
-    def set_classes(self, classes: Iterable[str] | None,
-                    caption_prompt: CaptionPrompt | None = None) -> None:
+    def set_classes(self, classes: Classes | None, caption_prompt: CaptionPrompt | None = None, *,
+                    negative_classes: Iterable[str] = (),
+                    exclusive: Iterable[Iterable[str]] = ()) -> None:
         """Sets the classes for calls without classes, caption and task.
 
         The prompts are built here, once.
 
         Args:
-            classes: Names, any number; None removes the setting.
-            caption_prompt: Hand-written prompts, see :meth:`__call__`.
+            classes: Names, any number; None removes the setting. This and the others as in a call.
+            caption_prompt: Hand-written prompts.
+            negative_classes: What must not be found.
+            exclusive: Groups of classes of which one object has one.
 
         Raises:
             UserError: For a class name that cannot be asked for.
         """
         query = None
         if classes is not None:
-            query = Query.for_classes(classes, caption_prompt)
+            query = make_query(classes, None, None, caption_prompt, negative_classes, exclusive)
             self.model.prompts(query)
         self._query = query
 
     def __call__(self,
                  images: Images,
-                 classes: Iterable[str] | None = None,
+                 classes: Classes | None = None,
                  caption: str | None = None,
                  phrases: Phrases | str | None = None,
                  *,
                  caption_prompt: CaptionPrompt | None = None,
+                 negative_classes: Iterable[str] = (),
+                 exclusive: Iterable[Iterable[str]] = (),
                  task: str | Path | None = None,
                  score_threshold: float | None = None,
                  channel_order: str | None = None,
@@ -159,13 +165,16 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
 
         Args:
             images: A path, a folder, a PIL image, a numpy array, or a list of any of these.
-            classes: Names to look for, any number, in an order. Labels index this list. Or else:
+            classes: Names to look for, any number, in an order, which labels index; a mapping of
+                names to other names of the same; or a whole `glipkit.Query`. Or else:
             caption: A sentence whose phrases are looked for. Labels index ``phrases``.
             phrases: Character spans ``(start, end)`` in the caption, end exclusive, one per thing
                 (or a list of spans where a thing is named in several places); ``'auto'`` or None
                 takes the caption's noun phrases.
             caption_prompt: Hand-written prompts for some classes, name -> dict(prefix=, name=,
                 suffix=); a class is scored on its ``name`` only.
+            negative_classes: What looks like one of the classes and must not be found.
+            exclusive: Groups of classes of which one object has one.
             task: Name or file of a task, for this call; None takes the predictor's own, ``''``
                 the base model. Without classes the task's are looked for.
             score_threshold: For this call, instead of the predictor's and the task's.
@@ -182,56 +191,41 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
             UserError: For an image, class name, span or argument that cannot be used.
         """
         return list(self.stream(images, classes, caption, phrases, caption_prompt=caption_prompt,
-                                task=task, score_threshold=score_threshold,
-                                channel_order=channel_order, per_object=per_object, tile=tile,
-                                overlap=overlap))
+                                negative_classes=negative_classes, exclusive=exclusive, task=task,
+                                score_threshold=score_threshold, channel_order=channel_order,
+                                per_object=per_object, tile=tile, overlap=overlap))
 
     predict = __call__
 
     def stream(self,
                images: Images,
-               classes: Iterable[str] | None = None,
+               classes: Classes | None = None,
                caption: str | None = None,
                phrases: Phrases | str | None = None,
                *,
-               caption_prompt: CaptionPrompt | None = None,
-               task: str | Path | None = None,
-               score_threshold: float | None = None,
-               channel_order: str | None = None,
-               per_object: str | None = None,
-               tile: int | None = None,
-               overlap: float = OVERLAP,
-               skip: Callable[[ImageSource, UserError], None] | None = None
-               ) -> Iterator[Detections]:
+               skip: Callable[[ImageSource, UserError], None] | None = None,
+               **asked: Any) -> Iterator[Detections]:
         """As a call, but each image's detections as soon as they are there, and none kept.
 
         Args:
-            images: As in a call, like all that follow but the last.
+            images: As in a call.
             classes: As in a call.
             caption: As in a call.
             phrases: As in a call.
-            caption_prompt: As in a call.
-            task: As in a call.
-            score_threshold: As in a call.
-            channel_order: As in a call.
-            per_object: As in a call.
-            tile: As in a call.
-            overlap: As in a call.
             skip: Called with each image that cannot be read, and why; it is left out then. None
                 raises instead.
+            **asked: All further arguments of a call.
 
         Raises:
             UserError: As in a call.
         """
-        question = self.question(classes, caption, phrases, caption_prompt=caption_prompt,
-                                 task=task, score_threshold=score_threshold,
-                                 channel_order=channel_order, per_object=per_object, tile=tile,
-                                 overlap=overlap)
+        question = self.question(classes, caption, phrases, **asked)
         return self._stream(list_images(images), question, skip)
 
-    def question(self, classes: Iterable[str] | None = None, caption: str | None = None,
+    def question(self, classes: Classes | None = None, caption: str | None = None,
                  phrases: Phrases | str | None = None, *,
-                 caption_prompt: CaptionPrompt | None = None, task: str | Path | None = None,
+                 caption_prompt: CaptionPrompt | None = None, negative_classes: Iterable[str] = (),
+                 exclusive: Iterable[Iterable[str]] = (), task: str | Path | None = None,
                  score_threshold: float | None = None, channel_order: str | None = None,
                  per_object: str | None = None, tile: int | None = None,
                  overlap: float = OVERLAP) -> Question:
@@ -240,27 +234,30 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
         Raises:
             UserError: As in a call.
         """
-        query, task, model = self._asked(classes, caption, phrases, caption_prompt, task)
-        names = tuple(name for prompt in model.prompts(query) for name in prompt.names)
+        query, task, model = self._asked(classes, caption, phrases, caption_prompt, task,
+                                         negative_classes, exclusive)
+        names = model.label_names(query)
         order = check_channel_order(channel_order or self.channel_order)
         shown = self._shown(score_threshold, per_object, self._tasks.calibration(task))
         return Question(query, names, order, shown, model,
                         self._tasks.category_ids(task, names),
                         None if tile is None else Tiles(tile, overlap))
 
-    def _asked(self, classes: Iterable[str] | None, caption: str | None,
-               phrases: Phrases | str | None, caption_prompt: CaptionPrompt | None,
-               task: str | Path | None) -> tuple[Query, str | None, GroundingDetector]:
+    def _asked(self, classes: Classes | None, caption: str | None, phrases: Phrases | str | None,
+               caption_prompt: CaptionPrompt | None, task: str | Path | None,
+               negative_classes: Iterable[str] = (), exclusive: Iterable[Iterable[str]] = ()
+               ) -> tuple[Query, str | None, GroundingDetector]:
         """The question of a call, the task that it is asked with, and who answers."""
         # A task that the call names brings its own classes; '' names the base model.
         asked = None if task else self._query
         task = self._task if task is None else str(task) or None
         if classes is None and caption is None and phrases is None and (task or asked):
-            query = asked
             if caption_prompt is not None:
                 raise UserError('caption_prompt only with classes', 'none', 'pass the classes too')
+            query = asked or self._tasks.query(task, None)
         else:
             query = make_query(classes, caption, phrases, caption_prompt)
+        query = query.with_more(negative_classes, exclusive)
         if task is not None:
             query = self._tasks.query(task, query)
         return query, task, self._tasks.view(task)

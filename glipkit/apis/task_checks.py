@@ -23,7 +23,7 @@ def check_task(header: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
         ValueError: With what is wrong.
     """
     _check_words(header)
-    _check_spans(header['spans'], header['captions'], len(header['classes']))
+    _check_spans(header['spans'], header['captions'], _count_names(header))
     settings = header['strategy']
     if not isinstance(settings, dict) or not isinstance(settings.get('name'), str):
         raise ValueError('its strategy has no name')
@@ -64,6 +64,15 @@ def _check_words(header: Mapping[str, Any]) -> None:
         if not isinstance(words, dict):
             raise ValueError('its caption_prompt is no dictionary')
         Query.for_classes(header['classes'], words)  # refuses other forms
+
+
+def _count_names(header: Mapping[str, Any]) -> int:
+    """How many names a task asks; refuses parts of a query that cannot be."""
+    parts = header['parts']
+    known = {'synonyms', 'combine', 'negative_classes', 'exclusive'}
+    if not isinstance(parts, dict) or not set(parts) <= known:
+        raise ValueError('its query is no dictionary of parts')
+    return len(Query.for_classes(header['classes'], **parts).asked)
 
 
 def _check_spans(spans: Any, captions: list[str], classes: int) -> None:

@@ -27,7 +27,8 @@ from glipkit.text.structures import CaptionPrompt
 FORMAT = 'glipkit-task-1'
 #: Key in the header of a task file -> attribute of the task.
 _HEADER = {key: key for key in ('strategy', 'classes', 'category_ids', 'captions', 'spans', 'base',
-                                'model', 'caption_prompt')} | {'facts': 'details'}
+                                'model', 'caption_prompt')} | {'facts': 'details',
+                                                              'query': 'parts'}
 #: Key that only files of calibrated tasks have.
 _CALIBRATION = 'calibration'
 
@@ -47,6 +48,7 @@ class Task:
         state: Tensors, by name.
         caption_prompt: Hand-written prompts, name -> dict(prefix=, name=, suffix=).
         details: Other information: shots, seed, scores.
+        parts: What goes with the class names, see `Query.parts`.
         calibration: What ``glipkit calibrate`` measured of its scores; None where nobody did.
     """
 
@@ -60,18 +62,20 @@ class Task:
     state: Mapping[str, Tensor] = field(repr=False)
     caption_prompt: CaptionPrompt | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
 
     @property
     def query(self) -> Query:
-        """The query of the task: its classes in their order, with its hand-written prompts."""
-        return Query.for_classes(self.classes, self.caption_prompt)
+        """The query of the task: its classes in their order, and all that goes with them."""
+        return Query.for_classes(self.classes, self.caption_prompt, **self.parts)
 
 
 def make_task(model: GroundingDetector, strategy: Mapping[str, Any], state: Mapping[str, Tensor],
               classes: Mapping[int, str], base: str, name: str,
               caption_prompt: CaptionPrompt | None = None,
-              details: Mapping[str, Any] | None = None) -> Task:
+              details: Mapping[str, Any] | None = None,
+              parts: Mapping[str, Any] | None = None) -> Task:
     """A task of a base model.
 
     Args:
@@ -83,12 +87,14 @@ def make_task(model: GroundingDetector, strategy: Mapping[str, Any], state: Mapp
         name: Name of the model.
         caption_prompt: Hand-written prompts, see :class:`Task`.
         details: Other information, see :class:`Task`.
+        parts: See :class:`Task`.
     """
-    prompts = model.prompts(Query.for_classes(classes.values(), caption_prompt))
+    query = Query.for_classes(classes.values(), caption_prompt, **(parts or {}))
+    prompts = model.prompts(query)
     return Task(dict(strategy), tuple(classes.values()), tuple(classes),
                 tuple(prompt.caption for prompt in prompts),
                 tuple(prompt.spans for prompt in prompts), base, name, dict(state),
-                caption_prompt, dict(details or {}))
+                caption_prompt, dict(details or {}), query.parts)
 
 
 def save_task(task: Task, path: str | Path) -> None:
@@ -97,8 +103,9 @@ def save_task(task: Task, path: str | Path) -> None:
     Raises:
         UserError: When nothing can be written there.
     """
+    # A query of class names alone is left out, so that older versions read the file too.
     metadata = {key: json.dumps(getattr(task, name), ensure_ascii=False)
-                for key, name in _HEADER.items()}
+                for key, name in _HEADER.items() if key != 'query' or task.parts}
     if task.calibration is not None:
         metadata[_CALIBRATION] = json.dumps(task.calibration.json, ensure_ascii=False)
     write_safetensors(task.state, Path(path), {'format': FORMAT, **metadata})
@@ -253,8 +260,12 @@ class TaskViews:
         task = self.task(name)
         if query is None:
             return task.query
-        if build_strategy(task.strategy).closed and not query.is_caption \
-                and query.classes != task.classes:
+        if not build_strategy(task.strategy).closed or query.is_caption:
+            return query
+        own = task.query
+        if query.asked == tuple((name, label) for label, name in enumerate(own.classes)):
+            query = own.with_more(exclusive=query.exclusive)  # the other names belong to it
+        if query.asked != own.asked:
             raise UserError(f'the classes of the task ({", ".join(task.classes)}), or none',
                             f'{list(query.classes)!r}',
                             "leave the classes out, or pass task='' to ask the base model")

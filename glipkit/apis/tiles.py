@@ -20,6 +20,7 @@ from glipkit.apis.detections import Detections
 from glipkit.apis.images import ImageSource
 from glipkit.apis.tile_windows import Tiles
 from glipkit.common.boxes import box_area
+from glipkit.common.settling import settle
 
 #: Two boxes, cut to what both windows see, are one thing above this intersection over union ...
 SAME = .5
@@ -62,7 +63,11 @@ def answer_in_tiles(pipelines: Pipelines, source: ImageSource, question: Questio
 
     image = read_image(pipelines, source, order)['img']
     found = detect_in_tiles(image, question.tiles, detect_all)
-    return question.shown.choose(replace(found, image=picture_of(source, order)))
+    found = replace(found, image=picture_of(source, order))
+    if question.query.exclusive:  # each tile has chosen for itself
+        found = found[settle(found.boxes, found.scores, found.labels, len(found.classes),
+                             question.query.groups)]
+    return question.shown.choose(found)
 
 
 def detect_in_tiles(image: np.ndarray, tiles: Tiles, detect: Callable[

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from glipkit.apis.build import SUFFIXES, checkpoint_for, config_errors, find_config, read_config
-from glipkit.apis.config_parts import type_name
+from glipkit.apis.config_parts import place_of, type_name
 from glipkit.apis.data_sets import one_part
 from glipkit.apis.loops import check_for_training, for_test
 from glipkit.apis.options import check_options
@@ -21,6 +21,7 @@ from glipkit.common.paths import config_root, packaged
 from glipkit.data.formats.box_sets.hub_data import PREFIX
 from glipkit.errors import UserError
 from glipkit.files import check_folder, make_folder, remove_unfinished
+from glipkit.text.query import Query
 
 # What something reads from the top level of a config; everything else there is the config's own
 # variable, which may have any name but one that looks like a misspelling of these.
@@ -120,6 +121,23 @@ def set_test_data(cfg: Config, name_or_path: str) -> None:
     cfg.test_dataloader = {**cfg.test_dataloader, **data.test_dataloader, 'dataset': dataset}
     cfg.test_evaluator = data.test_evaluator
     cfg.merge_from_dict({'model.test_cfg': dict(data.get('test_settings', {}))})
+
+
+def ask_in_test(cfg: Config, query: Query) -> None:
+    """Makes a test ask a query instead of the class names of its data.
+
+    Args:
+        cfg: Config, changed in place.
+        query: Some or all of the classes of the data, and what goes with them.
+
+    Raises:
+        UserError: A config without a test set, or whose pipeline packs nothing.
+    """
+    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
+    steps = list(dataset.get('pipeline') or ())
+    place = place_of(steps, 'Pack', 'a test pipeline')
+    dataset['pipeline'] = [*steps[:place], dict(type='glipkit.AskClasses', query=query.plain),
+                           *steps[place:]]
 
 
 def _data_config(path: Path) -> Config:
@@ -310,4 +328,7 @@ def _describe_dataset(cfg: Config, images: int) -> dict[str, Any]:
     named = {key: dataset[key] for key in ('type', 'data_root', 'ann_file') if dataset.get(key)}
     if isinstance(named.get('type'), str):
         named['type'] = type_name(named)
+    for step in dataset.get('pipeline') or ():
+        if type_name(step) == 'AskClasses' and step.get('query'):
+            named['asked'] = dict(step['query'])
     return {**named, 'images': images}

@@ -17,12 +17,18 @@ from glipkit.calibration.measuring import (
     judge_calibrated,
     scores_at,
 )
-from glipkit.evaluation.functional.reliability import fit_map
-from glipkit.evaluation.functional.thresholds import Rule, best_single, choose_threshold
+from glipkit.evaluation.functional.reliability import fit_map, fit_shifts
+from glipkit.evaluation.functional.thresholds import (
+    PRIOR,
+    Rule,
+    best_single,
+    choose_threshold,
+    steady_thresholds,
+)
 
 METHODS = ('isotonic', 'temperature', 'none')
-#: Right, and wrong, detections from which on a class has a map of its own.
-LEAST_FOR_MAP = 50
+#: Variances of the shifts of classes to choose from; 0 is one map for all.
+STRENGTHS = (0., .03, .1, .3)
 #: Parts of the images, each of which is measured with what was fitted on the others.
 FOLDS = 3
 
@@ -35,7 +41,7 @@ class Fitting:
         rule: What thresholds are chosen by.
         method: One of `METHODS`.
         per_object: Rule of what is shown, see `Predictor`.
-        default: The model's own threshold.
+        default: The model's own threshold, to compare with.
     """
     rule: Rule = Rule()
     method: str = 'isotonic'
@@ -44,34 +50,95 @@ class Fitting:
 
 
 def fit(images: Sequence[Looked], names: tuple[str, ...], how: Fitting) -> Calibration:
-    """Maps and thresholds from some images; classes without a box get no threshold.
+    """Maps and thresholds from some images; classes without a box get the common threshold.
 
     Args:
         images: Annotated images with their detections.
         names: The classes that were asked for.
         how: Settings.
     """
-    before = judge_all(images, names, how.per_object)
-    shared = fit_map(before.score, before.right, how.method)
-    maps = {}
-    for label in before.with_boxes():
-        own = before.of(label)
-        if min(own.right.sum(), (~own.right).sum()) >= LEAST_FOR_MAP and how.method != 'none':
-            maps[names[label]] = fit_map(own.scores, own.right, how.method)
-    found = Calibration(str(how.rule), how.method, {}, shared, maps, how.per_object)
+    raw = judge_all(images, names, how.per_object)
+    strength, each_its_own = _choose(images, raw, how)
+    found = _fit_scores(raw, how, strength)
     table = judge_calibrated(images, names, found)
-    pool, seen = table.of(None), table.with_boxes()
-    chosen = {label: choose_threshold(how.rule, table.of(label), pool, len(images), len(seen))
-              for label in seen}
-    missed = [names[label] for label, (_, reached) in chosen.items() if not reached]
-    notes = [f'{how.rule} is not reached by {_listed(missed)}: each has the threshold that comes '
-             'closest'] if missed else []
-    default = [names[label] for label in range(len(names)) if label not in seen]
+    notes = []
+    if how.rule.name == 'f1':
+        common, limits = _f1_thresholds(table)
+        if not each_its_own:
+            limits = dict.fromkeys(limits, common)
+            notes.append(f'thresholds of their own do not raise F1 on images left out by turns: '
+                         f'all classes have {common:.3f}; more images may change that')
+    else:
+        common, limits, missed = _other_thresholds(table, how.rule)
+        if missed:
+            notes.append(f'{how.rule} is not reached by {_listed(missed)}: each has the threshold '
+                         'that comes closest')
+    default = [name for label, name in enumerate(names) if label not in limits]
     if default:
-        notes.append(f'no box to find, so the default threshold {how.default:g} stays: '
-                     f'{_listed(default)}')
-    return replace(found, notes=tuple(notes), thresholds={
-        names[label]: threshold for label, (threshold, _) in chosen.items()})
+        notes.append(f'no box to find, so they keep the default, the threshold {common:.3f} of all '
+                     f'classes together: {_listed(default)}')
+    return replace(found, default=common, notes=tuple(notes),
+                   thresholds={names[label]: limit for label, limit in limits.items()})
+
+
+def _choose(images: Sequence[Looked], raw: Judged, how: Fitting) -> tuple[float, bool]:
+    """How far the maps of classes may differ, and whether thresholds should: what gives the highest
+    F1 on images that were left out by turns, and more than by chance."""
+    best, chosen = None, (0., False)
+    place = np.arange(len(images))
+    turns = [place % FOLDS == fold for fold in range(min(FOLDS, len(images)))]
+    for strength in STRENGTHS if how.method != 'none' else (0., ):
+        tables, shown = [], []
+        for here in turns:
+            known = _fit_scores(raw.part(~here), how, strength)
+            new, there = (judge_calibrated([images[i] for i in np.flatnonzero(rows)], raw.names,
+                                           known) for rows in (here, ~here))
+            common, own = _f1_thresholds(there)
+            each = np.array([own.get(label, common) for label in range(len(raw.names))])
+            tables.append(new)
+            shown.append([new.score >= limits for limits in (common, each[new.label])])
+        table = joined(tables)
+        for each_its_own, rows in enumerate(zip(*shown)):
+            values = np.array(list(scores_at(table, np.concatenate(rows))['by_class'].values()))
+            if best is None or _is_better(values - best):
+                best, chosen = values, (strength, bool(each_its_own))
+    return chosen
+
+
+def _is_better(gains: np.ndarray) -> bool:
+    """Whether gains (K,) of classes are more than chance: their mean above its standard error."""
+    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)) + 1e-9)
+
+
+def _fit_scores(raw: Judged, how: Fitting, strength: float) -> Calibration:
+    """A calibration without thresholds, from detections before any map."""
+    shared = fit_map(raw.score, raw.right, how.method)
+    shifts = fit_shifts(shared(raw.score), raw.right, raw.label, len(raw.names), strength)
+    return Calibration(
+        str(how.rule), how.method, {}, 0., shared,
+        {name: float(shift) for name, shift in zip(raw.names, shifts) if shift}, how.per_object)
+
+
+def _f1_thresholds(table: Judged) -> tuple[float, dict[int, float]]:
+    """The best threshold of all classes together, and label -> threshold of those with boxes.
+
+    The fewer boxes a class has, the nearer its threshold is to that of all together.
+    """
+    seen, boxes = table.with_boxes(), table.boxes
+    common = best_single([table.of(label) for label in seen])
+    own = steady_thresholds(table.score, table.right, table.label, table.image, table.truth)
+    return common, {label: float(common + (own[label] - common)
+                                 * boxes[label] / (boxes[label] + PRIOR)) for label in seen}
+
+
+def _other_thresholds(table: Judged, rule: Rule) -> tuple[float, dict[int, float], list[str]]:
+    """As `_f1_thresholds` by another rule, and the names that do not reach what it asks for."""
+    pool, images, classes = table.of(None), len(table.absent), len(table.names)
+    common, _ = choose_threshold(rule, pool, pool, images * classes, 1)
+    chosen = {label: choose_threshold(rule, table.of(label), pool, images, classes)
+              for label in table.with_boxes()}
+    return common, {label: limit for label, (limit, _) in chosen.items()}, [
+        table.names[label] for label, (_, reached) in chosen.items() if not reached]
 
 
 def measure(images: Sequence[Looked], names: tuple[str, ...], how: Fitting
@@ -93,7 +160,7 @@ def measure(images: Sequence[Looked], names: tuple[str, ...], how: Fitting
         single = best_single([known.of(label) for label in known.with_boxes()])
         before, after = judge_all(own, names, how.per_object), judge_calibrated(
             own, names, calibration)
-        limits = calibration.limits(names, how.default)
+        limits = calibration.limits(names)
         parts.append((before, after, before.score >= single, after.score >= limits[after.label]))
     before, after = joined([part[0] for part in parts]), joined([part[1] for part in parts])
     by_single, by_class = (np.concatenate([part[i] for part in parts]) for i in (2, 3))

@@ -38,7 +38,7 @@ class Judged:
         label: (N,).
         score: (N,) score or probability.
         right: (N,) bool.
-        boxes: (K,) boxes to be found.
+        truth: (I, K) boxes to be found in each image.
         absent: (I, K) bool whether a class is not in an image.
     """
     names: tuple[str, ...]
@@ -46,8 +46,13 @@ class Judged:
     label: np.ndarray
     score: np.ndarray
     right: np.ndarray
-    boxes: np.ndarray
+    truth: np.ndarray
     absent: np.ndarray
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """(K,) boxes to be found."""
+        return self.truth.sum(0)
 
     def of(self, label: int | None) -> Scored:
         """The rows of one class; None takes all."""
@@ -58,6 +63,17 @@ class Judged:
     def with_boxes(self) -> list[int]:
         """Labels of the classes that have a box to be found."""
         return np.flatnonzero(self.boxes).tolist()
+
+    def part(self, images: np.ndarray) -> Judged:
+        """The rows of some images.
+
+        Args:
+            images: (I,) bool.
+        """
+        rows = images[self.image]
+        place = np.cumsum(images) - 1
+        return Judged(self.names, place[self.image[rows]], self.label[rows], self.score[rows],
+                      self.right[rows], self.truth[images], self.absent[images])
 
 
 def judge_all(images: Sequence[Looked], names: tuple[str, ...], per_object: str,
@@ -71,7 +87,7 @@ def judge_all(images: Sequence[Looked], names: tuple[str, ...], per_object: str,
         score: The scores (N,) to use of an image; None takes those before any map.
     """
     parts: list[tuple[np.ndarray, ...]] = []
-    boxes = np.zeros(len(names), int)
+    truth = np.zeros((len(images), len(names)), np.int32)
     for place, image in enumerate(images):
         values = np.asarray(image.scores if score is None else score(image), np.float64)
         shown = one_per_object(image.boxes, values) if per_object == 'one' \
@@ -81,11 +97,11 @@ def judge_all(images: Sequence[Looked], names: tuple[str, ...], per_object: str,
         shown, verdict = shown[verdict >= 0], verdict[verdict >= 0]
         parts.append((np.full(len(shown), place), image.labels[shown], values[shown],
                       verdict == 1))
-        boxes += np.bincount(image.truth_labels[~image.crowd], minlength=len(names))
+        truth[place] = np.bincount(image.truth_labels[~image.crowd], minlength=len(names))
     empty = (np.zeros(0, int), np.zeros(0, int), np.zeros(0), np.zeros(0, bool))
     image, label, values, right = map(np.concatenate, zip(empty, *parts))
     absent = absent_pairs([one.truth_labels for one in images], len(names))
-    return Judged(names, image, label, values, right, boxes, absent)
+    return Judged(names, image, label, values, right, truth, absent)
 
 
 def judge_calibrated(images: Sequence[Looked], names: tuple[str, ...],
@@ -102,7 +118,7 @@ def joined(parts: Sequence[Judged]) -> Judged:
         parts[0].names, np.concatenate([one.image + start for one, start in zip(parts, starts)]),
         *(np.concatenate([getattr(one, key) for one in parts])
           for key in ('label', 'score', 'right')),
-        np.sum([one.boxes for one in parts], 0), np.concatenate([one.absent for one in parts]))
+        *(np.concatenate([getattr(one, key) for one in parts]) for key in ('truth', 'absent')))
 
 
 def scores_at(table: Judged, shown: np.ndarray) -> dict[str, Any]:
@@ -117,11 +133,11 @@ def scores_at(table: Judged, shown: np.ndarray) -> dict[str, Any]:
         together, ``absent_per_image`` and ``absent_per_class``: wrong detections of absent classes
         per image, and per pair of an image and an absent class; ``by_class``: name -> F1.
     """
-    counts = {label: (int((shown & table.right & (table.label == label)).sum()),
-                      int((shown & ~table.right & (table.label == label)).sum()))
-              for label in table.with_boxes()}
-    by_class = {table.names[label]: float(f1(np.array(right), np.array(wrong), table.boxes[label]))
-                for label, (right, wrong) in counts.items()}
+    boxes = table.boxes
+    right_of, wrong_of = (np.bincount(table.label[shown & one], minlength=len(boxes))
+                          for one in (table.right, ~table.right))
+    values = f1(right_of, wrong_of, boxes)
+    by_class = {table.names[label]: float(values[label]) for label in table.with_boxes()}
     right, all_shown = int((shown & table.right).sum()), int(shown.sum())
     of_absent = shown & table.absent[table.image, table.label]
     per_image = np.bincount(table.image[of_absent], minlength=len(table.absent))
@@ -129,7 +145,7 @@ def scores_at(table: Judged, shown: np.ndarray) -> dict[str, Any]:
     wrong = false_positives(per_image[some, None], table.absent.sum(1)[some], (0., ))
     return dict(f1=float(np.mean(list(by_class.values()))) if by_class else -1.,
                 precision=right / all_shown if all_shown else -1.,
-                recall=right / max(int(table.boxes.sum()), 1),
+                recall=right / max(int(boxes.sum()), 1),
                 absent_per_image=wrong.per_image[0.], absent_per_class=wrong.per_class[0.],
                 by_class=by_class)
 

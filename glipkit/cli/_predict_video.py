@@ -123,7 +123,8 @@ def watch_videos(args: argparse.Namespace, predictor: Predictor, plans: list[Pla
     from glipkit.apis.video.recording import record
     from glipkit.apis.video.sources import identity_of
     question = predictor.question(**asked)
-    settings = {**asked, 'checkpoint': checkpoint, **{
+    words = dict(classes=question.query.classes, parts=question.query.parts)
+    settings = {**asked, **words, 'checkpoint': checkpoint, **{
         name: getattr(args, name) for name in ('config', 'task', 'threshold', 'all_labels', 'dtype',
                                                'every', 'track')}}
     bad: list[UserError] = []

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from glipkit.cli._command import add_command
+from glipkit.cli._query import CLASSES, add_query_arguments, query_arguments
 
 DESCRIPTION = '''Writes a model and the names it looks for as one file: ONNX, which onnxruntime and
 many other programs run, or OpenVINO's own form. One image goes in; boxes, scores and labels come
@@ -27,7 +27,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = add_command(subparsers, 'export', EXAMPLES, DESCRIPTION)
     parser.add_argument('model', metavar='MODEL', help='model name or config')
     parser.add_argument('--classes', metavar='"A, B"|FILE',
-                        help='names to look for, separated by commas or one on each line of a file')
+                        help=CLASSES)
+    add_query_arguments(parser)
     parser.add_argument('--task', type=Path, metavar='FILE',
                         help='task file of glipkit tune, which brings its names')
     parser.add_argument('--format', default='onnx', metavar='FORMAT',
@@ -60,13 +61,8 @@ def run(args: argparse.Namespace) -> int:
         format=args.format, size=None if args.size is None else read_size(args.size),
         text_input=args.text_input, nms=args.nms, dtype=args.dtype)
     check_place(args.out, settings.format)
-    classes = _names(args.classes)
+    asked = query_arguments(args)
     from glipkit.export.run import export_model
-    print(export_model(args.model, args.out, classes, args.task, settings, args.checkpoint))
+    print(export_model(args.model, args.out, task=args.task, settings=settings,
+                       checkpoint=args.checkpoint, **asked))
     return 0
-
-
-def _names(text: str | None) -> Sequence[str] | None:
-    """The names of the line or of a file."""
-    from glipkit.apis.class_lists import read_classes
-    return None if text is None else read_classes(text)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from glipkit.cli._command import add_command
 from glipkit.cli._predict_video import add_video_arguments
+from glipkit.cli._query import CLASSES, add_query_arguments, query_arguments
 from glipkit.common.collector import collector_paused
 from glipkit.common.video_names import stream_address
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from glipkit.apis.images import ImageSource
     from glipkit.apis.predictor import Predictor
     from glipkit.errors import UserError
+    from glipkit.text.query import Query
 
 FORMS = ('coco', 'yolo', 'voc', 'labelme', 'csv', 'jsonl')
 OVERLAP = .2
@@ -27,6 +29,10 @@ EXAMPLES = '''examples:
   glipkit predict photos/ --classes "dog, cat" --save yolo --save coco --out found
   glipkit predict photo.jpg --classes 'dog, "salt, pepper and oil"'
   glipkit predict photo.jpg --classes names.txt
+  glipkit predict photo.jpg --classes query.yaml                  # other names, negatives, groups
+  glipkit predict photo.jpg --classes "cup, plate" --negative-classes bowl
+  glipkit predict photo.jpg --classes "with helmet, without helmet" \\
+      --exclusive "with helmet, without helmet"
   glipkit predict photo.jpg --caption "a man walks two dogs" --phrases "0-5,12-20"
   glipkit predict photo.jpg --caption "a man walks two dogs" --threshold 0.5
   glipkit predict photo.jpg --classes "cup, mug" --all-labels     # both names on one cup
@@ -50,15 +56,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              'stream:http://...); camera:0')
     query = parser.add_mutually_exclusive_group(required=True)
     query.add_argument('--classes', metavar='"A, B"|FILE',
-                       help='class names, separated by commas; one that holds a comma goes in '
-                            'double quotes; or a file of them (a name a line, a YOLO data.yaml, '
-                            'a COCO json), also as @FILE')
+                       help=CLASSES)
     query.add_argument('--caption', metavar='TEXT', help='a sentence that names what to find')
     query.add_argument('--task', metavar='FILE',
                        help='a task that glipkit tune has learned: finds its classes')
     parser.add_argument('--phrases', metavar='"0-5,9-20"',
                         help="characters of the caption, end exclusive, or 'auto' (the default): "
                              'its noun phrases')
+    add_query_arguments(parser)
     parser.add_argument('--config', '--model', default=default_model(),
                         help='model name or config (default: %(default)s)')
     parser.add_argument('--checkpoint',
@@ -116,9 +121,9 @@ def run(args: argparse.Namespace) -> int:
         from glipkit.errors import UserError
 
     # Whatever is wrong with names and paths ends the command before the model is built.
-    classes, phrases = _classes(args.classes), _phrases(args.phrases)
+    asked = dict(query_arguments(args), caption=args.caption, phrases=_phrases(args.phrases))
     if args.task is None:
-        check_query(make_query(classes, args.caption, phrases))
+        check_query(make_query(**asked))
     _check_segment(args)
     if args.tile is not None:
         Tiles(args.tile, args.overlap)
@@ -134,9 +139,8 @@ def run(args: argparse.Namespace) -> int:
                           args.task, per_object='all' if args.all_labels else 'one',
                           dtype=args.dtype)
     if args.segment:
-        return _segment(args, predictor, sources, classes, out)
-    asked = dict(classes=classes, caption=args.caption, phrases=phrases, tile=args.tile,
-                 overlap=args.overlap)
+        return _segment(args, predictor, sources, asked['classes'], out)
+    asked |= dict(tile=args.tile, overlap=args.overlap)
     code = _find(args, predictor, sources, asked, out) if images else 0
     return watch_videos(args, predictor, videos, asked, checkpoint) or code if videos else code
 
@@ -179,7 +183,8 @@ def _check_segment(args: argparse.Namespace) -> None:
     from glipkit.errors import UserError
     strange = [name for name, given in (('--caption', args.caption), ('--csv', args.csv),
                                         ('--json', args.json), ('--save', args.save),
-                                        ('--tile', args.tile)) if given]
+                                        ('--tile', args.tile), ('--exclusive', args.exclusive),
+                                        ('--negative-classes', args.negative_classes)) if given]
     if args.segment and strange:
         raise UserError('--segment with --classes or --task', ', '.join(strange),
                         'leave one of them out')
@@ -188,7 +193,7 @@ def _check_segment(args: argparse.Namespace) -> None:
 
 
 def _segment(args: argparse.Namespace, predictor: Predictor, sources: list[ImageSource],
-             classes: list[str] | None, out: Path) -> int:
+             classes: Query | None, out: Path) -> int:
     """Labels the pixels of all images; returns the exit code."""
     from glipkit.apis.segmentation_files import SegmentationFiles
     paths = [source.path for source in sources]
@@ -206,11 +211,6 @@ def _segment(args: argparse.Namespace, predictor: Predictor, sources: list[Image
         print(f'{share / read:6.1%}  {name}')
     print(f'saved to {out}')
     return 1 if bad else 0
-
-
-def _classes(text: str | None) -> list[str] | None:
-    from glipkit.apis.class_lists import read_classes
-    return None if text is None else read_classes(text)
 
 
 def _phrases(text: str | None) -> str | list[tuple[int, int]] | None:

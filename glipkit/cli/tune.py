@@ -18,6 +18,7 @@ EXAMPLES = '''examples:
   glipkit tune train.json --images train/ --val val.json --val-images val/ --test test.json \\
       --test-images test/ --held-out coco.json --held-out-images val2017/ --out work_dirs/fish
   glipkit tune fish.json --images photos/ --strategy manual --prompts words.yaml --out words
+  glipkit tune fish.json --images photos/ --query query.yaml --out fish      # other names
   glipkit tune fish.json --images photos/ --strategy full --interpolate 0.5 --out work_dirs/both
   torchrun --nproc_per_node=2 -m glipkit.cli.main tune fish.json --images photos/ --out fish
   glipkit predict photo.jpg --task work_dirs/fish/task.safetensors
@@ -54,6 +55,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--replay-share', type=float, default=0.5,
                         help='share of --replay in the training images (default: %(default)s)')
     parser.add_argument('--prompts', type=Path, metavar='YAML', help='hand-written prompts')
+    parser.add_argument('--query', type=Path, metavar='FILE',
+                        help='query file (YAML or JSON): other names of classes, negatives, '
+                             'exclusive groups; they go into the task file')
     parser.add_argument('--interpolate', type=float, default=1., metavar='ALPHA',
                         help='keep weights between the base model (0) and the tuned one (1)')
     parser.add_argument('--sample-classes', action='store_true',
@@ -93,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     settings = TuneSettings(
         **sets, out=args.out, strategy=args.strategy, model=args.model,
         checkpoint=args.checkpoint, replay_share=args.replay_share, shots=args.shots,
-        seeds=read_seeds(args), prompts=args.prompts,
+        seeds=read_seeds(args), prompts=args.prompts, query=args.query,
         interpolate=args.interpolate, sample_classes=args.sample_classes,
         options=args.options, device=args.device, workers=args.workers,
         track=tuple(args.track))

@@ -34,11 +34,11 @@ class ScoreMap:
     points: tuple[tuple[float, float], ...] = ((0., 0.), (1., 1.))
 
     def __post_init__(self) -> None:
-        if not (_is_finite(self.temperature) and self.temperature > 0):
+        if not (is_finite(self.temperature) and self.temperature > 0):
             raise ValueError(f'a temperature of {self.temperature!r}')
         if not 2 <= len(self.points) <= MOST_POINTS:
             raise ValueError(f'a score map of {len(self.points)} points')
-        if not all(len(point) == 2 and all(map(_is_finite, point)) for point in self.points):
+        if not all(len(point) == 2 and all(map(is_finite, point)) for point in self.points):
             raise ValueError('a score map with a point that is no pair of numbers')
         xs, ys = np.array(self.points, np.float64).T
         if xs[0] != 0 or xs[-1] != 1 or ys[0] < 0 or ys[-1] > 1 or (np.diff(xs) <= 0).any() \
@@ -79,11 +79,20 @@ def log_odds(scores: np.ndarray) -> np.ndarray:
     return np.log(inside) - np.log1p(-inside)
 
 
+def shifted(probabilities: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Probabilities (N,) with shifts (N,) added to their log odds; a shift of 0 changes nothing."""
+    probabilities = np.asarray(probabilities, np.float64)
+    if not np.any(shifts):
+        return probabilities
+    return np.where(shifts == 0, probabilities, 1 / (1 + np.exp(-log_odds(probabilities) - shifts)))
+
+
 def _heated(scores: np.ndarray, temperature: float) -> np.ndarray:
     if temperature == 1:
         return scores
     return 1 / (1 + np.exp(-log_odds(scores) / temperature))
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
+    """Whether a value from a file is a number that can be counted with."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -40,6 +40,7 @@ def describe(question: Question, form: TensorForm, settings: ExportSettings,
         image={**_pixels(question.model), 'resize': _resize(question.model.cfg),
                'divisor': form.divisor},
         size=settings.size, rules=form.rules, suppressed=settings.nms, words=words,
+        exclusive=question.query.groups if closed else (),
         dtype=settings.dtype, category_ids=question.category_ids if closed else None,
         task=question.task, calibration=question.calibration)
 

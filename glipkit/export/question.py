@@ -1,12 +1,12 @@
 """Who is exported, and with which words."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glipkit.apis.asking import check_query
+from glipkit.apis.asking import Classes, as_query, check_query
 from glipkit.apis.build import as_detector, checkpoint_for, find_config, load
 from glipkit.apis.calibration import Calibration
 from glipkit.apis.index import model_name
@@ -42,15 +42,19 @@ class Question:
     calibration: Calibration | None = None
 
 
-def make_question(model: str | Path | GroundingDetector, classes: Sequence[str] | None,
-                  task: str | Path | None, checkpoint: str | Path | None = None) -> Question:
+def make_question(model: str | Path | GroundingDetector, classes: Classes | None,
+                  task: str | Path | None, checkpoint: str | Path | None = None,
+                  negative_classes: Iterable[str] = (), exclusive: Iterable[Iterable[str]] = ()
+                  ) -> Question:
     """Loads a model, and a task for it.
 
     Args:
         model: Name, config or detector.
-        classes: Class names; None takes those of the task.
+        classes: Class names, as calls of a predictor take them; None takes those of the task.
         task: File that ``glipkit tune`` wrote; None for none.
         checkpoint: Weights, see `glipkit.Predictor`.
+        negative_classes: What must not be found.
+        exclusive: Groups of classes of which one object has one.
 
     Raises:
         UserError: No words, both kinds of them, words that cannot be asked, a task of another
@@ -59,23 +63,25 @@ def make_question(model: str | Path | GroundingDetector, classes: Sequence[str] 
     if (classes is None) == (task is None):
         raise UserError('class names or a task file', 'both' if task is not None else 'neither',
                         'pass --classes "a, b" or --task FILE')
+    query = None
     if classes is not None:
-        if not len(classes):
+        query = as_query(classes).with_more(negative_classes, exclusive)
+        if not query.classes:
             raise UserError('at least one class name', 'none', 'pass --classes "a, b"')
-        check_query(Query.for_classes(classes))
+        check_query(query)
     name = _name_of(model)
     if isinstance(model, (str, Path)):
         model = load(model, checkpoint_for(model, checkpoint))
     model = as_detector(model)
     weights = fingerprint(model)
-    if task is None:
-        query = Query.for_classes(classes)
-        return Question(name, model, query, _names(model, query), weights)
+    if query is not None:
+        return Question(name, model, query, model.label_names(query), weights)
     task = task_file(task)
     views = TaskViews(model, weights)
     key = views.load(task)
     found, view, query = views.task(key), views.view(key), views.query(key, None)
-    names = _names(view, query)
+    query = views.query(key, query.with_more(negative_classes, exclusive))
+    names = view.label_names(query)
     return Question(name, view, query, names, weights, views.category_ids(key, names),
                     dict(file=task.name, sha256=file_sha256(task), strategy=found.strategy),
                     found.calibration)
@@ -86,7 +92,3 @@ def _name_of(model: Any) -> str:
         return model_name(find_config(model))
     file = getattr(getattr(model, 'cfg', None), 'filename', None)
     return model_name(Path(file)) if file else type(model).__name__
-
-
-def _names(model: GroundingDetector, query: Query) -> tuple[str, ...]:
-    return tuple(name for prompt in model.prompts(query) for name in prompt.names)

@@ -1,11 +1,12 @@
 """A model, written for other programs."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
+from glipkit.apis.asking import Classes
 from glipkit.common.reporter import note
 from glipkit.errors import UserError
 from glipkit.export.description import describe
@@ -18,19 +19,23 @@ from glipkit.runtime.words import Words
 
 
 def export_model(model: str | Path | GroundingDetector, out: str | Path,
-                 classes: Sequence[str] | None = None, task: str | Path | None = None,
+                 classes: Classes | None = None, task: str | Path | None = None,
                  settings: ExportSettings | None = None,
-                 checkpoint: str | Path | None = None) -> Path:
+                 checkpoint: str | Path | None = None, *,
+                 negative_classes: Iterable[str] = (),
+                 exclusive: Iterable[Iterable[str]] = ()) -> Path:
     """Writes a model for onnxruntime or OpenVINO; `glipkit.runtime` runs it.
 
     Args:
         model: Name, config or detector.
         out: The new file, ``.onnx`` or ``.xml``; beside an ``.xml`` its ``.bin``, and beside a
             graph that takes words as an input the words, ``.npz``.
-        classes: Class names to look for, or else:
+        classes: What to look for, as calls of a predictor take it, or else:
         task: File that ``glipkit tune`` wrote.
         settings: Form of the file; None for the defaults.
         checkpoint: Weights, see `glipkit.Predictor`; not with a detector.
+        negative_classes: What must not be found.
+        exclusive: Groups of classes of which one object has one.
 
     Returns:
         ``out``.
@@ -44,10 +49,14 @@ def export_model(model: str | Path | GroundingDetector, out: str | Path,
         _check_new(out.with_suffix('.bin'))
     if settings.text_input:
         _check_new(out.with_suffix('.npz'))
-    question = make_question(model, classes, task, checkpoint)
+    question = make_question(model, classes, task, checkpoint, negative_classes, exclusive)
     _check_weights(question)
     with torch.no_grad():
         form = question.model.tensor_form(question.query)
+        if not form.open and (settings.text_input or settings.format == 'words'):
+            raise UserError('one name for each class where words are an input of the graph',
+                            'classes with several names, or names in an order of their own',
+                            'export without --text-input, or leave the other names out')
         if settings.format == 'words':
             write_words(question, form, out)
         else:
@@ -82,7 +91,8 @@ def write_words(question: Question, form: TensorForm, path: Path) -> None:
     """
     tensors = {name: value.cpu().numpy() for name, value in form.words.items()}
     tensors['starts'] = form.starts.numpy()
-    Words(question.classes, tuple(form.starts.tolist()), question.weights, tensors).write(path)
+    Words(question.classes, tuple(form.starts.tolist()), question.weights, tensors,
+          question.query.groups).write(path)
 
 
 def _check_new(path: Path) -> None:

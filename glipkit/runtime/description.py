@@ -36,6 +36,8 @@ class Description:
             graph has it inside.
         dtype: Type in which the file's weights are, or in which it is to be computed.
         category_ids: Category id of each class, where a task file tells them.
+        exclusive: Groups of labels of which one object has one. Labels from the number of classes
+            on are negatives, which are never returned.
         task: What a task file says of itself; None without one.
         calibration: What the task knows of its scores; None where nobody measured.
     """
@@ -54,6 +56,7 @@ class Description:
     dtype: str = 'float32'
     category_ids: tuple[int, ...] | None = None
     task: Mapping[str, Any] | None = None
+    exclusive: tuple[tuple[int, ...], ...] = ()
     calibration: Calibration | None = None
 
     def to_json(self) -> str:
@@ -80,6 +83,7 @@ class Description:
                 raise ValueError('another version of the format')
             lists = {name: tuple(content[name]) for name in (
                 'classes', 'starts', 'size', 'words', 'category_ids') if content[name] is not None}
+            lists['exclusive'] = tuple(map(tuple, content.get('exclusive', ())))
             if content.get('calibration') is not None:
                 lists['calibration'] = Calibration.from_json(content['calibration'])
             known = {one.name for one in fields(cls)}

@@ -17,7 +17,7 @@ from glipkit.errors import UserError
 from glipkit.runtime.description import Description
 from glipkit.runtime.engines import open_engine
 from glipkit.runtime.preparing import Input, prepare
-from glipkit.runtime.rules import Found, detections, in_original
+from glipkit.runtime.rules import Found, detections, in_original, settled
 from glipkit.runtime.words import Words
 
 
@@ -102,6 +102,8 @@ class Model:
         if boxes is not None:
             boxes = check_boxes(boxes, size, str(source))
         found = in_original(self._detect(item, boxes), self.about.rules, item.scale, size)
+        found = settled(found, len(self.classes), (self.about if self._words is None
+                                                   else self._words).exclusive)
         return shown.choose(Detections(
             boxes=found.boxes.reshape(-1, 4), scores=found.scores,
             labels=found.labels.astype(np.int64), classes=self.classes, size=size,

@@ -5,7 +5,8 @@
 * ``kind='anchors'``: ``boxes`` (P, N, 4), ``scores`` (P, N, K), probabilities of the K labels of
   each of P prompts, ``centerness`` (P, N) and ``level`` (N,). A pair of an anchor and a label whose
   label score is above ``score_threshold`` scores sqrt(score x centerness); of each prompt and level
-  the ``nms_pre`` best ones count.
+  the ``nms_pre`` best ones count. With ``labels`` these are the labels of each prompt's columns;
+  without, they follow the prompt's start.
 * ``kind='regions'``: ``boxes`` (N, 4) and ``scores`` (N, K). Every pair above ``score_threshold``
   counts.
 
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from glipkit.common.boxes import nms
+from glipkit.common.settling import settle
 
 Outputs = Mapping[str, np.ndarray]
 
@@ -73,10 +75,24 @@ def in_original(found: Found, rules: Mapping[str, Any], scale: tuple[float, floa
     return Found(boxes[real], found.scores[real], found.labels[real])
 
 
+def settled(found: Found, classes: int, groups: Sequence[Sequence[int]]) -> Found:
+    """What stays beside negatives and in exclusive groups, as in a detector's mode ``predict``.
+
+    Args:
+        found: Detections in the original image.
+        classes: Number of classes; labels from it on are negatives.
+        groups: Labels of which one object has one.
+    """
+    kept = settle(found.boxes, found.scores, found.labels, classes, groups)
+    return Found(*(one[kept] for one in found))
+
+
 def _of_anchors(outputs: Outputs, rules: Mapping[str, Any], starts: Sequence[int]) -> Found:
     parts = []
-    for boxes, scores, centerness, start in zip(
-            outputs['boxes'], outputs['scores'], outputs['centerness'], starts):
+    # Labels of the columns of each prompt, where they do not follow each other.
+    table = rules.get('labels')
+    for prompt, (boxes, scores, centerness, start) in enumerate(zip(
+            outputs['boxes'], outputs['scores'], outputs['centerness'], starts)):
         anchors, labels = (scores > np.float32(rules['score_threshold'])).nonzero()
         product = scores[anchors, labels] * centerness[anchors]
         level = outputs['level'][anchors]
@@ -84,7 +100,9 @@ def _of_anchors(outputs: Outputs, rules: Mapping[str, Any], starts: Sequence[int
             own = np.flatnonzero(level == number)
             if len(own) > rules['nms_pre']:
                 own = own[np.argsort(-product[own], kind='stable')[:rules['nms_pre']]]
-            parts.append(Found(boxes[anchors[own]], np.sqrt(product[own]), labels[own] + start))
+            named = labels[own] + start if table is None else \
+                np.array(table[prompt], np.int64)[labels[own]]
+            parts.append(Found(boxes[anchors[own]], np.sqrt(product[own]), named))
     return Found(*map(np.concatenate, zip(*parts)))
 
 

@@ -24,12 +24,14 @@ class Words:
         starts: Label at which each prompt starts.
         weights: SHA-256 of the model's weights.
         tensors: Input of the graph -> its value.
+        exclusive: See `Description.exclusive`.
     """
 
     classes: tuple[str, ...]
     starts: tuple[int, ...]
     weights: str
     tensors: Mapping[str, np.ndarray]
+    exclusive: tuple[tuple[int, ...], ...] = ()
 
     def write(self, path: str | Path) -> None:
         """Writes the file, which appears complete or not at all.
@@ -38,7 +40,8 @@ class Words:
             UserError: Nothing can be written there.
         """
         about = json.dumps(dict(format=FORMAT, classes=self.classes, starts=self.starts,
-                                weights=self.weights), ensure_ascii=False)
+                                weights=self.weights, exclusive=self.exclusive),
+                           ensure_ascii=False)
         write_encoded(path, lambda file: np.savez(file, about=np.array(about), **self.tensors))
 
     @classmethod
@@ -54,7 +57,8 @@ class Words:
             about = json.loads(str(tensors.pop('about')))
             if about['format'] != FORMAT:
                 raise ValueError('another format')
-            return cls(tuple(about['classes']), tuple(about['starts']), about['weights'], tensors)
+            return cls(tuple(about['classes']), tuple(about['starts']), about['weights'], tensors,
+                       tuple(map(tuple, about.get('exclusive', ()))))
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise UserError('words that glipkit export wrote (.npz)', f'{path} ({error})',
                             'make them again with glipkit export --format words') from error

@@ -137,8 +137,9 @@ def _add_predict(app: FastAPI, service: Service, threads: Threads) -> None:
 
 def _predict(service: Service, received: Received, place: Place) -> dict[str, Any]:
     asked = received.asked
-    question = service.ask(asked.classes, asked.caption, asked.task, asked.model,
-                           asked.score_threshold, asked.per_object)
+    question = service.ask(asked.query(), asked.caption, asked.task, asked.model,
+                           asked.score_threshold, asked.per_object, asked.negative_classes,
+                           asked.exclusive)
     with open_image(received.content, service.limits) as image:
         job = service.submit(image, question, place)
     found = service.wait(job, place)

@@ -6,17 +6,18 @@ import json
 import posixpath
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Literal
 
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from glipkit.apis.asking import split_names
+from glipkit.apis.asking import as_query, split_names
 from glipkit.errors import UserError
 from glipkit.serve.service import Place
 from glipkit.serve.uploads import from_base64
+from glipkit.text.query import Query
 
 JSON, FORM = 'application/json', 'multipart/form-data'
 
@@ -26,7 +27,8 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra='forbid', protected_namespaces=())
 
-    classes: list[str] | None = Field(None, description='Names to look for.')
+    classes: list[str] | dict[str, list[str]] | None = Field(
+        None, description='Names to look for; in JSON also name -> its other names.')
     caption: str | None = Field(None, description='A sentence whose noun phrases are looked for.')
     task: str | None = Field(None, description='Name of a task, from /tasks; without classes its '
                                                'own are looked for.')
@@ -35,6 +37,23 @@ class Asked(BaseModel):
                                                                         "the model's own.")
     per_object: Literal['one', 'all'] | None = Field(None, description='One label per object, or '
                                                                        'every name that claims it.')
+    negative_classes: list[str] = Field([], description='Names that must not be found: what looks '
+                                                        'more like one of them is left out.')
+    exclusive: list[list[str]] = Field([], description='Groups of classes of which one object has '
+                                                       'one; in a form, a field for each.')
+    combine: Literal['max', 'mean'] = Field('max', description='How the scores of the names of one '
+                                                               'class become one.')
+
+    def query(self) -> Query | None:
+        """The class names and what goes with them; None without class names.
+
+        Raises:
+            UserError: Names that would mean two things.
+        """
+        if self.classes is None:
+            return None
+        query = as_query(self.classes)
+        return replace(query, combine=self.combine) if query.synonyms else query
 
 
 class AskedImage(Asked):
@@ -141,11 +160,13 @@ def _from_form(form: FormData) -> Received:
         raise UserError('a file as the field image', got, 'with curl: -F image=@photo.jpg')
     fields: dict[str, Any] = {}
     for name in form:
-        if name not in ('image', 'classes'):
-            fields[name] = _only(name, form.getlist(name))
-    if 'classes' in form:
-        fields['classes'] = [name for text in form.getlist('classes')
-                             for name in split_names(_only('classes', [text]))]
+        texts = form.getlist(name)
+        if name in ('classes', 'negative_classes'):
+            fields[name] = [one for text in texts for one in split_names(_only(name, [text]))]
+        elif name == 'exclusive':
+            fields[name] = [group for text in texts if (group := split_names(_only(name, [text])))]
+        elif name != 'image':
+            fields[name] = _only(name, texts)
     # An empty field of a form is one that was not filled in.
     asked = checked(Asked, {name: value for name, value in fields.items() if value not in ('', [])})
     return Received(asked, upload.file, posixpath.basename((upload.filename or 'image')

@@ -116,12 +116,16 @@ class _Form:
     sentence: Any
     task: Any
     model: Any
+    never: Any
+    groups: Any
+    more: Any
     find: Any
     over: Any
 
     def asked(self) -> list[Any]:
         """The parts that say what is asked, in the order of `what_is_asked`."""
-        return [self.mode, self.words, self.sentence, self.task, self.model]
+        return [self.mode, self.words, self.sentence, self.task, self.model, self.never,
+                self.groups]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +150,13 @@ def _form(service: Any, actions: Actions) -> _Form:
     tasks, models = service.tasks(), service.models()
     mode = gradio.Radio([WORDS, SENTENCE, *([TASK] if tasks else [])], value=WORDS,
                         label='2. Say what to look for, by', elem_id='glipkit-mode')
-    words = gradio.Textbox(label='Words, with commas between', elem_id='glipkit-words',
+    words = gradio.Textbox(label='Words, with commas between; cup = mug for two names of one',
+                           elem_id='glipkit-words',
                            placeholder=actions.examples[0].words if actions.examples else '')
+    with gradio.Accordion('Look-alikes and groups', open=False, elem_id='glipkit-more') as more:
+        never = gradio.Textbox(label='Never these, with commas between', elem_id='glipkit-never')
+        groups = gradio.Textbox(label='Of these words one thing has one; a group on each line',
+                                elem_id='glipkit-groups', lines=2)
     sentence = gradio.Textbox(label='A sentence; its things are looked for', visible=False,
                               placeholder='a red circle beside a blue star',
                               elem_id='glipkit-sentence')
@@ -157,7 +166,8 @@ def _form(service: Any, actions: Actions) -> _Form:
                             elem_id='glipkit-model')
     find = gradio.Button('3. Find', variant='primary', elem_id='glipkit-find')
     over = gradio.Button('Start over', elem_id='glipkit-start-over')
-    return _Form(drop, examples, mode, words, sentence, task, model, find, over)
+    return _Form(drop, examples, mode, words, sentence, task, model, never, groups, more, find,
+                 over)
 
 
 def _result(threshold: float) -> _Result:
@@ -221,9 +231,9 @@ def _connect(actions: Actions, session: Any, form: _Form, result: _Result,
         **common).then(catch_up, [session, result.threshold], outputs[1:], **silent)
     finding.then(catch_up, [session, result.threshold], outputs[1:], **silent)
     form.mode.change(lambda mode: [gradio.update(visible=mode == one)
-                                   for one in (WORDS, SENTENCE, TASK)],
-                     [form.mode], [form.words, form.sentence, form.task], api_name='mode',
-                     **silent)
+                                   for one in (WORDS, SENTENCE, TASK, WORDS)],
+                     [form.mode], [form.words, form.sentence, form.task, form.more],
+                     api_name='mode', **silent)
 
 
 def _updates(shown: Shown) -> tuple:

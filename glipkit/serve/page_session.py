@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glipkit.apis.asking import split_names
+from glipkit.apis.asking import as_query, split_names
 from glipkit.apis.detections import Detections, open_picture
 from glipkit.errors import UserError
 from glipkit.files import write_encoded
 from glipkit.serve.page_files import PageFolder, gone, new_result, write_downloads
 from glipkit.serve.service import Busy, Limits, TimedOut
 from glipkit.serve.uploads import open_image
+from glipkit.text.query import Query
 
 #: Lowest score that is asked for; the slider begins here, and redraws what is kept.
 FLOOR = 0.05
@@ -34,10 +35,12 @@ WORDS, SENTENCE, TASK = 'Words', 'Sentence', 'Task'
 class Asked:
     """What is looked for in all pictures of a tab: the words of `Service.predict`."""
 
-    classes: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | Query | None = None
     caption: str | None = None
     task: str | None = None
     model: str | None = None
+    negative_classes: tuple[str, ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +102,33 @@ def split_words(text: str) -> tuple[str, ...]:
                                for word in split_names(line) if word))
 
 
-def what_is_asked(mode: str, words: str, sentence: str, task: str | None,
-                  model: str | None = None) -> Asked:
-    """The question of a form that was filled in.
+def split_names_of(words: Sequence[str]) -> tuple[str, ...] | Query:
+    """Words of which each may name its other names: ``cup = mug = coffee cup``.
 
     Raises:
-        UserError: What the chosen way needs is empty.
+        UserError: A name that would mean two things.
+    """
+    named = [[name.strip() for name in word.split('=')] for word in words]
+    if all(len(names) == 1 for names in named):
+        return tuple(words)
+    return as_query({first: [name for name in others if name] for first, *others in named})
+
+
+def what_is_asked(mode: str, words: str, sentence: str, task: str | None,
+                  model: str | None = None, never: str = '', groups: str = '') -> Asked:
+    """The question of a form that was filled in.
+
+    Args:
+        mode: `WORDS`, `SENTENCE` or `TASK`.
+        words: What to look for, see `split_words` and `split_names_of`.
+        sentence: The caption.
+        task: Name of a task.
+        model: Name of the model.
+        never: Words that must not be found.
+        groups: Words of which one thing has one, a group on each line.
+
+    Raises:
+        UserError: What the chosen way needs is empty, or a word that would mean two things.
     """
     if mode == TASK:
         if not task:
@@ -119,7 +143,9 @@ def what_is_asked(mode: str, words: str, sentence: str, task: str | None,
     if not classes:
         raise UserError('words', 'none', 'type what to look for, with commas between, such as: '
                         'red circle, blue star')
-    return Asked(classes=classes, model=model)
+    return Asked(split_names_of(classes), model=model, negative_classes=split_words(never),
+                 exclusive=tuple(group for line in (groups or '').splitlines()
+                                 if (group := split_words(line))))
 
 
 def add_pictures(session: Session | None, uploads: Sequence[str | Path], folder: PageFolder,
@@ -203,7 +229,8 @@ def _answer(picture: Picture, asked: Asked, service: Any) -> Detections:
     with stream:
         found = service.predict(
             open_image(stream, service.limits, picture.name), classes=asked.classes,
-            caption=asked.caption, task=asked.task, model=asked.model, score_threshold=FLOOR)
+            caption=asked.caption, task=asked.task, model=asked.model, score_threshold=FLOOR,
+            negative_classes=asked.negative_classes, exclusive=asked.exclusive)
     # The pixels would stay in memory for as long as the tab is open.
     return replace(found, image=None, path=None)
 

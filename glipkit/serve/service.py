@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glipkit.apis.asking import Question
+from glipkit.apis.asking import Classes, Question, as_query
 from glipkit.apis.batches import Prepared
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import ImageSource, list_images
@@ -24,6 +24,8 @@ from glipkit.errors import UserError
 from glipkit.serve.jobs import Job, JobQueue
 from glipkit.serve.limits import Busy as Busy  # callers find all errors of a prediction here
 from glipkit.serve.limits import Limits, TimedOut, TooLarge
+from glipkit.text.query import Query
+from glipkit.text.query_parts import frozen_names
 
 __all__ = ['Busy', 'Limits', 'Place', 'Service', 'TimedOut', 'TooLarge']
 
@@ -123,20 +125,23 @@ class Service:
         finally:
             self._places.release()
 
-    def predict(self, image: Image.Image | np.ndarray, *, classes: Sequence[str] | None = None,
+    def predict(self, image: Image.Image | np.ndarray, *, classes: Classes | None = None,
                 caption: str | None = None, task: str | None = None, model: str | None = None,
-                score_threshold: float | None = None,
-                per_object: str | None = None) -> Detections:
+                score_threshold: float | None = None, per_object: str | None = None,
+                negative_classes: Sequence[str] = (),
+                exclusive: Sequence[Sequence[str]] = ()) -> Detections:
         """Detections of one image; waits for its turn.
 
         Args:
             image: A PIL image, or an array (H, W, 3) or (H, W), RGB or grey, uint8. No path.
-            classes: Names to look for.
+            classes: Names to look for, as a list, as names with other names, or as a `Query`.
             caption: A sentence whose noun phrases are looked for, instead of classes.
             task: Name of a task; without classes its own are looked for.
             model: None, or the name of the model.
             score_threshold: Lowest score; None takes the predictor's.
             per_object: ``'one'`` or ``'all'`` labels of an object; None takes the predictor's.
+            negative_classes: What must not be found.
+            exclusive: Groups of classes of which one object has one.
 
         Returns:
             Detections whose ``image`` is the one that was passed.
@@ -147,12 +152,15 @@ class Service:
             TimedOut: The answer is not there in time.
         """
         with self.place() as place:
-            asked = self.ask(classes, caption, task, model, score_threshold, per_object)
+            asked = self.ask(classes, caption, task, model, score_threshold, per_object,
+                             negative_classes, exclusive)
             return replace(self.wait(self.submit(image, asked, place), place), image=image)
 
-    def ask(self, classes: Sequence[str] | None = None, caption: str | None = None,
+    def ask(self, classes: Classes | None = None, caption: str | None = None,
             task: str | None = None, model: str | None = None,
-            score_threshold: float | None = None, per_object: str | None = None) -> Question:
+            score_threshold: float | None = None, per_object: str | None = None,
+            negative_classes: Sequence[str] = (), exclusive: Sequence[Sequence[str]] = ()
+            ) -> Question:
         """The question of a request, checked; for the arguments see `predict`.
 
         Raises:
@@ -162,12 +170,15 @@ class Service:
             raise UserError(f'the model {self.name}', repr(model), 'leave it out')
         if task:
             self._check_task(task)
-        names = _as_names(classes)
+        query = None if classes is None else _as_query(classes)
+        negatives = frozen_names(negative_classes, 'negative_classes')
         if caption is not None and not isinstance(caption, str):
             raise UserError('a caption as a text', f'{type(caption).__name__}', 'pass a text')
-        self.limits.check_words(names, caption)
-        return self.predictor.question(names, caption, task=task or None, channel_order='rgb',
-                                       score_threshold=score_threshold, per_object=per_object)
+        self.limits.check_words(None if query is None and not negatives else (
+            *(name for name, _ in (query.asked if query is not None else ())), *negatives), caption)
+        return self.predictor.question(query, caption, task=task or None, channel_order='rgb',
+                                       score_threshold=score_threshold, per_object=per_object,
+                                       negative_classes=negatives, exclusive=exclusive)
 
     def submit(self, image: Image.Image | np.ndarray, question: Question, place: Place) -> Job:
         """Decodes an image and puts it into the queue; it is not needed any more after that.
@@ -248,14 +259,14 @@ class Service:
                                      shown=question.shown)
 
 
-def _as_names(classes: Any) -> tuple[str, ...] | None:
-    """Class names as a tuple of strings."""
-    if classes is None:
-        return None
+def _as_query(classes: Any) -> Query:
+    """Class names in one of the forms of a request; every name is a string."""
+    if isinstance(classes, (Query, Mapping)):
+        return as_query(classes)
     if isinstance(classes, str) or not isinstance(classes, Sequence):
         raise UserError('class names as a list', f'{type(classes).__name__}',
                         "pass e.g. ['person', 'dog']")
     strange = next((name for name in classes if not isinstance(name, str)), None)
     if strange is not None:
         raise UserError('class names that are texts', repr(strange)[:80], 'pass texts')
-    return tuple(classes)
+    return Query.for_classes(classes)

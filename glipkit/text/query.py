@@ -182,6 +182,12 @@ class Query:
                      exclusive=[list(group) for group in self.exclusive])
         return {key: value for key, value in found.items() if value}
 
+    @property
+    def plain(self) -> dict[str, Any]:
+        """Class names and all that goes with them as plain values, for configs and JSON."""
+        written = {} if self.caption_prompt is None else dict(caption_prompt=self.caption_prompt)
+        return dict(classes=list(self.classes or ()), **written, **self.parts)
+
     def with_classes(self, names: Iterable[str]) -> Query:
         """The same question for other class names; what went with a name that is gone goes too."""
         names = tuple(names)
@@ -193,6 +199,25 @@ class Query:
                        synonyms=tuple((name, others) for name, others in synonyms if others),
                        negatives=tuple(name for name in self.negatives if name not in kept),
                        exclusive=tuple(group for group in groups if len(group) > 1))
+
+    def with_more(self, negative_classes: Iterable[str] = (),
+                  exclusive: Iterable[Iterable[str]] = ()) -> Query:
+        """The same question with further negatives and exclusive groups.
+
+        Raises:
+            UserError: As `for_classes`, or a caption.
+        """
+        negatives = frozen_names(negative_classes, 'negative_classes')
+        groups = [group for group in frozen_groups(exclusive) if group not in self.exclusive]
+        if not negatives and not groups:
+            return self
+        if self.is_caption:
+            raise UserError('negative_classes and exclusive only with classes', 'a caption',
+                            'leave them out')
+        more = dict(negative_classes=[*self.negatives, *negatives],
+                    exclusive=[*self.exclusive, *groups])
+        return type(self).for_classes(self.classes, self.caption_prompt, self.templates,
+                                      **{**self.parts, **more})
 
     def with_caption_prompt(self, caption_prompt: CaptionPrompt | None) -> Query:
         """The same class names, asked with other hand-written prompts."""

@@ -26,6 +26,7 @@ from glipkit.models.contract import GroundingDetector
 from glipkit.runs.folder import claimed
 from glipkit.runs.results import remembered
 from glipkit.text.query import Query
+from glipkit.text.query_parts import COMBINE
 from glipkit.text.structures import CaptionPrompt
 from glipkit.tuning.data import TuneData, check_data, prepare_data, training_images
 from glipkit.tuning.processes import own_device, silent_but_first, start_processes
@@ -37,6 +38,7 @@ from glipkit.tuning.prompts import (
     read_prompts,
     search_prompts,
 )
+from glipkit.tuning.queries import read_parts
 from glipkit.tuning.result import TuneResult
 from glipkit.tuning.settings import AnnotatedImages, TuneSettings
 from glipkit.tuning.training import evaluate, train
@@ -63,6 +65,8 @@ def tune(settings: TuneSettings) -> TuneResult:
                 note(line)
             own = read_coco_json(settings.data.ann_file)
             _hand_written(settings, own.real_classes.values())
+            if settings.query is not None:
+                read_parts(settings.query, list(own.real_classes.values()))
         checkpoint = checkpoint_for(settings.model, settings.checkpoint)
         settings = replace(settings, checkpoint=str(checkpoint))
         base = load(settings.model, settings.checkpoint, own_device(settings.device))
@@ -93,6 +97,7 @@ def _tune(settings: TuneSettings, base: nn.Module, base_digest: str) -> TuneResu
     zero_shot = run.zero_shot()
     for name, scores in zero_shot.items():
         note(f'zero-shot on {name}: AP {scores["AP"]:.3f}, AP50 {scores["AP50"]:.3f}')
+    run.choose_combine()
     tried: tuple[Scored, ...] = ()
     if settings.recipe.strategy['name'] == 'manual':
         seeds, tried = run.choose_prompts(zero_shot)
@@ -118,14 +123,18 @@ class _Run:
         self.settings, self.data, self.base, self.digest = settings, data, base, digest
         self.classes = list(data.classes.values())
         self.server = TaskViews(base, digest)
-        self.candidates, self.caption_prompt = _hand_written(settings, self.classes)
+        self.candidates, caption_prompt = _hand_written(settings, self.classes)
+        self.query = Query.for_classes(self.classes, caption_prompt)
+        if settings.query is not None:
+            parts, self.open_combine = read_parts(settings.query, self.classes)
+            self.query = Query.for_classes(self.classes, caption_prompt, **parts)
 
     def scored_sets(self) -> dict[str, AnnotatedImages]:
         """Name -> images to score on."""
         found = dict(val=self.data.val, test=self.data.test, held_out=self.settings.held_out)
         return {name: images for name, images in found.items() if images is not None}
 
-    def score(self, name: str, title: str, caption_prompt: CaptionPrompt | None,
+    def score(self, name: str, title: str, query: Query,
               predictions: Path | None = None, model: GroundingDetector | None = None
               ) -> dict[str, float]:
         """Scores of a model; a held-out set is asked for its own classes.
@@ -133,21 +142,33 @@ class _Run:
         Args:
             name: Key of `scored_sets`.
             title: Title of the progress bar.
-            caption_prompt: Hand-written prompts of the task's classes.
+            query: The task's classes and what goes with them.
             predictions: Beginning of the name ``<predictions>.bbox.json`` of a file for COCO
                 results; None writes none.
             model: Detector; None takes the base model.
         """
-        own = name != 'held_out'
+        own = query if name != 'held_out' else None
         return evaluate(model or self.base, self.scored_sets()[name], f'{title}, {name}',
-                        caption_prompt if own else None, self.classes if own else None,
-                        predictions, self.settings.workers)
+                        query=own, predictions=predictions, workers=self.settings.workers)
 
     def zero_shot(self) -> dict[str, dict[str, float]]:
         """Scores of the base model, with the plain class names."""
-        folder = self.settings.out / 'zero_shot'
+        folder, plain = self.settings.out / 'zero_shot', Query.for_classes(self.classes)
         return {name: remembered(folder / f'{name}.json', lambda n=name: self.score(
-            n, 'zero-shot', None, _writable(folder) / n)) for name in self.scored_sets()}
+            n, 'zero-shot', plain, _writable(folder) / n)) for name in self.scored_sets()}
+
+    def choose_combine(self) -> None:
+        """Takes the maximum or the mean of a class's names, whichever is better on ``val``."""
+        if not self.query.synonyms or not self.open_combine:
+            return
+        file = _writable(self.settings.out / 'zero_shot') / 'combine.json'
+        found = remembered(file, lambda: {
+            how: self.score('val', f'names by {how}', replace(self.query, combine=how))['AP']
+            for how in COMBINE})
+        best = max(COMBINE, key=found.get)  # of equals the first
+        self.query = replace(self.query, combine=best)
+        note(f'names of one class: {best} of their scores (AP on val: '
+             + ', '.join(f'{how} {score:.3f}' for how, score in found.items()) + ')')
 
     def one_seed(self, seed: int) -> dict[str, Any]:
         """Trains, keeps and scores one seed."""
@@ -162,24 +183,24 @@ class _Run:
         settings, start = self.settings, time.monotonic()
         data = training_images(self.data, settings.shots, seed, settings.out / 'data')
         strategy = build_strategy(settings.recipe.strategy)
-        prompts = self.base.prompts(Query.for_classes(self.classes, self.caption_prompt))
         before, after, history = train(
-            self.base, settings, prompts, data, self.data.val, folder, seed, self.caption_prompt)
+            self.base, settings, self.query, data, self.data.val, folder, seed)
         if settings.interpolate < 1:
             device = next(iter(before.values())).device
             after = strategy.interpolate(before, {k: v.to(device) for k, v in after.items()},
                                          settings.interpolate)
         about = dict(seed=seed, shots=settings.shots, interpolate=settings.interpolate)
-        task = self._task(after, self.caption_prompt, about)
+        task = self._task(after, self.query, about)
         scores = self._keep_and_score(task, folder, strategy.closed)
         return dict(seed=seed, scores=scores, history=history, train_file=str(data.ann_file),
                     train_images=len(read_coco_json(data.ann_file).images),
                     minutes=(time.monotonic() - start) / 60)
 
-    def _task(self, state: Mapping[str, torch.Tensor], caption_prompt: CaptionPrompt | None,
+    def _task(self, state: Mapping[str, torch.Tensor], query: Query,
               about: Mapping[str, Any]) -> Task:
         return make_task(self.base, self.settings.recipe.strategy, state, self.data.classes,
-                         self.digest, model_name(self.settings.model), caption_prompt, about)
+                         self.digest, model_name(self.settings.model), query.caption_prompt, about,
+                         query.parts)
 
     def _keep_and_score(self, task: Task, folder: Path, closed: bool) -> dict[str, Any]:
         """Writes the task file, reads it again and scores it on the base model."""
@@ -192,7 +213,7 @@ class _Run:
             # A learned prompt has no other classes; those are asked of the model without it.
             inside = scored != 'held_out' or not closed
             model = self.server.view(name if inside else None)
-            scores[scored] = self.score(scored, folder.name, task.caption_prompt,
+            scores[scored] = self.score(scored, folder.name, task.query,
                                         folder / scored if scored != 'held_out' else None, model)
         return scores
 
@@ -200,17 +221,23 @@ class _Run:
                        ) -> tuple[list[dict[str, Any]], tuple[Scored, ...]]:
         """The best hand-written prompts on ``val``; nothing trains."""
         settings, start = self.settings, time.monotonic()
-        plain = zero_shot['val']['AP']
-        tried = search_prompts(
-            self.candidates, lambda prompts: self.score(
-                'val', f'prompt {prompts}', prompts)['AP'] if prompts else plain)
+        plain = zero_shot['val']['AP'] if not self.query.parts else None
+
+        def score(prompts: CaptionPrompt) -> float:
+            if not prompts and plain is not None:
+                return plain
+            return self.score('val', f'prompt {prompts}',
+                              self.query.with_caption_prompt(prompts))['AP']
+
+        tried = search_prompts(self.candidates, score)
         best = best_prompts(tried)
         folder = _writable(settings.out / 'seed_0')
         if is_main_process():
             # JSON is YAML, and can hold any class name.
             write_text(settings.out / 'prompts.yaml',
                        json.dumps(best.prompts, ensure_ascii=False, indent=1) + '\n')
-        scores = self._keep_and_score(self._task({}, best.prompts or None, {}), folder, False)
+        query = self.query.with_caption_prompt(best.prompts)
+        scores = self._keep_and_score(self._task({}, query, {}), folder, False)
         result = dict(seed=0, scores=scores, history=[], train_images=0, train_file='',
                       minutes=(time.monotonic() - start) / 60)
         return [result], tuple(tried)

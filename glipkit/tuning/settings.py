@@ -37,6 +37,8 @@ class TuneSettings:
         shots: Number of examples per class; None takes all.
         seeds: Seeds of draws, order and initialisation; one result each.
         prompts: YAML file of hand-written prompts.
+        query: Query file, whose other names, negatives and exclusive groups go with the classes of
+            the data.
         interpolate: Place between the base model (0) and the tuned one (1).
         sample_classes: Whether to train with random selections of the class list, in random order.
         options: Changes of the recipe, e.g. ``{'strategy.lr': 0.01}``.
@@ -57,6 +59,7 @@ class TuneSettings:
     shots: int | None = None
     seeds: tuple[int, ...] = (3, )
     prompts: Path | None = None
+    query: Path | None = None
     interpolate: float = 1.
     sample_classes: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -92,8 +95,11 @@ class TuneSettings:
              self.strategy, 'leave it out: a learned prompt has one order'),
             (not (self.sample_classes and self.prompts), '--sample-classes or --prompts', 'both',
              'leave one of them out'),
-            (not nothing_trains or self.prompts is not None, 'a file of prompts (--prompts) for '
-             'the strategy manual', 'none', 'write one; docs/transfer.md shows how'),
+            (not (self.sample_classes and self.query), '--sample-classes or --query', 'both',
+             'leave one of them out'),
+            (not nothing_trains or self.prompts is not None or self.query is not None,
+             'a file of prompts (--prompts) or a query (--query) for the strategy manual', 'none',
+             'write one; docs/transfer.md and docs/queries.md show how'),
         ]
         for holds, expected, got, fix in rules:
             if not holds:
@@ -116,8 +122,11 @@ class TuneSettings:
         known = dict(asdict(self), recipe=asdict(self.recipe), base=base)
         for key in ('out', 'device', 'workers', 'track'):  # a run may be resumed elsewhere
             del known[key]
+        if self.query is None:  # a folder of an older version, which knew none, is resumed
+            del known['query']
         sets = (self.data, self.val, self.test, self.held_out, self.replay)
-        files = [one.ann_file for one in sets if one] + ([self.prompts] if self.prompts else [])
+        files = [one.ann_file for one in sets if one] + [
+            path for path in (self.prompts, self.query) if path]
         known['files'] = {str(path): file_sha256(path) for path in files}
         return known
 

@@ -27,12 +27,13 @@ from glipkit.engine.transfer import apply, build_strategy, describe
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
 from glipkit.registry import METRICS, building_in
+from glipkit.text.query import Query
 from glipkit.text.structures import CaptionPrompt, Prompt
 from glipkit.tuning.settings import AnnotatedImages, TuneSettings
 
 
 def evaluate(model: nn.Module, data: AnnotatedImages, title: str,
-             caption_prompt: CaptionPrompt | None = None, classes: Sequence[str] | None = None,
+             caption_prompt: CaptionPrompt | None = None, query: Query | None = None,
              predictions: Path | None = None, workers: int = 0) -> dict[str, float]:
     """COCO AP of a model in its current state.
 
@@ -40,8 +41,8 @@ def evaluate(model: nn.Module, data: AnnotatedImages, title: str,
         model: Detector, not wrapped; the same in all processes.
         data: Images to score on.
         title: Title of the progress bar.
-        caption_prompt: Hand-written prompts.
-        classes: Classes in the order to ask for them; None takes the file's.
+        caption_prompt: Hand-written prompts of the file's classes, where there is no query.
+        query: What is asked; None asks for the file's classes.
         predictions: Beginning of the name ``<predictions>.bbox.json`` of a file for COCO results;
             None writes none.
         workers: Number of processes that read images.
@@ -50,7 +51,7 @@ def evaluate(model: nn.Module, data: AnnotatedImages, title: str,
         The metrics of GroundingCocoMetric, without their prefix; -1 where there is no ground
         truth.
     """
-    loader_cfg = eval_loader(model.cfg, data, caption_prompt, classes, workers)
+    loader_cfg = eval_loader(model.cfg, data, query, workers, caption_prompt)
     with building_in():
         loader = Runner.build_dataloader(loader_cfg, seed=0)
         metric = METRICS.build(dict(type='GroundingCocoMetric', ann_file=str(data.ann_file),
@@ -67,21 +68,19 @@ def evaluate(model: nn.Module, data: AnnotatedImages, title: str,
     return {name.removeprefix('coco/'): value for name, value in scores.items()}
 
 
-def train(base: GroundingDetector, settings: TuneSettings, prompts: Sequence[Prompt],
-          data: AnnotatedImages, val: AnnotatedImages, work_dir: Path, seed: int,
-          caption_prompt: CaptionPrompt | None = None
+def train(base: GroundingDetector, settings: TuneSettings, query: Query,
+          data: AnnotatedImages, val: AnnotatedImages, work_dir: Path, seed: int
           ) -> tuple[dict[str, Tensor], dict[str, Tensor], list[list[float]]]:
     """Trains a copy of a model; resumes at ``work_dir/last.pth`` where there is one.
 
     Args:
         base: Detector; it is not changed.
         settings: Recipe, shots, replay.
-        prompts: All prompts of the task.
+        query: The task's classes and all that goes with them.
         data: Images that this seed learns from.
         val: Images to choose the best weights on.
         work_dir: Folder of this seed.
         seed: Seed of order, augmentation and initialisation.
-        caption_prompt: Hand-written prompts.
 
     Returns:
         State before training, state of the best evaluation, and [iteration, AP, rate] of each
@@ -89,7 +88,7 @@ def train(base: GroundingDetector, settings: TuneSettings, prompts: Sequence[Pro
     """
     recipe, workers = settings.recipe, settings.workers
     strategy = build_strategy(recipe.strategy)
-    model = copy.deepcopy(base)
+    model, prompts = copy.deepcopy(base), base.prompts(query)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         strategy.add(model, prompts)
@@ -101,11 +100,10 @@ def train(base: GroundingDetector, settings: TuneSettings, prompts: Sequence[Pro
     sampled = _sampled_question(base)
     # A sentence encoder reads every class by itself, and so any number of them.
     together = len(prompts) == 1 or not (base.text_encoder.token_features or strategy.closed)
-    question = _train_question(prompts, caption_prompt,
+    question = _train_question(prompts, query,
                                together and (strategy.closed or not settings.sample_classes),
                                strategy.closed, sampled)
-    classes = [name for prompt in prompts for name in prompt.names]
-    loader, iterations = train_loader(base.cfg, settings, data, classes, question, sampled)
+    loader, iterations = train_loader(base.cfg, settings, data, query.classes, question, sampled)
     schedule = recipe.schedule
     runner = _runner(
         model, work_dir, seed, settings.track,
@@ -116,7 +114,7 @@ def train(base: GroundingDetector, settings: TuneSettings, prompts: Sequence[Pro
             type='OptimWrapper', constructor='TransferOptimConstructor',
             optimizer=dict(type='AdamW', lr=0.), clip_grad=dict(max_norm=schedule['clip_norm']),
             paramwise_cfg=dict(strategy=recipe.strategy)),
-        val_dataloader=eval_loader(base.cfg, val, caption_prompt, classes, workers),
+        val_dataloader=eval_loader(base.cfg, val, query, workers),
         val_cfg=dict(type='ValLoop'),
         val_evaluator=dict(type='GroundingCocoMetric', ann_file=str(val.ann_file)),
         custom_hooks=[dict(type='IterSeedHook'), dict(type='ProgressBarHook'),
@@ -180,11 +178,13 @@ def train_loader(cfg: Config, settings: TuneSettings, data: AnnotatedImages,
     return loader, max(1, math.ceil(draws / (batch * get_world_size())))
 
 
-def eval_loader(cfg: Config, data: AnnotatedImages, caption_prompt: CaptionPrompt | None,
-                classes: Sequence[str] | None, workers: int) -> dict:
+def eval_loader(cfg: Config, data: AnnotatedImages, query: Query | None, workers: int,
+                caption_prompt: CaptionPrompt | None = None) -> dict:
     """Config of images to score, one by one: padding changes what a model finds."""
+    question = dict(caption_prompt=caption_prompt) if query is None else dict(query=query.plain)
     steps = _asking(without(_plain(cfg.test_pipeline), 'LoadAnnotations'),
-                    dict(type='AskClasses', caption_prompt=caption_prompt))
+                    dict(type='AskClasses', **question))
+    classes = None if query is None else query.classes
     return dict(batch_size=1, num_workers=workers, persistent_workers=workers > 0,
                 drop_last=False, sampler=dict(type='DefaultSampler', shuffle=False),
                 dataset=_dataset(data, steps, classes, workers, test_mode=True))
@@ -200,20 +200,20 @@ def _dataset(data: AnnotatedImages, pipeline: list, classes: Sequence[str] | Non
                 data_prefix=dict(img=str(data.images.resolve())), **metainfo, **more)
 
 
-def _train_question(prompts: Sequence[Prompt], caption_prompt: CaptionPrompt | None, whole: bool,
-                    closed: bool, sampled: Mapping[str, Any]) -> dict[str, Any]:
+def _train_question(prompts: Sequence[Prompt], query: Query, whole: bool, closed: bool,
+                    sampled: Mapping[str, Any]) -> dict[str, Any]:
     """The transform that sets the query of a training image.
 
     As in the official fine-tuning it asks for all classes in their order, if one prompt holds them.
     """
     if whole:
-        return dict(type='AskClasses', caption_prompt=caption_prompt)
+        return dict(type='AskClasses', query=query.plain)
     if closed:
-        return dict(type='AskClasses', prompts=[list(p.names) for p in prompts],
-                    caption_prompt=caption_prompt)
-    if caption_prompt:
-        raise UserError('hand-written prompts that fit one prompt together',
-                        f'{len(prompts)} prompts', 'use the strategy prompt, or shorten them')
+        return dict(type='AskClasses', prompts=[list(p.names) for p in prompts], query=query.plain)
+    if query.caption_prompt or query.synonyms or query.negatives:
+        raise UserError('hand-written prompts, other names and negatives that fit one prompt '
+                        'together', f'{len(prompts)} prompts',
+                        'use the strategy prompt, or shorten them')
     return dict(sampled)
 
 

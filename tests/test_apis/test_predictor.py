@@ -21,6 +21,7 @@ from glipkit.errors import UserError
 from glipkit.models.detectors import glip
 from glipkit.registry import TRANSFORMS
 from glipkit.testing.tiny_glip import picture
+from glipkit.text.query import Query
 
 CLASSES = ['red dog', 'Cat_(small)', 'traffic light']
 
@@ -439,7 +440,7 @@ def test_a_class_list_is_split_once(predictor, monkeypatch):
     for seed in range(5):
         again, = predictor(picture(seed), classes=list(names))
         assert same(again, first[seed])
-    assert splits == [tuple(names)]
+    assert splits == [names]
     predictor(picture(), classes=names, caption_prompt={names[0]: dict(name='another')})
     assert len(splits) == 2  # other words are other prompts
 
@@ -489,3 +490,30 @@ def test_words_that_are_no_list():
         make_query(5, None, None)
     with pytest.raises(UserError, match='int 5'):
         make_query(None, 'a dog', 5)
+
+
+def test_a_call_takes_other_names_negatives_and_groups(predictor):
+    image, names = picture(1), ['red dog', 'Katze', 'cup']
+    plain, = predictor(image, names, per_object='all')
+    mapped, = predictor(image, {'red dog': ['hound'], 'Katze': None, 'cup': ()}, per_object='all')
+    assert mapped.classes == plain.classes == tuple(names) and set(mapped.labels) <= {0, 1, 2}
+    query = Query.for_classes(names, synonyms={'red dog': ['hound']})
+    whole, = predictor(image, query, per_object='all')
+    assert same(whole, mapped)
+    grouped, = predictor(image, query, exclusive=[names], per_object='all')
+    assert same(grouped, whole.one_per_object())
+    without, = predictor(image, names[1:], negative_classes=names[:1], per_object='all')
+    assert without.classes == tuple(names[1:]) and set(without.labels) <= {0, 1}
+    predictor.set_classes(query, exclusive=[names])
+    try:
+        assert same(predictor(image, per_object='all')[0], grouped)
+    finally:
+        predictor.set_classes(None)
+    with pytest.raises(UserError, match='only with classes; got a caption'):
+        predictor(image, caption='a dog', exclusive=[['a', 'b']])
+
+
+def test_tiles_are_settled_together(predictor):
+    image, names = picture(1, (100, 130)), ['red dog', 'Katze']
+    found, = predictor(image, names, exclusive=[names], tile=64, per_object='all')
+    assert len(found) and same(found, found.one_per_object())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -323,3 +324,43 @@ def test_fingerprints_see_types_names_and_values(base, digest, change):
     assert fingerprint(other) == digest
     change(other)
     assert fingerprint(other) != digest
+
+
+def test_a_task_keeps_what_goes_with_its_classes(base, digest, tmp_path):
+    parts = dict(synonyms={NAMES[0]: ['round thing']}, combine='mean', negative_classes=['dot'],
+                 exclusive=[NAMES[1:]])
+    query = Query.for_classes(NAMES, **parts)
+    model, strategy = copy.deepcopy(base), build_strategy(dict(name='prompt'))
+    strategy.add(model, model.prompts(query))
+    with torch.no_grad():
+        model.text_encoder.offset.add_(.1)
+    path = tmp_path / 'task.safetensors'
+    save_task(make_task(base, dict(name='prompt'), strategy.state(model), CLASSES, digest, 'tiny',
+                        parts=parts), path)
+    assert read_task(path).query == query
+    predict = Predictor(base, score_threshold=0., task=path, per_object='all')
+    wanted = Predictor(model, score_threshold=0., per_object='all')(picture(1), query)
+    found = predict(picture(1))
+    assert same(found, wanted) and found[0].classes == tuple(NAMES)
+    # The names of the classes alone mean the task's question; others cannot be asked.
+    assert same(predict(picture(1), NAMES), wanted) and same(predict(picture(1), query), wanted)
+    assert predict.question(exclusive=[NAMES[:2]]).query.exclusive == (
+        tuple(NAMES[1:]), tuple(NAMES[:2]))
+    with pytest.raises(UserError, match='the classes of the task'):
+        predict(picture(1), NAMES, negative_classes=['cup'])
+    with pytest.raises(UserError, match='the classes of the task'):
+        predict(picture(1), {NAMES[0]: ['ring'], NAMES[1]: None, NAMES[2]: None})
+
+
+@pytest.mark.parametrize('parts', [
+    [], {'colour': 'red'}, {'synonyms': {'dog': ['cat']}}, {'exclusive': [['dog', 'cat']]},
+    {'negative_classes': [7]}, {'synonyms': {NAMES[0]: ['one name more than it has spans']}}])
+def test_a_task_with_damaged_parts_is_refused(base, digest, tmp_path, parts):
+    path = tmp_path / 'task.safetensors'
+    save_task(make_task(base, dict(name='manual'), {'x': torch.ones(1)}, CLASSES, digest, 'tiny'),
+              path)
+    with safe_open(path, 'pt') as file:
+        metadata = file.metadata()
+    save_file({'x': torch.ones(1)}, path, metadata | {'query': json.dumps(parts)})
+    with pytest.raises(UserError, match='a task file that glipkit tune wrote'):
+        read_task(path)

@@ -54,7 +54,7 @@ def test_a_calibrated_task_is_used_by_default(run, files, words, annotated):
     found = Predictor(files.config, files.checkpoint, task='sure.safetensors')(image)[0]
     probabilities = known.probabilities(raw.scores, raw.labels, raw.classes)
     assert set(found.scores.tolist()) <= set(probabilities.tolist())
-    limits = known.limits(found.classes, .3).astype(np.float32)
+    limits = known.limits(found.classes).astype(np.float32)
     assert (found.scores >= limits[found.labels]).all()
     # What a caller says counts instead, and means a probability.
     asked = Predictor(files.config, files.checkpoint, task='sure.safetensors')(

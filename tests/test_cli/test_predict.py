@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from glipkit.apis.class_lists import read_classes
 from glipkit.apis.predictor import Predictor
-from glipkit.cli.predict import _classes, _phrases
+from glipkit.cli.predict import _phrases
+from glipkit.common.boxes import box_iou
 from glipkit.errors import UserError
 
 
@@ -107,8 +110,8 @@ def test_phrases():
 
 
 def test_classes():
-    assert _classes(' traffic light ,dog') == ['traffic light', 'dog']
-    assert _classes(' ') == []
+    assert read_classes(' traffic light ,dog') == ['traffic light', 'dog']
+    assert read_classes(' ') == []
 
 
 @pytest.mark.parametrize(('words', 'said'), [
@@ -288,7 +291,7 @@ def test_out_that_is_a_file(refuse, predict, images, tmp_path):
     ('7" disc', ['7" disc']),
     ('dog,', ['dog']), (' , ', []), ('a,,b', ['a', '', 'b'])])
 def test_class_names_of_the_command_line(text, names):
-    assert _classes(text) == names
+    assert read_classes(text) == names
 
 
 def test_a_file_that_is_no_image_is_named_without_program_talk(refuse, predict, tmp_path):
@@ -303,3 +306,27 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(
     monkeypatch.setattr('os.access', lambda path, mode: False)
     assert 'can be written to' in refuse(*predict(images, '--classes', 'dog', '--out',
                                                   tmp_path / 'x' / 'y'))
+
+
+def test_a_query_file_negatives_and_groups(run, predict, images, tmp_path):
+    file = tmp_path / 'query.yaml'
+    file.write_text('classes: {cup: [mug], plate: []}\nexclusive: [[cup, plate]]\n')
+    ran = run(*predict(images / 'a.png', '--classes', file, '--negative-classes', 'bowl',
+                       '--out', tmp_path / 'out', '--all-labels'))
+    found = json.loads((tmp_path / 'out' / 'predictions.json').read_text())[0]['detections']
+    assert ran.code == 0 and {one['name'] for one in found} <= {'cup', 'plate'}
+    boxes = np.array([one['box_xyxy_px'] for one in found]).reshape(-1, 4)
+    overlap = box_iou(boxes, boxes)
+    np.fill_diagonal(overlap, 0)
+    assert not len(found) or overlap.max() <= .5
+
+
+@pytest.mark.parametrize(('words', 'said'), [
+    (['--classes', 'cup', '--negative-classes', 'cup'], "'cup' as a class and as a negative"),
+    (['--classes', 'cup, mug', '--exclusive', 'cup, plate'], "'plate', which is no class"),
+    (['--classes', 'cup, mug', '--exclusive', 'cup'], 'two or more different classes'),
+    (['--caption', 'a dog', '--negative-classes', 'cup'], 'only with classes; got a caption'),
+    (['--classes', 'cup', '--segment', '--negative-classes', 'cup'], "'cup' as a class"),
+    (['--classes', 'cup', '--segment', '--negative-classes', 'fox'], '--negative-classes')])
+def test_parts_of_a_query_that_cannot_be_asked(refuse, predict, images, words, said):
+    assert said in refuse(*predict(images, *words))

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from glipkit.data.transforms.ask_classes import AskClasses
+from glipkit.errors import UserError
+from glipkit.text.query import Query
 
 NAMES = ('cat', 'dog', 'owl', 'eel')
 
@@ -27,6 +29,26 @@ def test_words_go_along():
     assert AskClasses(caption_prompt=words)(sample())['caption_prompt'] == words
     caption = dict(text='an owl')
     assert AskClasses([['cat'], ['dog']], words)(caption) == dict(text='an owl')
+
+
+def test_a_query_takes_the_place_of_the_names():
+    query = Query.for_classes(['eel', 'cat'], synonyms={'eel': ['fish']}, negative_classes=['frog'])
+    results = AskClasses(query=query.plain)(sample((0, 1, 3)))
+    assert Query.of_sample(results) == query and results['gt_bboxes_labels'].tolist() == [1, 0]
+    assert results['gt_bboxes'][:, 0].tolist() == [0., 8.]
+    for wrong, said in ((dict(synonyms={}), 'no classes'), (dict(classes=[], colour=1), 'colour')):
+        with pytest.raises(UserError, match=said):
+            AskClasses(query=wrong)
+
+
+def test_prompts_of_a_query_have_their_own_names_and_negatives():
+    np.random.seed(0)
+    query = Query.for_classes(NAMES, synonyms={'cat': ['puss']}, negative_classes=['frog', 'fox'])
+    transform = AskClasses([['cat', 'puss', 'dog'], ['owl', 'eel', 'frog'], ['fox']],
+                           query=query.plain)
+    seen = {Query.of_sample(transform(sample())) for _ in range(20)}
+    assert seen == {Query.for_classes(NAMES[:2], synonyms={'cat': ['puss']}),
+                    Query.for_classes(NAMES[2:], negative_classes=['frog'])}
 
 
 def test_one_of_several_prompts_with_its_boxes_alone():

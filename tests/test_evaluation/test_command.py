@@ -14,8 +14,10 @@ from glipkit.checkpoints import save_checkpoint
 from glipkit.cli.main import main
 from glipkit.common.paths import config_root
 from glipkit.errors import UserError
+from glipkit.models.contract import GroundingDetector
 from glipkit.registry import DATASETS, METRICS
 from glipkit.testing.tiny_glip import TINY_CONFIG
+from glipkit.text.query import Query
 from glipkit.worlds import shapes
 
 MODEL = '''
@@ -78,7 +80,29 @@ def test_every_metric_in_one_result(files, tmp_path, capsys):
     assert '| lvis_fixed/AP |' in (out / 'metrics.md').read_text()
 
 
+def test_a_query_is_asked_in_the_place_of_all_names(files, tmp_path, monkeypatch):
+    names = [category['name'] for category in json.loads(
+        (files['data'].parent / 'lvis.json').read_text())['categories']]
+    query = Query.for_classes(names[:2], synonyms={names[0]: ['round thing']},
+                              negative_classes=['dot'], exclusive=[names[:2]])
+    (tmp_path / 'query.json').write_text(json.dumps(dict(
+        classes={names[0]: ['round thing'], names[1]: []}, negative_classes=['dot'])))
+    words = ['test', str(files['config']), str(files['checkpoint']), '--data', str(files['data']),
+             '--work-dir', str(tmp_path / 'w')]
+    asked, prompts = set(), GroundingDetector.prompts
+    monkeypatch.setattr(GroundingDetector, 'prompts',
+                        lambda self, one: asked.add(one) or prompts(self, one))
+    assert main([*words, '--classes', str(tmp_path / 'query.json'), '--exclusive',
+                 ', '.join(names[:2]), '--out', str(tmp_path / 'out.json')]) == 0
+    protocol = json.loads((tmp_path / 'out.json').read_text())['protocol']
+    assert f'2 of {len(names)} classes' in protocol
+    assert asked == {query}
+    content = json.loads((tmp_path / 'out.json').read_text())
+    assert content['dataset']['asked'] == query.plain
+
+
 @pytest.mark.parametrize('words, said', [
+    (['--exclusive', 'a, b'], '--classes with'), (['--classes', 'a', '--exclusive', 'a, b'], "'b'"),
     (['--out', 'x.txt'], 'x.txt'), (['--data', 'lvis'], 'lvis_minival'),
     (['--data', 'no.py'], 'no.py')])
 def test_a_bad_name_is_refused_before_anything_runs(files, tmp_path, capsys, monkeypatch, words,

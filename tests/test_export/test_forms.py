@@ -15,8 +15,9 @@ from glipkit.errors import UserError
 from glipkit.models.backbones.swin import SwinTransformer
 from glipkit.models.kernels.forms import traceable_view
 from glipkit.models.tensor_form import Suppressed
-from glipkit.runtime.rules import detections, in_original
+from glipkit.runtime.rules import detections, in_original, settled
 from glipkit.testing import tiny_clip_rcnn, tiny_dense_clip, tiny_fvit, tiny_glip
+from glipkit.text.prompts import class_prompt
 from glipkit.text.query import Query
 from tests.toys import two_stage  # noqa: F401 registers it
 
@@ -40,33 +41,42 @@ def model(request):
     return build(request.param)
 
 
-def predicted(model, inputs):
+QUERIES = [Query.for_classes(NAMES), Query.for_classes(
+    NAMES[:6], synonyms={NAMES[1]: NAMES[6:7], NAMES[4]: ['hound', 'dark dog']},
+    negative_classes=NAMES[7:], exclusive=[NAMES[:2], NAMES[2:6]], combine='mean')]
+
+
+def predicted(model, inputs, query):
     """What the detector finds, and the sample of the image."""
     size = (64, 96) if inputs else (60, 90)  # a region's model is shown no padding
-    sample = DetDataSample(metainfo=dict(text=NAMES, img_shape=size, scale_factor=(.5, .5),
+    sample = DetDataSample(metainfo=dict(query.as_fields(), img_shape=size, scale_factor=(.5, .5),
                                          ori_shape=tuple(2 * side for side in size)))
     if inputs:
         sample.proposals = InstanceData(bboxes=REGIONS.clone())
-    found, = model.predict(IMAGE, [sample])
+    found, = model(IMAGE, [sample], mode='predict')
     return found.pred_instances, sample
 
 
-def test_equals_prediction(model):
-    form = model.tensor_form(Query.for_classes(NAMES))
-    expected, sample = predicted(model, form.inputs)
+@pytest.mark.parametrize('query', QUERIES, ids=['names', 'parts'])
+def test_equals_prediction(model, query):
+    form = model.tensor_form(query)
+    assert form.open is not bool(query.synonyms)
+    expected, sample = predicted(model, form.inputs, query)
     given = [REGIONS] if form.inputs else []
     results = form(IMAGE, *given, *form.words.values())
     outputs = {name: value.numpy() for name, value in zip(form.outputs, results)}
     found = in_original(detections(outputs, form.rules, form.starts.tolist(), sample.img_shape),
                         form.rules, sample.scale_factor, sample.ori_shape)
-    assert len(found.scores) == len(expected) > 5
+    found = settled(found, len(query.classes), query.groups)
+    assert len(found.scores) == len(expected) > (0 if query.exclusive else 5)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
     np.testing.assert_array_equal(found.labels, expected.labels)
     np.testing.assert_allclose(found.boxes, expected.bboxes, atol=1e-3)
 
 
-def test_suppression_in_the_graph(model):
-    form = model.tensor_form(Query.for_classes(NAMES))
+@pytest.mark.parametrize('query', QUERIES, ids=['names', 'parts'])
+def test_suppression_in_the_graph(model, query):
+    form = model.tensor_form(query)
     given = [REGIONS] if form.inputs else []
     results = form(IMAGE, *given, *form.words.values())
     outputs = {name: value.numpy() for name, value in zip(form.outputs, results)}
@@ -83,6 +93,25 @@ def test_long_lists_are_several_prompts_in_one_graph():
     assert len(form.starts) > 1 and form.words['hidden'].shape[0] == len(form.starts)
     counts = form.words['token_map'].any(2).sum(1)
     assert counts.sum() == len(NAMES) and form.starts.tolist() == [0, *counts.cumsum(0)[:-1]]
+
+
+def test_labels_of_a_prompt_need_not_follow_each_other():
+    model = build(tiny_glip)
+    first, second = model.prompts(Query.for_classes(NAMES[:2])), class_prompt(
+        ['a cup'], labels=[1])
+    model.prompts = lambda query: (replace(first[0], labels=(0, 2)), second)
+    query = Query.for_classes([NAMES[0], 'a cup', NAMES[1]])
+    form = model.tensor_form(query)
+    assert form.labels.tolist() == [[0, 2], [1, 1]] and not form.open
+    expected, _ = predicted(model, form.inputs, query)
+    results = form(IMAGE, *form.words.values())
+    outputs = {name: value.numpy() for name, value in zip(form.outputs, results)}
+    found = detections(outputs, form.rules, form.starts.tolist(), (60, 90))
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert set(found.labels.tolist()) == {0, 1, 2}
+    _, _, labels = Suppressed(form)(IMAGE, torch.tensor([60, 90]), *form.words.values(),
+                                    form.starts)
+    np.testing.assert_array_equal(labels, found.labels)
 
 
 def test_a_view_leaves_the_model_as_it_is():

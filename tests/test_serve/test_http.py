@@ -18,6 +18,7 @@ from glipkit.errors import UserError
 from glipkit.serve.api import create_app
 from glipkit.serve.service import Busy, Service
 from glipkit.serve.uploads import from_base64, open_image
+from glipkit.text.query import Query
 from tests.test_serve.conftest import FISH, LIMITS, encoded, shot
 
 NAMES = ['red circle', 'blue star']
@@ -79,6 +80,28 @@ def test_a_form_and_json_give_what_the_predictor_gives(client, predict):
     caption = 'a dog beside a red car'
     assert_answer(client.post('/predict', **form(shot(), caption=caption, classes='')),
                   predict(shot(), caption=caption)[0])
+
+
+def test_other_names_negatives_and_groups(client, predict):
+    names = {'red circle': ['round thing'], 'blue star': []}
+    query = Query.for_classes(names, synonyms=names, combine='mean')
+    parts = dict(negative_classes=['dot'], exclusive=[NAMES])
+    found, = predict(shot(), query, **parts)
+    assert_answer(client.post('/predict', **body(shot(), classes=names, combine='mean', **parts)),
+                  found)
+    found, = predict(shot(), NAMES, **parts)
+    fields = dict(classes='red circle, blue star', negative_classes='dot',
+                  exclusive='red circle, blue star')
+    assert_answer(client.post('/predict', **form(shot(), **fields)), found)
+    for wrong, said in ((dict(negative_classes=NAMES), 'as a class and as a negative'),
+                        (dict(exclusive=[['cup', 'red circle']]), 'which is no class'),
+                        (dict(combine='sum'), 'combine'), (dict(exclusive=['cup']), 'exclusive')):
+        answer = client.post('/predict', **body(shot(), classes=NAMES, **wrong))
+        assert answer.status_code == 422 and said in answer.text
+    many = [f'thing {i}' for i in range(30)]  # of at most 50 names together
+    answer = client.post('/predict', **body(shot(), classes=many, negative_classes=[
+        f'other {i}' for i in range(30)]))
+    assert answer.status_code == 413
 
 
 def test_tasks_by_name_with_their_ids(client, predict):

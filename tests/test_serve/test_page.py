@@ -20,8 +20,18 @@ from glipkit.serve.page import build_page
 from glipkit.serve.page_actions import Actions
 from glipkit.serve.page_examples import DRAWN, Example, examples_for, write_examples
 from glipkit.serve.page_files import PageFolder, remove_abandoned
-from glipkit.serve.page_session import FLOOR, PICTURES, SENTENCE, TASK, WORDS, split_words
+from glipkit.serve.page_session import (
+    FLOOR,
+    PICTURES,
+    SENTENCE,
+    TASK,
+    WORDS,
+    Asked,
+    split_words,
+    what_is_asked,
+)
 from glipkit.serve.service import Busy
+from glipkit.text.query import Query
 from tests.test_serve.page_service import FixedService
 
 EXAMPLE = Example('shapes.png', 'shapes', 'red circle', lambda: Image.new('RGB', (80, 60)))
@@ -125,6 +135,17 @@ def test_ways_of_asking(actions, folder):
     find(actions, session, mode=TASK, task='shelf')
     assert [(asked['classes'], asked['caption'], asked['task']) for asked in actions.service.asked
             ] == [(None, 'a cat on a mat', None), (None, None, 'shelf')]
+
+
+def test_other_names_look_alikes_and_groups():
+    asked = what_is_asked(WORDS, 'cup = mug = coffee cup, plate', '', None, None, 'bowl, fox',
+                          'cup, plate\n\n')
+    assert asked == Asked(Query.for_classes(['cup', 'plate'],
+                                            synonyms={'cup': ['mug', 'coffee cup']}),
+                          negative_classes=('bowl', 'fox'), exclusive=(('cup', 'plate'), ))
+    assert what_is_asked(WORDS, 'cup, plate', '', None) == Asked(('cup', 'plate'))
+    with pytest.raises(UserError, match="'plate' as a class and as another name of 'cup'"):
+        what_is_asked(WORDS, 'cup = plate, plate', '', None)
 
 
 @pytest.mark.parametrize('form, message', [

@@ -60,7 +60,7 @@ def test_two_visitors_with_a_client(page, picture):
     from gradio_client import Client, handle_file
     service, address = page
     before = len(service.asked)
-    ask = ['Words', 'cat, dog', '', None, 'fixed']
+    ask = ['Words', 'cat, dog', '', None, 'fixed', '', '']
     visitors = [Client(address, verbose=False) for _ in range(2)]
     for visitor in visitors:
         added = visitor.predict([dict(image=handle_file(str(picture)), caption=None)], 0.3,

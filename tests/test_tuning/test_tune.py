@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 
 from glipkit.apis.build import load
+from glipkit.apis.predictor import Predictor
+from glipkit.apis.tasks import read_task
 from glipkit.checkpoints import save_checkpoint
 from glipkit.checkpoints.files import read_file
 from glipkit.common.reporter import reporting
@@ -21,6 +23,7 @@ from glipkit.errors import UserError
 from glipkit.runs.folder import LOCK
 from glipkit.runs.locks import locked
 from glipkit.testing.tiny_glip import picture, write_config
+from glipkit.text.query import Query
 from glipkit.tuning import TuneSettings, tune
 from glipkit.tuning.data import prepare_data
 from glipkit.tuning.report import NO_HELP, change, score_lines, write_report
@@ -217,6 +220,62 @@ def test_a_folder_of_version_0_1_0_resumes(settings):
     assert kept['data'] == {'ann_file': str(asked.data.ann_file), 'images': str(asked.data.images)}
     path.write_text(json.dumps(kept, indent=1, sort_keys=True))
     assert tune(asked).seeds == first.seeds
+
+
+QUERY = '''classes: {cat: [feline, a small tiger], dog: []}
+negative_classes: [fox]
+exclusive: [[cat, dog]]
+'''
+
+
+@pytest.mark.parametrize('strategy', ['manual', 'prompt'])
+def test_a_query_goes_into_training_scores_and_task(settings, tmp_path, strategy):
+    file = tmp_path / 'query.yaml'
+    file.write_text(QUERY)
+    with reporting(Recorder()) as heard:
+        result = tune(settings(query=file, strategy=strategy))
+    assert any(text.startswith('names of one class: max') for text in heard.notes)
+    query = read_task(result.task).query
+    assert query == Query.for_classes(['cat', 'dog'], negative_classes=['fox'], exclusive=[
+        ['cat', 'dog']], synonyms={'cat': ['feline', 'a small tiger']})
+    predict = Predictor(load(*result_model(result)), task=result.task, score_threshold=0.)
+    assert predict.question().query == query
+    file.write_text(QUERY + 'combine: mean\n')
+    with pytest.raises(UserError, match='other settings'):
+        tune(result.settings)
+
+
+def result_model(result):
+    return result.settings.model, result.settings.checkpoint
+
+
+def test_names_are_combined_as_is_better_on_val(settings, tmp_path, monkeypatch):
+    file = tmp_path / 'query.yaml'
+    file.write_text(QUERY)
+    scored = []
+
+    def score(model, data, title, query=None, **more):
+        scored.append(query)
+        return dict(AP=.5 + (query.combine == 'mean') / 10, AP50=.5, labels_per_object=1.)
+
+    monkeypatch.setattr('glipkit.tuning.run.evaluate', score)
+    result = tune(settings(query=file, strategy='manual'))
+    assert read_task(result.task).query.combine == 'mean'
+    assert [query.combine for query in scored if query.parts] == ['max', 'mean', 'mean', 'mean']
+    assert not scored[0].parts  # zero-shot is asked the names of the data alone
+
+
+@pytest.mark.parametrize('content, said', [
+    ('classes: [cat, bird]', "'bird'"), ('classes: {cat: [dog]}', "'dog' as a class"),
+    ('classes: [cat]\nexclusive: [[cat]]', 'two or more')])
+def test_a_query_of_other_classes_is_refused_before_anything_is_written(settings, tmp_path, content,
+                                                                       said):
+    file = tmp_path / 'query.yaml'
+    file.write_text(content)
+    asked = settings(query=file)
+    with pytest.raises(UserError, match=said):
+        tune(asked)
+    assert not asked.out.exists()
 
 
 def test_processes_but_the_first_are_silent(settings, monkeypatch):

@@ -20,6 +20,8 @@ BINS = 15
 OWN_SHARE = 2e-3
 #: Most points of a fitted map, and the range of temperatures.
 POINTS, TEMPERATURES = 200, (.05, 20.)
+#: Probabilities are kept so far from 0 and 1 where shifts are computed.
+FLOOR = 1e-3
 
 
 def judge(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, truth: np.ndarray,
@@ -141,6 +143,35 @@ def _temperature(scores: np.ndarray, right: np.ndarray) -> float:
         log_odds(scores)[:, None], right)
     slope = float(fitted.coef_[0, 0])
     return float(np.clip(1 / slope if slope > 0 else np.inf, *TEMPERATURES))
+
+
+def fit_shifts(probabilities: np.ndarray, right: np.ndarray, labels: np.ndarray, classes: int,
+               strength: float) -> np.ndarray:
+    """What to add to the log odds of each class, (K,): most probable under a normal prior.
+
+    A class with few detections stays near 0. Logistic regression with the log odds as an offset and
+    a weight per class, by Newton's method.
+
+    Args:
+        probabilities: (N,).
+        right: (N,) bool.
+        labels: (N,).
+        classes: K.
+        strength: Variance of the prior; 0 shifts nothing.
+    """
+    shifts = np.zeros(classes)
+    if not strength:
+        return shifts
+    odds = log_odds(np.clip(probabilities, FLOOR, 1 - FLOOR))
+    for _ in range(30):
+        found = 1 / (1 + np.exp(-odds - shifts[labels]))
+        slope = np.bincount(labels, right - found, classes) - shifts / strength
+        bend = np.bincount(labels, found * (1 - found), classes) + 1 / strength
+        step = np.clip(slope / bend, -1, 1)
+        shifts = shifts + step
+        if np.abs(step).max(initial=0) < 1e-6:
+            break
+    return shifts
 
 
 def absent_pairs(present: Sequence[Sequence[int]], classes: int) -> np.ndarray:
