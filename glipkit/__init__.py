@@ -17,11 +17,12 @@ from glipkit.version import __version__
 
 if TYPE_CHECKING:  # which does not see what is lazy
     from glipkit.apis.build import load
+    from glipkit.apis.examples import Example
     from glipkit.apis.predictor import Predictor
     from glipkit.text.query import Query
 
 _LAZY = {'load': 'glipkit.apis.build', 'Predictor': 'glipkit.apis.predictor',
-         'Query': 'glipkit.text.query'}
+         'Query': 'glipkit.text.query', 'Example': 'glipkit.apis.examples'}
 
 
 _absent: ImportError | None = None
@@ -69,7 +70,7 @@ if _with_torch():
         # PyTorch lies there and cannot be imported: damaged, or kept away at the import itself.
         _absent = error
 
-__all__ = ['Predictor', 'Query', '__version__', 'load']
+__all__ = ['Example', 'Predictor', 'Query', '__version__', 'load']
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,7 @@ from glipkit.apis.build import as_detector, check_device
 from glipkit.apis.calibration import Calibration
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import Images, ImageSource, list_images
+from glipkit.apis.learner import NameLearner
 from glipkit.apis.regions import RegionScorer
 from glipkit.apis.segmentation import Segmenter
 from glipkit.apis.tasks import TaskViews
@@ -39,7 +40,7 @@ from glipkit.text.query import Query
 from glipkit.text.structures import CaptionPrompt
 
 
-class Predictor(Segmenter, RegionScorer, VideoWatcher):
+class Predictor(Segmenter, RegionScorer, VideoWatcher, NameLearner):
     """Finds things in images by their names; arrays are BGR unless ``channel_order`` is 'rgb'.
 
     Runs the model's own test pipeline and ``predict``, as evaluation does. The text of a class
@@ -103,6 +104,7 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
         self._own_threshold = score_threshold is not None
         self._pipelines = build_pipelines(self.model.cfg)
         self._tasks = TaskViews(self.model)
+        self._begin_learning(model)
         self._query: Query | None = None
         self._task = None if task is None else self.load_task(task)
         self.model.warm_up()
@@ -166,7 +168,8 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
         Args:
             images: A path, a folder, a PIL image, a numpy array, or a list of any of these.
             classes: Names to look for, any number, in an order, which labels index; a mapping of
-                names to other names of the same; or a whole `glipkit.Query`. Or else:
+                names to other names of the same; or a whole `glipkit.Query`. A list may hold
+                `glipkit.Example` too, see `learn`. Or else:
             caption: A sentence whose phrases are looked for. Labels index ``phrases``.
             phrases: Character spans ``(start, end)`` in the caption, end exclusive, one per thing
                 (or a list of spans where a thing is named in several places); ``'auto'`` or None
@@ -234,6 +237,7 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher):
         Raises:
             UserError: As in a call.
         """
+        classes, task = self._with_examples(classes, task, channel_order)
         query, task, model = self._asked(classes, caption, phrases, caption_prompt, task,
                                          negative_classes, exclusive)
         names = model.label_names(query)

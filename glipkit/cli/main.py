@@ -27,6 +27,7 @@ COMMANDS = {
     'train': 'train a model from a config',
     'test': 'evaluate a checkpoint',
     'tune': 'learn a task from a COCO json',
+    'prompt': 'learn names from example pictures',
     'calibrate': 'make scores probabilities and choose a threshold for each class',
     'odinw': 'score or tune a model on object detection in the wild',
     'predict': 'find things in images by their names',

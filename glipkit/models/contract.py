@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from glipkit.common.settling import settle
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import low_rank_layers
+from glipkit.models.learned_names import LearnsNames
 from glipkit.models.tensor_form import TensorForm
 from glipkit.text.cache import TextFeatureCache
 from glipkit.text.encoders.contract import TextEncoder
@@ -36,7 +37,7 @@ class DenseGrid(NamedTuple):
     native: int
 
 
-class GroundingDetector(BaseDetector):
+class GroundingDetector(LearnsNames, BaseDetector):
     """Images and a query in, boxes out; mmdet's three modes, and what higher rooms need.
 
     A data sample holds its query in the fields that :meth:`Query.of_sample` reads. Mode ``loss``
@@ -116,6 +117,7 @@ class GroundingDetector(BaseDetector):
         found = super().forward(inputs, data_samples, mode)
         if mode == 'predict':
             for sample in found:
+                self.settle_learned(sample)
                 settle_sample(sample)
         return found
 
@@ -136,7 +138,8 @@ class GroundingDetector(BaseDetector):
         Raises:
             UserError: Not a list of different class names, or an error of `build_prompts`.
         """
-        return self.prompt_cache.get((query, self.prompt_budget), lambda: self._checked(query))
+        return self.prompt_cache.get((query, self.prompt_budget),
+                                     lambda: self.with_learned(query, self._checked))
 
     def _checked(self, query: Query) -> list[Prompt]:
         if not query.is_caption:

@@ -1,7 +1,7 @@
 """What one image is asked, in one value: class names or a caption, and all that goes with them."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -199,6 +199,28 @@ class Query:
                        synonyms=tuple((name, others) for name, others in synonyms if others),
                        negatives=tuple(name for name in self.negatives if name not in kept),
                        exclusive=tuple(group for group in groups if len(group) > 1))
+
+    def without(self, names: Collection[str]) -> tuple[Query | None, tuple[int, ...]]:
+        """What is left of a question about class names when some of all its names are not asked.
+
+        Args:
+            names: Names to leave out, be they of classes, other names of theirs, or negatives.
+
+        Returns:
+            A query whose classes are the labels that have a name left, those of negatives too, or
+            None where there is none; and the label that each of its classes has in this query.
+        """
+        left: dict[int, list[str]] = {}
+        for name, label in self.asked:
+            if name not in names:
+                left.setdefault(label, []).append(name)
+        if not left:
+            return None, ()
+        written = {name: parts for name, parts in (self.caption_prompt or {}).items()
+                   if name not in names}
+        return Query.for_classes(
+            [own[0] for own in left.values()], written or None, self.templates,
+            synonyms={own[0]: own[1:] for own in left.values()}, combine=self.combine), tuple(left)
 
     def with_more(self, negative_classes: Iterable[str] = (),
                   exclusive: Iterable[Iterable[str]] = ()) -> Query:

@@ -77,7 +77,8 @@ READING = ('env', 'models', 'serve')
 WRITING = [name for name in COMMANDS if name not in READING]
 #: Of commands that write a file.
 ENDINGS = {'convert': '.safetensors', 'concepts': '.safetensors', 'browse': '.html',
-           'check-data': '.json', 'export': '.npz', 'calibrate': '.safetensors'}
+           'check-data': '.json', 'export': '.npz', 'prompt': '.safetensors',
+           'calibrate': '.safetensors'}
 #: Their logs stand before the error.
 LOGGING = ('train', 'test', 'demo')
 
@@ -101,6 +102,8 @@ def commands(files, tmp_path_factory):
         'test': ('test', config, files.checkpoint, '--work-dir', folder / 'work', '--out'),
         'tune': ('tune', coco, '--images', photos, '--val', coco, '--val-images', photos, *model,
                  '--strategy', 'head', '--out'),
+        'prompt': ('prompt', '--examples', coco, '--images', photos, *model, '--steps', '0',
+                   '--out'),
         'odinw': ('odinw', write_release(folder / 'odinw'), *model, '--only', 'Pothole', '--out'),
         'predict': ('predict', photos, '--config', files.config, '--checkpoint', files.checkpoint,
                     '--threshold', '0', '--classes', 'dog', '--save-images', '--csv', '--json',

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from glipkit.engine.transfer.examples import ExamplesStrategy
 from glipkit.engine.transfer.full import FullStrategy
 from glipkit.engine.transfer.head import HeadStrategy
 from glipkit.engine.transfer.lora import LoraStrategy
@@ -17,6 +18,8 @@ STRATEGIES: dict[str, type[Strategy]] = {
     strategy.name: strategy for strategy in (
         FullStrategy, HeadStrategy, LoraStrategy, ManualStrategy, PromptStrategy, TextStrategy)
 }
+#: Those of task files; names are learned from examples in another way than by tuning.
+_ALL = {**STRATEGIES, ExamplesStrategy.name: ExamplesStrategy}
 
 
 def build_strategy(settings: Mapping[str, Any]) -> Strategy:
@@ -27,11 +30,11 @@ def build_strategy(settings: Mapping[str, Any]) -> Strategy:
     """
     options = dict(settings)
     name = options.pop('name', None)
-    if name not in STRATEGIES:
+    if name not in _ALL:
         raise UserError(f'a strategy ({", ".join(sorted(STRATEGIES))})', repr(name),
                         'choose one of these')
-    known = STRATEGIES[name].__dataclass_fields__
+    known = _ALL[name].__dataclass_fields__
     if unknown := sorted(set(options) - set(known)):
         raise UserError(f'settings of {name} ({", ".join(known) or "none"})', f'{unknown}',
                         'remove them or check their spelling')
-    return STRATEGIES[name](**options)
+    return _ALL[name](**options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -52,9 +52,12 @@ class Overrides:
     Args:
         tensors: Full parameter name -> new values.
         modules: Name of a child of the detector -> new module.
+        children: Name of a child or attribute of the detector itself -> its value in the view,
+            which may hold what it takes the place of.
     """
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     modules: Mapping[str, nn.Module] = field(default_factory=dict)
+    children: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Strategy(ABC):

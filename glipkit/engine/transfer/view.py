@@ -32,6 +32,8 @@ def task_view(model: GroundingDetector, overrides: Overrides) -> GroundingDetect
     view = _rebuilt(model, tensors, modules, {})
     if view is model:  # a task that changes nothing still has its own caches
         view = shallow_copy(model)
+    for name, value in overrides.children.items():
+        setattr(view, name, value)
     view.text_cache = TextFeatureCache(model.text_cache.max_tokens)
     view.prompt_cache = PromptCache(model.prompt_cache.max_queries)
     view.frozen_parts = []

@@ -88,6 +88,12 @@ class LabelEmbeddings:
             self.clear()
             self._bank = dict(zip(names, () if matrix is None else matrix.detach().float()))
 
+    def add_to_bank(self, names: Sequence[str], matrix: Tensor) -> None:
+        """Takes the rows of these names, too, from a matrix (N, D); others stay as they are."""
+        with self._lock:
+            self.clear()
+            self._bank = {**self._bank, **dict(zip(names, matrix.detach().float()))}
+
     def __call__(self, encoder: TextEncoder, names: Sequence[str],
                  templates: Templates = None, truncate: bool = False) -> Tensor:
         """The matrix of some labels.

@@ -74,6 +74,9 @@ class MeaningAlignment(nn.Module):
             meanings: Unit vectors of each cell, the learned and the original one, (B, R, 2 * C).
             tokens: Token features (B, T, C).
         """
+        return self.mixed(meanings) @ F.normalize(tokens, dim=-1).transpose(1, 2)
+
+    def mixed(self, meanings: Tensor) -> Tensor:
+        """Both meanings (B, R, 2 * C) as one, (B, R, C), whose dot products are the addends."""
         learned, original = meanings.chunk(2, dim=-1)
-        mixed = self.log_scale.exp() * learned + self.original * original
-        return mixed @ F.normalize(tokens, dim=-1).transpose(1, 2)
+        return self.log_scale.exp() * learned + self.original * original

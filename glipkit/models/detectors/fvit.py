@@ -20,7 +20,7 @@ from glipkit.models.alignment.region_pooling import pool_boxes
 from glipkit.models.alignment.score_fusion import blend_scores
 from glipkit.models.detectors.class_sets import ClassSet
 from glipkit.models.detectors.dense_clip import DenseClip
-from glipkit.models.detectors.fvit_settings import FVitSettings
+from glipkit.models.detectors.fvit_settings import FVitSettings, check_taps
 from glipkit.models.detectors.region_tensors import RegionTensors
 from glipkit.models.detectors.region_words import labelled, stack_logits
 from glipkit.models.necks.vit_pyramid import ViTPyramid
@@ -79,7 +79,7 @@ class FVit(DenseClip):
         super().__init__(backbone, text_encoder, None, templates, 1 / settings.vlm_temperature,
                          max_tokens, text_bank, True, None, data_preprocessor, init_cfg)
         self.test_settings = settings
-        self.taps, self.background = _checked(taps, len(self.backbone.layers)), background
+        self.taps, self.background = check_taps(taps, len(self.backbone.layers)), background
         self.pyramid = ViTPyramid(self.backbone.width, norm_cfg)
         self.neck = MODELS.build(neck)
         self.rpn_head = MODELS.build(rpn_head)
@@ -255,6 +255,15 @@ class FVit(DenseClip):
         return pool_boxes(self.backbone.dense_map(self._square(images)),
                           boxes_of_images(boxes, images), self.backbone.stride)
 
+    def compared(self, image: Tensor, boxes: Tensor) -> list[tuple[Tensor, float]]:
+        """See :meth:`RegionWords.compared`: in the tower's map and behind the box head."""
+        taps = self._look(image)
+        features, = pool_boxes(self.backbone.embed_cells(taps[-1]), [boxes], self.backbone.stride)
+        embeddings, _ = self.roi_head(self._levels(taps), [boxes])
+        head = self.roi_head.bbox_head
+        factor = self.test_settings.detector_temperature or float(head.detect_temperature)
+        return [(features, self.temperature), (embeddings, 1 / factor)]
+
     def _propose(self, levels: Sequence[Tensor], image: Tensor, sample: DetDataSample) -> Tensor:
         """Boxes (N, 4) of one image: those that its sample brings, or those of the proposal head.
         """
@@ -323,14 +332,6 @@ class FVit(DenseClip):
         background = self.label_embeddings(self.text_encoder, [self.words_of(self.background)],
                                            self.templates)
         return torch.cat([rows, background.to(rows)])
-
-
-def _checked(taps: Sequence[int], layers: int) -> tuple[int, ...]:
-    taps = tuple(taps)
-    if len(taps) != 4 or taps != tuple(sorted(set(taps))) or taps[0] < 0 or taps[-1] != layers - 1:
-        raise UserError(f'four layers in rising order, from 0 to the last one, {layers - 1}',
-                        str(list(taps)), 'correct taps')
-    return taps
 
 
 def _preferred(sample: DetDataSample, own: InstanceData, images: Tensor) -> Tensor:

@@ -53,3 +53,16 @@ class FVitSettings(RegionSettings):
         if self._trained is None:
             return torch.ones(len(names), dtype=torch.bool)
         return self._trained.holds(names)
+
+
+def check_taps(taps: Sequence[int], layers: int) -> tuple[int, ...]:
+    """Layers whose maps are read, checked.
+
+    Raises:
+        UserError: Not four in rising order that end with the last of ``layers``.
+    """
+    taps = tuple(taps)
+    if len(taps) != 4 or taps != tuple(sorted(set(taps))) or taps[0] < 0 or taps[-1] != layers - 1:
+        raise UserError(f'four layers in rising order, from 0 to the last one, {layers - 1}',
+                        str(list(taps)), 'correct taps')
+    return taps

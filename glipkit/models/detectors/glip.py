@@ -5,6 +5,7 @@ GLIP: Grounded Language-Image Pre-training, CVPR 2022. B images, T tokens, K lab
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from mmdet.structures import DetDataSample
@@ -14,6 +15,7 @@ from glipkit.errors import UserError
 from glipkit.models.alignment.label_pooling import Pool
 from glipkit.models.backbones.towers import layer_groups
 from glipkit.models.contract import GroundingDetector
+from glipkit.models.detectors import glip_examples
 from glipkit.models.detectors.glip_boxes import exclusive_boxes, inclusive_boxes
 from glipkit.models.detectors.prompt_passes import (
     PromptPass,
@@ -185,6 +187,30 @@ class GLIP(GroundingDetector):
         """See :meth:`GroundingDetector.tensor_form`."""
         from glipkit.models.detectors.glip_tensors import GLIPTensors  # which knows this class
         return GLIPTensors(self, query)
+
+    # -- names learned from examples ------------------------------------------------------------
+
+    refines_names = True
+
+    def example_prompts(self, names: Sequence[str], negatives: Sequence[str]) -> list[Prompt]:
+        """See :meth:`GroundingDetector.example_prompts`."""
+        return glip_examples.example_prompts(names, negatives, self.text_encoder.tokenizer,
+                                             self.prompt_budget)
+
+    def start_rows(self, prompt: Prompt, maps: Sequence[Sequence[Tensor]],
+                   samples: Sequence[DetDataSample]) -> Tensor:
+        """See :meth:`GroundingDetector.start_rows`."""
+        return glip_examples.start_rows(self, prompt, maps, samples)
+
+    def prompt_loss(self, prompt: Prompt, rows: Tensor, maps: Sequence[Tensor],
+                    samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
+        """See :meth:`GroundingDetector.prompt_loss`."""
+        return glip_examples.prompt_loss(self, prompt, rows, maps, samples)
+
+    def learned_parts(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> dict[str, Any]:
+        """See :meth:`GroundingDetector.learned_parts`."""
+        return dict(text_encoder=glip_examples.learned_encoder(self, prompts, rows),
+                    learned_prompts=tuple(prompts))
 
     # -- the parts ------------------------------------------------------------------------------
 

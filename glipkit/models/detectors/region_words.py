@@ -4,7 +4,9 @@ B images, N boxes of an image, K labels, D channels.
 """
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmdet.structures import DetDataSample
@@ -16,6 +18,7 @@ from glipkit.models.alignment.cosine import cosine_logits
 from glipkit.models.alignment.label_embeddings import LabelEmbeddings
 from glipkit.models.alignment.label_pooling import Pool, pool_names
 from glipkit.models.contract import GroundingDetector
+from glipkit.models.detectors import region_examples
 from glipkit.models.proposals.contract import BoxSource, propose
 from glipkit.registry import MODELS
 from glipkit.text.bank import TextBank
@@ -138,6 +141,38 @@ class RegionWords(GroundingDetector):
     def propose_boxes(self, images: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:
         """See :meth:`GroundingDetector.propose_boxes`."""
         return [one.bboxes for one in propose(self.box_source, images, samples)]
+
+    # -- names learned from examples --------------------------------------------------------------
+
+    def compared(self, image: Tensor, boxes: Tensor) -> list[tuple[Tensor, float]]:
+        """Features (N, D) of boxes in every space where detection compares them with words, and the
+        divisor of the cosines there; of one image (1, 3, H, W)."""
+        return [(self.region_features(image, [boxes])[0], self.temperature)]
+
+    def example_maps(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See :meth:`LearnsNames.example_maps`: the images themselves."""
+        return (images, )
+
+    def example_prompts(self, names: Sequence[str], negatives: Sequence[str]) -> list[Prompt]:
+        """See :meth:`LearnsNames.example_prompts`."""
+        return [region_examples.example_prompt(names, negatives)]
+
+    def start_rows(self, prompt: Prompt, maps: Sequence[Sequence[Tensor]],
+                   samples: Sequence[DetDataSample]) -> Tensor:
+        """See :meth:`LearnsNames.start_rows`: rows of the class matrix, (E, D) of E entities."""
+        return region_examples.start_rows(self, prompt, maps, samples)
+
+    def learned_parts(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> dict[str, Any]:
+        """See :meth:`LearnsNames.learned_parts`."""
+        (prompt, ), (matrix, ) = prompts, rows
+        wanted = (len(prompt), self.text_encoder.hidden_size)
+        if tuple(matrix.shape) != wanted:
+            raise UserError(f'features of shape {wanted}', f'{tuple(matrix.shape)}',
+                            'load the task into the model it was made with')
+        learned = region_examples.single_prompts(prompt)
+        embeddings = copy.copy(self.label_embeddings)
+        embeddings.add_to_bank([one.caption for one in learned], matrix)
+        return dict(label_embeddings=embeddings, learned_prompts=learned)
 
     # -- the words --------------------------------------------------------------------------------
 

@@ -1,0 +1,218 @@
+"""Names that GLIP learns from boxes: their prompts, their first features, their losses.
+
+P prompts, T tokens of one, E entities, C channels of the text, R cells of an image over all levels.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from mmdet.structures import DetDataSample
+from torch import Tensor, nn
+
+from glipkit.errors import UserError
+from glipkit.models.detectors.glip_boxes import inclusive_boxes
+from glipkit.models.fusion.stack import run_tower
+from glipkit.models.heads.assignment import assign_targets
+from glipkit.models.heads.glip_head import HeadOutputs, in_float32, rows
+from glipkit.text.encoders.learned import LearnedWords
+from glipkit.text.structures import Prompt, Span, TextFeatures
+from glipkit.text.tokenizers.contract import Tokenizer
+
+if TYPE_CHECKING:
+    from glipkit.models.detectors.glip import GLIP
+
+#: No caption that somebody writes begins so: what is learned is in the way of no words.
+BEGINNING = '= '
+#: Rounds in which the tower is asked what it makes of a start, and how far each goes.
+ROUNDS, STEP = 2, .7
+#: Steps of the regression of a round, and their size as a share of a token.
+REGRESSION, RATE = 150, .1
+
+
+def example_prompts(names: Sequence[str], negatives: Sequence[str], tokenizer: Tokenizer,
+                    budget: int) -> list[Prompt]:
+    """As few prompts as the token budget allows; negatives stand in each.
+
+    A name is one number in the caption, whatever it is called: its features are learned.
+
+    Raises:
+        UserError: No names, or more negatives than leave room for one.
+    """
+    if not names:
+        raise UserError('at least one name to learn', 'none', 'name what the examples show')
+    room = (budget - tokenizer.count(BEGINNING) - tokenizer.special_tokens + 1) // 2
+    each = room - len(negatives)
+    if each < 1:
+        raise UserError(f'at most {room - 1} kinds of negatives', f'{len(negatives)}',
+                        'leave some out, or give them one name')
+    prompts = []
+    for begin in range(0, len(names), each):
+        own = names[begin:begin + each]
+        caption, spans = BEGINNING, []
+        for number in range(len(own) + len(negatives)):
+            word = str(begin + 1 + number)
+            spans.append(((len(caption), len(caption) + len(word)), ))
+            caption += f'{word}. '
+        prompts.append(Prompt(caption[:-2], tuple(spans), (*own, *negatives), begin, (
+            *range(begin, begin + len(own)), *[-1] * len(negatives))))
+    return prompts
+
+
+def prompt_loss(model: GLIP, prompt: Prompt, features: Tensor, maps: Sequence[Tensor],
+                samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
+    """See :meth:`GroundingDetector.prompt_loss`."""
+    tokens = model.tokenize([prompt] * len(samples))
+    mask = tokens.mask.to(features.device)
+    text = TextFeatures(features.expand(len(samples), -1, -1), mask)
+    spans = [_spans(prompt, sample) for sample in samples]
+    boxes = [inclusive_boxes(sample).to(features.device) for sample in samples]
+    box_tokens = [model.token_map_of(tokens, i, own) for i, own in enumerate(spans)]
+    return model.bbox_head.loss(model.bbox_head(maps, text), mask, boxes, box_tokens)
+
+
+def _spans(prompt: Prompt, sample: DetDataSample) -> list[tuple[Span, ...]]:
+    return [prompt.spans[label] for label in sample.gt_instances.labels.tolist()]
+
+
+def learned_encoder(model: GLIP, prompts: Sequence[Prompt],
+                    features: Sequence[Tensor]) -> LearnedWords:
+    """The text encoder of a view that knows the prompts by heart.
+
+    Raises:
+        UserError: Features of another shape.
+    """
+    ids = [model.tokenize([prompt]).ids[0].tolist() for prompt in prompts]
+    wanted = [(len(piece), model.text_encoder.hidden_size) for piece in ids]
+    if [tuple(one.shape) for one in features] != wanted:
+        raise UserError(f'features of shapes {wanted}', f'{[tuple(v.shape) for v in features]}',
+                        'load the task into the model it was made with')
+    return LearnedWords(model.text_encoder, ids, features)
+
+
+# -- the start without training -------------------------------------------------------------------
+
+@torch.no_grad()
+def start_rows(model: GLIP, prompt: Prompt, maps: Sequence[Sequence[Tensor]],
+               samples: Sequence[DetDataSample]) -> Tensor:
+    """First features (T, C) of a prompt, from its examples; labels index its entities.
+
+    The alignment is inverted a few times; the lowest loss on the examples is kept.
+    """
+    tokens = model.tokenize([prompt])
+    device = maps[0][0].device
+    tried = [model.text_encoder(tokens.to(device)).hidden[0].float()]
+    places = [int(own.nonzero()[0]) for own in model.token_map_of(tokens, 0, prompt.spans)]
+    for _ in range(ROUNDS):
+        tried.append(_invert(model, tried[-1], places, maps, samples))
+    return min(tried[1:], key=lambda one: _loss(model, prompt, one, maps, samples))
+
+
+def _loss(model: GLIP, prompt: Prompt, features: Tensor, maps: Sequence[Sequence[Tensor]],
+          samples: Sequence[DetDataSample]) -> float:
+    """Mean loss of the names on the examples."""
+    losses = [prompt_loss(model, prompt, features, own, [sample])['loss_cls'].item()
+              for own, sample in zip(maps, samples)]
+    return sum(losses) / len(losses)
+
+
+def _positives(model: GLIP, outputs: HeadOutputs, entities: int,
+               sample: DetDataSample) -> Tensor:
+    """Which cells (R, E) the assignment of the training gives to which entity, bool."""
+    head = model.bbox_head
+    anchors = head.anchors(outputs)
+    labels = sample.gt_instances.labels.to(anchors[0].device)
+    target = assign_targets(head.assigner, torch.cat(anchors), [len(one) for one in anchors],
+                            inclusive_boxes(sample).to(anchors[0]),
+                            F.one_hot(labels, entities).bool())
+    found = torch.zeros(sum(map(len, anchors)), entities, dtype=torch.bool,
+                        device=anchors[0].device)
+    found[target.positive] = target.tokens.bool()
+    return found
+
+
+def _seen(model: GLIP, features: Tensor, maps: Sequence[Tensor]
+          ) -> tuple[Tensor, Tensor, HeadOutputs]:
+    """Cells (R, D) before the alignment, fused tokens (T, C), and boxes of one image."""
+    head = model.bbox_head
+    if head.meanings is not None:
+        maps = [level[:, :head.in_channels] for level in maps]
+    text = TextFeatures(features[None], torch.ones(1, len(features), dtype=torch.bool,
+                                                   device=features.device))
+    levels, fused = run_tower(head.tower, maps, text)
+    cells = torch.cat([in_float32(rows(level)) for level in levels], 1)[0]
+    hidden = in_float32(fused.hidden if head.fused else text.hidden)[0]
+    return cells, hidden, HeadOutputs([], levels, [])
+
+
+def _invert(model: GLIP, features: Tensor, places: Sequence[int],
+            maps: Sequence[Sequence[Tensor]], samples: Sequence[DetDataSample]) -> Tensor:
+    """Features one step nearer to tokens that tell the boxes of each entity from all else.
+
+    The alignment is linear in a token of length 1, and so are the meanings, where maps have them:
+    which one parts the cells best is a regression. What the tower makes of a token is taken to move
+    as the token itself does.
+    """
+    head, align = model.bbox_head, model.bbox_head.alignment
+    cells, targets, hidden, meant = [], [], [], []
+    for own, sample in zip(maps, samples):
+        seen, fused, outputs = _seen(model, features, own)
+        cells.append(seen)
+        hidden.append(fused)
+        targets.append(_positives(model, outputs, len(places), sample))
+        if head.meanings is not None:
+            meant.append(head.meanings.mixed(torch.cat(
+                [in_float32(rows(level[:, head.in_channels:])) for level in own], 1))[0])
+    seen = torch.cat(cells)
+    scale = align.log_scale.exp()
+    parting = _Parting(
+        inputs=seen @ align.text_projection.weight / (2 * scale) + align.bias_lang,
+        offset=seen @ align.text_projection.bias / scale + align.bias0,
+        meanings=torch.cat(meant) if meant else None, chosen=torch.cat(targets), loss=head.loss_cls)
+    found = features.clone()
+    found[list(places)] += STEP * parting.change(
+        features[list(places)], torch.stack(hidden).mean(0)[list(places)])
+    return found
+
+
+@dataclass
+class _Parting:
+    """Which tokens part some cells from the others.
+
+    Args:
+        inputs: Factors of a token of length 1 behind the tower, (R, C).
+        offset: What no token changes, (R,).
+        meanings: Factors of a token of length 1 in front of it, (R, C); None where there are none.
+        chosen: Cells of each entity (R, E), bool.
+        loss: Loss of the tokens that the head trains with.
+    """
+
+    inputs: Tensor
+    offset: Tensor
+    meanings: Tensor | None
+    chosen: Tensor
+    loss: nn.Module
+
+    @torch.enable_grad()
+    def change(self, before: Tensor, behind: Tensor) -> Tensor:
+        """What to add to tokens in front of the tower, (E, C), which become ``behind`` in it."""
+        chosen = self.chosen
+        mask = torch.ones(1, chosen.size(1), dtype=torch.bool, device=chosen.device)
+        positives = chosen.sum().clamp(min=1)
+        length = before.norm(dim=-1, keepdim=True)
+        ratio = behind.norm(dim=-1, keepdim=True) / length
+        change = torch.zeros_like(before, requires_grad=True)
+        rate = RATE * length.mean().item() / before.size(1) ** .5
+        optimizer = torch.optim.Adam([change], lr=rate)
+        for _ in range(REGRESSION):
+            logits = self.inputs @ F.normalize(behind + ratio * change, dim=-1).T \
+                + self.offset[:, None]
+            if self.meanings is not None:
+                logits = logits + self.meanings @ F.normalize(before + change, dim=-1).T
+            loss = self.loss(logits[None], chosen[None].float(), mask, positives)
+            change.grad, = torch.autograd.grad(loss, [change])
+            optimizer.step()
+        return change.detach()
