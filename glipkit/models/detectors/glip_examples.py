@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,7 @@ from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
 from glipkit.errors import UserError
+from glipkit.models.contract import GroundingDetector
 from glipkit.models.detectors.glip_boxes import inclusive_boxes
 from glipkit.models.fusion.stack import run_tower
 from glipkit.models.heads.assignment import assign_targets
@@ -21,9 +21,6 @@ from glipkit.models.heads.glip_head import HeadOutputs, in_float32, rows
 from glipkit.text.encoders.learned import LearnedWords
 from glipkit.text.structures import Prompt, Span, TextFeatures
 from glipkit.text.tokenizers.contract import Tokenizer
-
-if TYPE_CHECKING:
-    from glipkit.models.detectors.glip import GLIP
 
 #: No caption that somebody writes begins so: what is learned is in the way of no words.
 BEGINNING = '= '
@@ -62,7 +59,7 @@ def example_prompts(names: Sequence[str], negatives: Sequence[str], tokenizer: T
     return prompts
 
 
-def prompt_loss(model: GLIP, prompt: Prompt, features: Tensor, maps: Sequence[Tensor],
+def prompt_loss(model: GroundingDetector, prompt: Prompt, features: Tensor, maps: Sequence[Tensor],
                 samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
     """See :meth:`GroundingDetector.prompt_loss`."""
     tokens = model.tokenize([prompt] * len(samples))
@@ -78,7 +75,7 @@ def _spans(prompt: Prompt, sample: DetDataSample) -> list[tuple[Span, ...]]:
     return [prompt.spans[label] for label in sample.gt_instances.labels.tolist()]
 
 
-def learned_encoder(model: GLIP, prompts: Sequence[Prompt],
+def learned_encoder(model: GroundingDetector, prompts: Sequence[Prompt],
                     features: Sequence[Tensor]) -> LearnedWords:
     """The text encoder of a view that knows the prompts by heart.
 
@@ -96,7 +93,7 @@ def learned_encoder(model: GLIP, prompts: Sequence[Prompt],
 # -- the start without training -------------------------------------------------------------------
 
 @torch.no_grad()
-def start_rows(model: GLIP, prompt: Prompt, maps: Sequence[Sequence[Tensor]],
+def start_rows(model: GroundingDetector, prompt: Prompt, maps: Sequence[Sequence[Tensor]],
                samples: Sequence[DetDataSample]) -> Tensor:
     """First features (T, C) of a prompt, from its examples; labels index its entities.
 
@@ -116,7 +113,7 @@ def start_rows(model: GLIP, prompt: Prompt, maps: Sequence[Sequence[Tensor]],
     return min(tried, key=lambda one: one[0])[1]
 
 
-def _positives(model: GLIP, outputs: HeadOutputs, entities: int,
+def _positives(model: GroundingDetector, outputs: HeadOutputs, entities: int,
                sample: DetDataSample) -> Tensor:
     """Which cells (R, E) the assignment of the training gives to which entity, bool."""
     head = model.bbox_head
@@ -131,7 +128,7 @@ def _positives(model: GLIP, outputs: HeadOutputs, entities: int,
     return found
 
 
-def _seen(model: GLIP, features: Tensor, maps: Sequence[Tensor]
+def _seen(model: GroundingDetector, features: Tensor, maps: Sequence[Tensor]
           ) -> tuple[Tensor, Tensor, HeadOutputs]:
     """Cells (R, D) before the alignment, fused tokens (T, C), and boxes of one image."""
     head = model.bbox_head
@@ -145,7 +142,7 @@ def _seen(model: GLIP, features: Tensor, maps: Sequence[Tensor]
     return cells, hidden, HeadOutputs([], levels, [])
 
 
-def _parting(model: GLIP, features: Tensor, places: Sequence[int],
+def _parting(model: GroundingDetector, features: Tensor, places: Sequence[int],
              maps: Sequence[Sequence[Tensor]], samples: Sequence[DetDataSample]) -> _Parting:
     """What the tower makes of all images with the features (T, C) of a prompt."""
     head, align = model.bbox_head, model.bbox_head.alignment
