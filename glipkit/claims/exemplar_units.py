@@ -40,7 +40,7 @@ from glipkit.worlds.stamp_source import find_stamps_dir, list_stamps, unpack_pac
 MODELS = {'shapes': 'glip-mini', 'stamps': 'glip-photo'}
 #: Reference pictures of each thing; prompt tuning has the most of them.
 SHOTS = (1, 3, 5)
-MOST = max(SHOTS)
+FEWEST, MOST = min(SHOTS), max(SHOTS)
 CLAIMS = (1, 2, 3, 4, 5)
 #: For the first estimate: passes of a tuning run.
 PASSES = 25
@@ -114,7 +114,7 @@ def plan_units(setup: Setup, claims: Iterable[int], seeds: Iterable[int]) -> lis
         seeds: Seeds.
     """
     learnt = [f'learn-{shots}' for shots in SHOTS]
-    needed = {1: ['tune', *learnt], 2: [learnt[-1], 'mixed'], 3: [learnt[-1], 'negatives'],
+    needed = {1: ['tune', *learnt], 2: [learnt[-1], 'mixed'], 3: [learnt[0], 'negatives'],
               4: [learnt[-1], 'calibration'], 5: ['pairs']}
     wanted = {unit for claim in claims for unit in needed[claim]}
     works: dict[str, Callable[[Setup, int], None]] = {
@@ -167,7 +167,7 @@ def learn(setup: Setup, seed: int, predictor: Predictor, shots: int, kind: str) 
         seed: Seed of the draw and of learning.
         predictor: Predictor that learns.
         shots: Pictures of each thing.
-        kind: 'start' for no step; 'refined'; 'negatives' for look-alikes that are shown too.
+        kind: 'start' for no step; 'refined'; 'negatives' for as many pictures of look-alikes too.
 
     Returns:
         ``seconds`` that it took, with the reading of pictures, and ``steps``.
@@ -259,14 +259,17 @@ def mix(setup: Setup, seed: int) -> None:
 
 
 def learn_negatives(setup: Setup, seed: int) -> None:
-    """Learns the same examples with look-alikes as negatives, and counts who is taken for whom."""
+    """Learns the fewest examples with look-alikes as negatives too, and counts who is taken for whom.
+
+    From more examples some things are told from their look-alikes without any negative.
+    """
     task, folder = make_task(setup, seed), setup.task_folder(seed)
     data = task.annotated(folder, 'look-alikes')
     coco = read_coco_json(data.ann_file)
     names = task.asked('unnamed')
     predictor = Predictor(MODELS[setup.world], per_object='all')
-    took = learn(setup, seed, predictor, MOST, 'negatives')
-    plain, ours = (ask(predictor, data, names, setup.learnt(MOST, seed, kind))
+    took = learn(setup, seed, predictor, FEWEST, 'negatives')
+    plain, ours = (ask(predictor, data, names, setup.learnt(FEWEST, seed, kind))
                    for kind in ('refined', 'negatives'))
     look_alikes = [coco.id_of_name[name] for name in task.asked('look_alikes')]
     counts = [fooled_at_equal_recall(*(mark(coco.annotations, found, coco.id_of_name[name],

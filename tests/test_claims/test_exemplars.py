@@ -205,7 +205,7 @@ def test_units_of_claims(tmp_path):
         return [unit.name for unit in plan_units(setup, claims, (0, ))]
 
     assert names(5) == ['stamps pairs-0']
-    assert names(3) == ['stamps learn-5-0', 'stamps negatives-0']
+    assert names(3) == ['stamps learn-1-0', 'stamps negatives-0']
     assert len(names(*CLAIMS)) == 8 and names(1)[0] == 'stamps tune-0'
     assert all(unit.seconds > 0 for unit in plan_units(setup, CLAIMS, (0, 1)))
 
