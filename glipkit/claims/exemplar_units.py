@@ -259,9 +259,9 @@ def mix(setup: Setup, seed: int) -> None:
 
 
 def learn_negatives(setup: Setup, seed: int) -> None:
-    """Learns the fewest examples with look-alikes as negatives too, and counts who is taken for whom.
+    """Learns the fewest examples with negatives too, and counts whom look-alikes are taken for.
 
-    From more examples some things are told from their look-alikes without any negative.
+    From more examples most things are told from their look-alikes without any negative.
     """
     task, folder = make_task(setup, seed), setup.task_folder(seed)
     data = task.annotated(folder, 'look-alikes')
