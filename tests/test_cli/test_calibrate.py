@@ -100,6 +100,11 @@ def test_what_cannot_be_used(refuse, words, more, message):
     assert re.search(message, refuse(*words, '--out', 'b.safetensors', *more))
 
 
+def test_no_place_to_write(refuse, words):
+    assert 'a file to write (--out), or a task file' in refuse(*words)
+    assert 'for a task that is no file here' in refuse(*words, '--task', 'anna/fish')
+
+
 def test_one_image_and_a_file_that_is_no_task(refuse, words, annotated):
     content = json.loads(annotated.read_text())
     annotated.write_text(json.dumps({**content, 'annotations': content['annotations'][:1]}))
