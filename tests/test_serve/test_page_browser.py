@@ -309,6 +309,7 @@ def test_a_lesson_is_stopped(tabs, service, files, monkeypatch):
     playwright.expect(tab.locator('#glipkit-marks table')).to_have_count(0)
     tab.get_by_label('Without a mouse').fill(', '.join(map(str, CIRCLE)))
     tab.get_by_label('Without a mouse').press('Enter')
+    says(tab, '1 box so far', 'marks')
     tab.get_by_label('Name of the thing').fill('zorp')
     tab.get_by_role('button', name='Learn it and find it').click()
     says(tab, 'of 20 s')
