@@ -30,6 +30,7 @@ SHORTER = {
     'glipkit env': '',
     'glipkit check-data': '',
     'glipkit tune train.json': '--set schedule.max_epochs=1 --track tensorboard',
+    'glipkit prompt --examples': '--steps 1',
     'glipkit predict photos/ --task': '',
     'glipkit push anna/fish --task tuned/task.safetensors --license mit --dry-run': '',
     'glipkit prepare objects365': '',

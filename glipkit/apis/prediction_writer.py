@@ -13,7 +13,10 @@ import numpy as np
 
 from glipkit.apis.detections import Detections
 from glipkit.errors import UserError
-from glipkit.files import atomic, make_folder, remove_unfinished
+from glipkit.files import atomic, make_folder, remove_unfinished, write_text
+
+#: Name of an empty file that says who wrote the files beside it.
+OWN = '.written_by_glipkit'
 
 
 def image_names(paths: Sequence[Path | None]) -> list[str]:
@@ -56,6 +59,8 @@ class Writer:
     """
 
     file = ''
+    #: Of formats with a file per image: the folder of these and their ending.
+    files: tuple[str, str] | None = None
 
     def __init__(self, folder: Path, classes: Sequence[str] = ()) -> None:
         self.folder = Path(folder)
@@ -77,15 +82,34 @@ class Writer:
         """Makes the folder, so that there will be a result of no image, too.
 
         Raises:
-            UserError: Nothing can be written there.
+            UserError: Nothing can be written there, or files of somebody else could be replaced.
         """
         if self._begun:
             return
+        self._check_files()
         make_folder(self.folder)
         remove_unfinished(self.folder)
+        if self.files:
+            # From the first image on, so that a killed run can be repeated.
+            make_folder(self.folder / self.files[0])
+            write_text(self.folder / self.files[0] / OWN, '')
         self._begun = True
         self._know(self._first, None)
         self._open()
+
+    def _check_files(self) -> None:
+        """Refuses a folder in which a person's annotations may lie under the same names."""
+        if not self.files:
+            return
+        folder, suffix = self.folder / self.files[0], self.files[1]
+        if next(folder.rglob(f'*{suffix}'), None) is not None and not self._is_own(folder):
+            raise UserError('a folder without annotations of others, which could be replaced',
+                            f'{folder} with {suffix} files that glipkit did not write',
+                            'pass another folder')
+
+    def _is_own(self, folder: Path) -> bool:
+        """Whether the files of a folder are of an earlier run."""
+        return (folder / OWN).is_file()
 
     def add(self, found: Detections, name: str | None = None) -> None:
         """Writes the detections of one more image.
@@ -132,8 +156,9 @@ class Writer:
         return self._stack.enter_context(temporary.open(
             'w', encoding='utf-8', errors='backslashreplace', newline=''))
 
-    def _beside(self, name: str, folder: str, suffix: str) -> Path:
-        """A file of an image's name in a folder of the result, and nowhere else."""
+    def _beside(self, name: str) -> Path:
+        """The file of an image's name in the folder of `files`, and nowhere else."""
+        folder, suffix = self.files or ('', '')
         parts = [part for part in PurePosixPath(name.replace('\\', '/')).parts
                  if part not in ('/', '..') and not re.fullmatch('[A-Za-z]:', part)]
         path = PurePosixPath(*(part.replace('\0', '_') for part in parts or ['image']))

@@ -21,6 +21,8 @@ from glipkit.apis.prediction_writer import image_names as image_names  # callers
 from glipkit.errors import UserError
 from glipkit.files import write_text
 
+#: First line of a data.yaml, by which it is known again.
+_ABOUT = '# The images of labels/a/1.txt belong in images/a/.'
 #: What XML 1.0 cannot hold, escaped or not.
 _NOT_XML = re.compile('[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')
 
@@ -107,10 +109,16 @@ class YoloWriter(Writer):
     Labels that are there already must count the same classes.
     """
 
+    files = ('labels', '.txt')
+
+    def _is_own(self, folder: Path) -> bool:
+        place = self.folder / 'data.yaml'
+        return super()._is_own(folder) or place.is_file() and _ABOUT.encode() in place.read_bytes()
+
     def _write(self, found: Detections, name: str) -> None:
         if not self.count:
             self._check_labels()
-        write_text(self._beside(name, 'labels', '.txt'), found.to_yolo())
+        write_text(self._beside(name), found.to_yolo())
 
     def _check_labels(self) -> None:
         """Refuses labels of an earlier run that would get the names of other classes."""
@@ -131,22 +139,26 @@ class YoloWriter(Writer):
         content = dict(path='.', train='images', val='images', nc=len(self._ids),
                        names=dict(enumerate(self.classes)))
         write_text(self.folder / 'data.yaml',
-                   '# The images of labels/a/1.txt belong in images/a/.\n'
+                   f'{_ABOUT}\n'
                    + yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
 
 
 class VocWriter(Writer):
     """``Annotations/<image>.xml``: pixels from 1, both edges inside, rounded; ``confidence``."""
 
+    files = ('Annotations', '.xml')
+
     def _write(self, found: Detections, name: str) -> None:
-        write_text(self._beside(name, 'Annotations', '.xml'), voc_text(found, name))
+        write_text(self._beside(name), voc_text(found, name))
 
 
 class LabelmeWriter(Writer):
     """``labelme/<image>.json``, which leads to the image where that has a file."""
 
+    files = ('labelme', '.json')
+
     def _write(self, found: Detections, name: str) -> None:
-        path = self._beside(name, 'labelme', '.json')
+        path = self._beside(name)
         content = found.to_labelme()
         content['imagePath'] = PurePosixPath(name).name
         if found.path is not None:

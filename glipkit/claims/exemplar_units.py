@@ -1,6 +1,7 @@
 """What the exemplar benchmark has to do for a world and a seed, in units that are kept."""
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -8,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from glipkit.apis.data_sets import AnnotatedImages
+from glipkit.apis.examples import Example
 from glipkit.apis.predictor import Predictor
+from glipkit.apis.tasks import read_task
 from glipkit.calibration.run import CalibrateSettings, calibrate
 from glipkit.claims import exemplar_tasks
 from glipkit.claims.exemplar_scores import (
@@ -21,7 +24,9 @@ from glipkit.claims.exemplar_scores import (
 )
 from glipkit.claims.exemplar_tasks import Drawer, ExemplarTask
 from glipkit.claims.pretraining import SCORE_SECONDS, TRAIN_SECONDS
+from glipkit.data.few_shot import few_shot_file
 from glipkit.data.formats.coco_json import read_coco_json
+from glipkit.files import make_folder
 from glipkit.runs.locks import locked
 from glipkit.runs.results import write_json
 from glipkit.runs.units import Unit
@@ -35,7 +40,7 @@ from glipkit.worlds.stamp_source import find_stamps_dir, list_stamps, unpack_pac
 MODELS = {'shapes': 'glip-mini', 'stamps': 'glip-photo'}
 #: Reference pictures of each thing; prompt tuning has the most of them.
 SHOTS = (1, 3, 5)
-MOST = max(SHOTS)
+FEWEST, MOST = min(SHOTS), max(SHOTS)
 CLAIMS = (1, 2, 3, 4, 5)
 #: For the first estimate: passes of a tuning run.
 PASSES = 25
@@ -109,7 +114,7 @@ def plan_units(setup: Setup, claims: Iterable[int], seeds: Iterable[int]) -> lis
         seeds: Seeds.
     """
     learnt = [f'learn-{shots}' for shots in SHOTS]
-    needed = {1: ['tune', *learnt], 2: [learnt[-1], 'mixed'], 3: [learnt[-1], 'negatives'],
+    needed = {1: ['tune', *learnt], 2: [learnt[-1], 'mixed'], 3: [learnt[0], 'negatives'],
               4: [learnt[-1], 'calibration'], 5: ['pairs']}
     wanted = {unit for claim in claims for unit in needed[claim]}
     works: dict[str, Callable[[Setup, int], None]] = {
@@ -152,8 +157,51 @@ def tune_prompts(setup: Setup, seed: int) -> None:
         'minutes': best['minutes'], 'train_images': best['train_images']})
 
 
-def learn(setup, seed, predictor, shots, negatives=None, refined=True):
-    raise NotImplementedError
+def learn(setup: Setup, seed: int, predictor: Predictor, shots: int, kind: str) -> dict[str, Any]:
+    """Learns the unnamed things together, and writes their task file.
+
+    The pictures are those that prompt tuning has from as many shots.
+
+    Args:
+        setup: Setup of a world.
+        seed: Seed of the draw and of learning.
+        predictor: Predictor that learns.
+        shots: Pictures of each thing.
+        kind: 'start' for no step; 'refined'; 'negatives' for as many pictures of look-alikes too.
+
+    Returns:
+        ``seconds`` that it took, with the reading of pictures, and ``steps``.
+    """
+    task, folder = make_task(setup, seed), setup.task_folder(seed)
+    shown = _shots(task.annotated(folder, 'train'), shots, seed)
+    avoided = {}
+    if kind == 'negatives':
+        avoided = _shots(task.annotated(folder, 'negatives'), shots, seed)
+    examples = []
+    for name, look_alike in zip(task.asked('unnamed'), task.asked('look_alikes')):
+        own, others = shown[name], avoided.get(look_alike, {})
+        images = list({**own, **others})
+        examples.append(Example(images, [own.get(image, []) for image in images], name,
+                                [others.get(image, []) for image in images] if others else None))
+    file = setup.learnt(shots, seed, kind)
+    make_folder(file.parent)
+    begin = time.perf_counter()
+    predictor.learn(examples, seconds=setup.seconds, steps=0 if kind == 'start' else None,
+                    seed=seed, name=file.stem, out=file)
+    seconds = time.perf_counter() - begin
+    return {'seconds': seconds, 'steps': read_task(file).details['steps']}
+
+
+def _shots(data: AnnotatedImages, shots: int, seed: int) -> dict[str, dict[Path, list]]:
+    """Name -> picture -> its boxes, xyxy, of as many pictures of each name."""
+    coco = read_coco_json(few_shot_file(data.ann_file, shots, seed, data.images / 'shots'))
+    found: dict[str, dict[Path, list]] = {name: {} for name in coco.classes.values()}
+    for record in coco.annotations:
+        image = data.images / coco.images[record['image_id']]['file_name']
+        left, top, width, height = record['bbox']
+        found[coco.classes[record['category_id']]].setdefault(image, []).append(
+            [left, top, left + width, top + height])
+    return found
 
 
 def learn_examples(shots: int, setup: Setup, seed: int) -> None:
@@ -162,9 +210,9 @@ def learn_examples(shots: int, setup: Setup, seed: int) -> None:
     data = task.annotated(folder, 'test', 'unnamed')
     predictor = Predictor(MODELS[setup.world], per_object='all')
     content: dict[str, Any] = {}
-    for key, refined in (('start_', False), ('', True)):
-        file, took = learn(setup, seed, predictor, shots, refined=refined)
-        found = ask(predictor, data, task.asked('unnamed'), file)
+    for key, kind in (('start_', 'start'), ('', 'refined')):
+        took = learn(setup, seed, predictor, shots, kind)
+        found = ask(predictor, data, task.asked('unnamed'), setup.learnt(shots, seed, kind))
         scores = average_precision(data.ann_file, found).overall
         content |= {f'{key}{name}': scores[name] for name in ('AP', 'AP50')}
         content |= {f'{key}{name}': value for name, value in took.items()}
@@ -211,15 +259,18 @@ def mix(setup: Setup, seed: int) -> None:
 
 
 def learn_negatives(setup: Setup, seed: int) -> None:
-    """Learns the same examples with look-alikes as negatives, and counts who is taken for whom."""
+    """Learns the fewest examples with negatives too, and counts whom look-alikes are taken for.
+
+    From more examples most things are told from their look-alikes without any negative.
+    """
     task, folder = make_task(setup, seed), setup.task_folder(seed)
     data = task.annotated(folder, 'look-alikes')
     coco = read_coco_json(data.ann_file)
     names = task.asked('unnamed')
     predictor = Predictor(MODELS[setup.world], per_object='all')
-    file, took = learn(setup, seed, predictor, MOST,
-                       task.annotated(folder, 'negatives'))
-    plain, ours = (ask(predictor, data, names, one) for one in (setup.learnt(MOST, seed), file))
+    took = learn(setup, seed, predictor, FEWEST, 'negatives')
+    plain, ours = (ask(predictor, data, names, setup.learnt(FEWEST, seed, kind))
+                   for kind in ('refined', 'negatives'))
     look_alikes = [coco.id_of_name[name] for name in task.asked('look_alikes')]
     counts = [fooled_at_equal_recall(*(mark(coco.annotations, found, coco.id_of_name[name],
                                             look_alikes) for found in (plain, ours)))

@@ -17,7 +17,7 @@ from typing import Any
 from glipkit.benchmarks.results import table
 from glipkit.claims.exemplar_scores import RECALL
 from glipkit.claims.exemplar_tasks import PICTURES
-from glipkit.claims.exemplar_units import CLAIMS, MODELS, Setup, plan_units
+from glipkit.claims.exemplar_units import CLAIMS, FEWEST, MODELS, Setup, plan_units
 from glipkit.claims.exemplar_verdicts import judge, score_rows
 from glipkit.common.reporter import note
 from glipkit.errors import UserError
@@ -43,9 +43,9 @@ NOTES = (
     'order. AP in points (of 100).',
     'Prompt tuning has its full schedule and 20 further pictures to choose its best pass on; '
     'exemplars have the same examples and nothing else.',
-    f'A look-alike counts where a box lies on it (IoU 0.5) at the threshold at which {RECALL:.0%} '
-    'of the objects are found, or as many as both models find; its negatives are boxes in 20 '
-    'other pictures.',
+    f'Look-alikes are told from things of which {FEWEST} picture each is shown; negatives are as '
+    'many pictures of each look-alike. One counts where a box lies on it (IoU 0.5) at the '
+    f'threshold at which {RECALL:.0%} of the objects are found, or as many as both models find.',
     'Calibration learns from two thirds of the test pictures and is measured on the third that is '
     'left, every third once.')
 

@@ -120,13 +120,14 @@ def run(args: argparse.Namespace) -> int:
     asked = Asked(given['classes'], args.task, tuple(given['negative_classes']),
                   tuple(map(tuple, given['exclusive'])))
     checkpoint = checkpoint_for(args.teacher, args.checkpoint)
-    task = None if args.task is None else str(args.task)
     done = distil(DistilRun(
-        args.photos, args.out, Teacher(str(args.teacher), str(checkpoint), args.device, task),
+        args.photos, args.out, Teacher(str(args.teacher), str(checkpoint), args.device),
         asked, labels, student, _test_data(args), args.name, args.engine, args.workers,
         args.address))
     for name, why in done.problems[:5]:
         print(f'left out: {name}: {why}')
+    counts = done.data.counts
+    print(f'{counts["boxes"]} labels in {counts["photographs"]} photographs: {args.out}/data')
     if 'report' in done.files:
         print(done.files['report'].read_text(encoding='utf-8'))
     for path in done.files.values():

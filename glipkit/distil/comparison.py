@@ -71,8 +71,11 @@ def compare(teacher: Predictor, student: Student, asked: Asked, held_out: Annota
     def found_by_student(sources: Sequence[ImageSource]) -> Iterable[Detections]:
         return student.stream(sources, 0., 'all')
 
+    question = teacher.question(**asked.call(), score_threshold=0., per_object='all')
+
     def found_by_teacher(sources: Sequence[ImageSource]) -> Iterable[Detections]:
-        return teacher.stream(sources, **asked.call(), score_threshold=0., per_object='all')
+        for source in sources:
+            yield from teacher.answer([source], question)
 
     kept: dict[str, Any] = {}
 

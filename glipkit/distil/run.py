@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,9 @@ def distil(run: DistilRun) -> Distilled:
     """
     out = Path(os.path.abspath(run.out))
     photos = Photos.find(run.photos)
-    predictor = run.teacher.load(None if run.engine == 'local' else 'cpu', per_object='one')
+    task = run.asked.task
+    teacher = replace(run.teacher, task=None if task is None else str(task))
+    predictor = teacher.load(None if run.engine == 'local' else 'cpu', per_object='one')
     classes = predictor.question(**run.asked.call()).names
     if run.test is not None:
         shared_classes(run.test, classes)  # hours later would be late
@@ -116,16 +119,16 @@ def distil(run: DistilRun) -> Distilled:
     with claimed(out, about) as resumed:
         if resumed:
             note(f'resuming the run in {out}')
-        records = label_photos(run.teacher, predictor, run.asked, run.labels, photos, out,
+        records = label_photos(teacher, predictor, run.asked, run.labels, photos, out,
                                run.engine, run.workers, run.address)
         problems = tuple((name, why) for record in records for name, why in record['problems'])
         write_text(out / PROBLEMS, ''.join(f'{name}\t{why}\n' for name, why in problems))
         data = _data_set(run, photos, records, classes, out)
-        note(f'{data.counts["boxes"]} labels in {data.counts["photographs"]} photographs: '
-             f'{out / FOLDER}')
         if run.student is None:
             return Distilled(data, problems)
-        return _student(run, config, predictor, data, problems, out)
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'torch.meshgrid')  # of mmdet's points
+            return _student(run, config, predictor, data, problems, out)
 
 
 def _data_set(run: DistilRun, photos: Photos, records: list, classes: tuple[str, ...],

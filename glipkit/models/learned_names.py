@@ -65,8 +65,7 @@ class LearnsNames:
 
     def prompt_loss(self, prompt: Prompt, rows: Tensor, maps: Sequence[Tensor],
                     samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
-        """Losses of one prompt with given features, for maps of images that are there already; that
-        of the names is ``loss_cls``.
+        """Losses of one prompt with given features, for maps of images that are there already.
 
         Args:
             prompt: One of :meth:`example_prompts`.

@@ -181,7 +181,7 @@ def _one_file(place: Path, form: str) -> Path:
         return place
     archive = place.parent / f'{form}.zip'
     with zipfile.ZipFile(archive, 'w', zipfile.ZIP_DEFLATED) as packed:
-        for file in sorted(path for path in place.rglob('*') if path.is_file()):
+        for file in sorted(path for path in place.rglob('[!.]*') if path.is_file()):
             packed.write(file, file.relative_to(place).as_posix())
     return archive
 

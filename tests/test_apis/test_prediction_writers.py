@@ -14,6 +14,7 @@ from PIL import Image
 
 from glipkit.apis.detections import Detections
 from glipkit.apis.prediction_files import PredictionFiles
+from glipkit.apis.prediction_writer import OWN
 from glipkit.apis.prediction_writers import (
     FORMATS,
     image_names,
@@ -34,7 +35,8 @@ FULL, EMPTY = make([[20, 10, 60, 50], [0, 0, 200, 100]], [1, 0]), make([], [])
 
 
 def files_of(folder):
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob('*') if p.is_file())
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob('*')
+                  if p.is_file() and p.name != OWN)
 
 
 def test_the_command_offers_what_can_be_written():
@@ -170,3 +172,16 @@ def test_labels_of_another_run_keep_the_names_of_their_classes(tmp_path):
 def test_an_unknown_format_is_named(tmp_path):
     with pytest.raises(UserError, match=r"coco, yolo.*'pascal'"):
         open_writer('pascal', tmp_path)
+
+
+@pytest.mark.parametrize('form, place', [
+    ('yolo', 'labels/train/1.txt'), ('voc', 'Annotations/1.xml'), ('labelme', 'labelme/1.json')])
+def test_annotations_of_others_are_not_replaced(tmp_path, form, place):
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / place).write_text('mine')
+    with pytest.raises(UserError, match='did not write; pass another folder'):
+        write_predictions([FULL], ['train/1.jpg'], tmp_path, form)
+    assert files_of(tmp_path) == [place] and (tmp_path / place).read_text() == 'mine'
+    for _ in range(2):  # what glipkit wrote may be written again, also after a kill
+        write_predictions([FULL], ['1.jpg'], tmp_path / 'new', form)
+    assert not [one for one in files_of(tmp_path / 'new') if '_2' in one]

@@ -17,7 +17,7 @@ from glipkit.claims.exemplar_scores import (
     mark,
 )
 from glipkit.claims.exemplar_tasks import PICTURES, shapes_task, stamps_drawer, stamps_task, write
-from glipkit.claims.exemplar_units import CLAIMS, MODELS, SHOTS, plan_units
+from glipkit.claims.exemplar_units import CLAIMS, SHOTS, plan_units
 from glipkit.claims.exemplar_verdicts import judge, score_rows
 from glipkit.data.formats.coco_json import read_coco_json
 from glipkit.errors import UserError
@@ -205,7 +205,7 @@ def test_units_of_claims(tmp_path):
         return [unit.name for unit in plan_units(setup, claims, (0, ))]
 
     assert names(5) == ['stamps pairs-0']
-    assert names(3) == ['stamps learn-5-0', 'stamps negatives-0']
+    assert names(3) == ['stamps learn-1-0', 'stamps negatives-0']
     assert len(names(*CLAIMS)) == 8 and names(1)[0] == 'stamps tune-0'
     assert all(unit.seconds > 0 for unit in plan_units(setup, CLAIMS, (0, 1)))
 
@@ -228,5 +228,19 @@ def test_impossible_numbers_are_refused(tmp_path, words):
         exemplars.run(arguments(None))
 
 
-def test_models_of_both_worlds():
-    assert list(MODELS) == ['shapes', 'stamps']
+@pytest.mark.slow
+def test_a_small_run_resumes(tmp_path):
+    words = ('--worlds', 'shapes', '--seeds', '0', '--seconds', '2', '--max-passes', '1',
+             '--pictures', '6', '2', '2', '2', '6', '2', '6')
+    content = exemplars.run(arguments(tmp_path, *words))
+    assert [row['claim'] for row in content['rows']] == sorted(
+        row['claim'] for row in content['rows'])
+    assert {row['claim'] for row in content['rows']} == set(CLAIMS)
+    assert len(content['scores']) == 1 + 2 * len(SHOTS)
+    assert set(content['units']) == {'shapes'} and len(content['units']['shapes']) == 8
+    elsewhere = content['units']['shapes']['mixed-0']['elsewhere']
+    assert elsewhere['before'] == elsewhere['after'] == elsewhere['with_task']
+    again = exemplars.run(arguments(tmp_path, *words))
+    assert again['units'] == content['units']
+    with pytest.raises(UserError, match='seconds'):
+        exemplars.run(arguments(tmp_path, *words[:-8], '--seconds', '3', *words[-8:]))

@@ -25,7 +25,7 @@ RATE, HALVED_AFTER = .05, 25
 BATCH, CLIP_NORM = 4, 1.
 #: Steps between two looks at the views that are held out, the gain that counts, and how many looks
 #: without one end the steps.
-EVERY, GAIN, PATIENCE = 10, .01, 3
+EVERY, GAIN, PATIENCE = 10, .005, 3
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ class Refinement:
         return loss.item()
 
     def look(self) -> float:
-        """Loss of the names on the held-out views; keeps the features with the lowest so far."""
+        """Loss on the held-out views; the features are kept where it is the lowest so far."""
         with torch.no_grad():
-            losses = [(self._losses(number, chosen)['loss_cls'].item(), len(chosen))
+            losses = [(sum(self._losses(number, chosen).values()).item(), len(chosen))
                       for number in range(len(self.prompts))
                       for chosen in self._batches(number, self._which(number, held=True))]
         loss = sum(one * count for one, count in losses) / max(sum(c for _, c in losses), 1)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,7 @@ from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
 from glipkit.errors import UserError
+from glipkit.models.contract import GroundingDetector
 from glipkit.models.detectors.glip_boxes import inclusive_boxes
 from glipkit.models.fusion.stack import run_tower
 from glipkit.models.heads.assignment import assign_targets
@@ -21,9 +21,6 @@ from glipkit.models.heads.glip_head import HeadOutputs, in_float32, rows
 from glipkit.text.encoders.learned import LearnedWords
 from glipkit.text.structures import Prompt, Span, TextFeatures
 from glipkit.text.tokenizers.contract import Tokenizer
-
-if TYPE_CHECKING:
-    from glipkit.models.detectors.glip import GLIP
 
 #: No caption that somebody writes begins so: what is learned is in the way of no words.
 BEGINNING = '= '
@@ -62,7 +59,7 @@ def example_prompts(names: Sequence[str], negatives: Sequence[str], tokenizer: T
     return prompts
 
 
-def prompt_loss(model: GLIP, prompt: Prompt, features: Tensor, maps: Sequence[Tensor],
+def prompt_loss(model: GroundingDetector, prompt: Prompt, features: Tensor, maps: Sequence[Tensor],
                 samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
     """See :meth:`GroundingDetector.prompt_loss`."""
     tokens = model.tokenize([prompt] * len(samples))
@@ -78,7 +75,7 @@ def _spans(prompt: Prompt, sample: DetDataSample) -> list[tuple[Span, ...]]:
     return [prompt.spans[label] for label in sample.gt_instances.labels.tolist()]
 
 
-def learned_encoder(model: GLIP, prompts: Sequence[Prompt],
+def learned_encoder(model: GroundingDetector, prompts: Sequence[Prompt],
                     features: Sequence[Tensor]) -> LearnedWords:
     """The text encoder of a view that knows the prompts by heart.
 
@@ -96,30 +93,27 @@ def learned_encoder(model: GLIP, prompts: Sequence[Prompt],
 # -- the start without training -------------------------------------------------------------------
 
 @torch.no_grad()
-def start_rows(model: GLIP, prompt: Prompt, maps: Sequence[Sequence[Tensor]],
+def start_rows(model: GroundingDetector, prompt: Prompt, maps: Sequence[Sequence[Tensor]],
                samples: Sequence[DetDataSample]) -> Tensor:
     """First features (T, C) of a prompt, from its examples; labels index its entities.
 
     The alignment is inverted a few times; the lowest loss on the examples is kept.
     """
     tokens = model.tokenize([prompt])
-    device = maps[0][0].device
-    tried = [model.text_encoder(tokens.to(device)).hidden[0].float()]
+    features = model.text_encoder(tokens.to(maps[0][0].device)).hidden[0].float()
     places = [int(own.nonzero()[0]) for own in model.token_map_of(tokens, 0, prompt.spans)]
-    for _ in range(ROUNDS):
-        tried.append(_invert(model, tried[-1], places, maps, samples))
-    return min(tried[1:], key=lambda one: _loss(model, prompt, one, maps, samples))
+    tried: list[tuple[float, Tensor]] = []
+    for left in range(ROUNDS, -1, -1):
+        parting = _parting(model, features, places, maps, samples)
+        if left < ROUNDS:
+            tried.append((parting.now(), features))
+        if left:
+            features = features.clone()
+            features[places] += STEP * parting.change()
+    return min(tried, key=lambda one: one[0])[1]
 
 
-def _loss(model: GLIP, prompt: Prompt, features: Tensor, maps: Sequence[Sequence[Tensor]],
-          samples: Sequence[DetDataSample]) -> float:
-    """Mean loss of the names on the examples."""
-    losses = [prompt_loss(model, prompt, features, own, [sample])['loss_cls'].item()
-              for own, sample in zip(maps, samples)]
-    return sum(losses) / len(losses)
-
-
-def _positives(model: GLIP, outputs: HeadOutputs, entities: int,
+def _positives(model: GroundingDetector, outputs: HeadOutputs, entities: int,
                sample: DetDataSample) -> Tensor:
     """Which cells (R, E) the assignment of the training gives to which entity, bool."""
     head = model.bbox_head
@@ -134,7 +128,7 @@ def _positives(model: GLIP, outputs: HeadOutputs, entities: int,
     return found
 
 
-def _seen(model: GLIP, features: Tensor, maps: Sequence[Tensor]
+def _seen(model: GroundingDetector, features: Tensor, maps: Sequence[Tensor]
           ) -> tuple[Tensor, Tensor, HeadOutputs]:
     """Cells (R, D) before the alignment, fused tokens (T, C), and boxes of one image."""
     head = model.bbox_head
@@ -148,71 +142,77 @@ def _seen(model: GLIP, features: Tensor, maps: Sequence[Tensor]
     return cells, hidden, HeadOutputs([], levels, [])
 
 
-def _invert(model: GLIP, features: Tensor, places: Sequence[int],
-            maps: Sequence[Sequence[Tensor]], samples: Sequence[DetDataSample]) -> Tensor:
-    """Features one step nearer to tokens that tell the boxes of each entity from all else.
-
-    The alignment is linear in a token of length 1, and so are the meanings, where maps have them:
-    which one parts the cells best is a regression. What the tower makes of a token is taken to move
-    as the token itself does.
-    """
+def _parting(model: GroundingDetector, features: Tensor, places: Sequence[int],
+             maps: Sequence[Sequence[Tensor]], samples: Sequence[DetDataSample]) -> _Parting:
+    """What the tower makes of all images with the features (T, C) of a prompt."""
     head, align = model.bbox_head, model.bbox_head.alignment
-    cells, targets, hidden, meant = [], [], [], []
+    inputs, offsets, behind, meant, chosen = [], [], [], [], []
+    scale = align.log_scale.exp()
     for own, sample in zip(maps, samples):
-        seen, fused, outputs = _seen(model, features, own)
-        cells.append(seen)
-        hidden.append(fused)
-        targets.append(_positives(model, outputs, len(places), sample))
+        cells, fused, outputs = _seen(model, features, own)
+        inputs.append(cells @ align.text_projection.weight / (2 * scale) + align.bias_lang)
+        offsets.append(cells @ align.text_projection.bias / scale + align.bias0)
+        behind.append(fused[places])
+        chosen.append(_positives(model, outputs, len(places), sample))
         if head.meanings is not None:
             meant.append(head.meanings.mixed(torch.cat(
                 [in_float32(rows(level[:, head.in_channels:])) for level in own], 1))[0])
-    seen = torch.cat(cells)
-    scale = align.log_scale.exp()
-    parting = _Parting(
-        inputs=seen @ align.text_projection.weight / (2 * scale) + align.bias_lang,
-        offset=seen @ align.text_projection.bias / scale + align.bias0,
-        meanings=torch.cat(meant) if meant else None, chosen=torch.cat(targets), loss=head.loss_cls)
-    found = features.clone()
-    found[list(places)] += STEP * parting.change(
-        features[list(places)], torch.stack(hidden).mean(0)[list(places)])
-    return found
+    return _Parting(inputs, offsets, meant, chosen, features[places], behind, head.loss_cls)
 
 
 @dataclass
 class _Parting:
-    """Which tokens part some cells from the others.
+    """Which tokens part some cells of images from the others.
+
+    The alignment is linear in a token of length 1 behind the tower, and what cells mean in one in
+    front of it, where maps have meanings. Which tokens part the cells best is a regression. What
+    the tower makes of a token is taken to move as the token itself does.
 
     Args:
-        inputs: Factors of a token of length 1 behind the tower, (R, C).
-        offset: What no token changes, (R,).
-        meanings: Factors of a token of length 1 in front of it, (R, C); None where there are none.
-        chosen: Cells of each entity (R, E), bool.
+        inputs: Of each image, factors of the tokens behind the tower (R, C).
+        offsets: Of each image, what no token changes, (R,).
+        meanings: Of each image, factors of the tokens in front of it (R, C); empty where there are
+            none.
+        chosen: Of each image, the cells of each entity (R, E), bool.
+        before: Tokens in front of the tower (E, C).
+        behind: Of each image, what the tower makes of them (E, C).
         loss: Loss of the tokens that the head trains with.
     """
 
-    inputs: Tensor
-    offset: Tensor
-    meanings: Tensor | None
-    chosen: Tensor
+    inputs: list[Tensor]
+    offsets: list[Tensor]
+    meanings: list[Tensor]
+    chosen: list[Tensor]
+    before: Tensor
+    behind: list[Tensor]
     loss: nn.Module
 
+    def now(self) -> float:
+        """Loss of the tokens as they are."""
+        logits = [inputs @ F.normalize(tokens, dim=-1).T
+                  for inputs, tokens in zip(self.inputs, self.behind)]
+        return self._loss(torch.cat(logits), self.before).item()
+
     @torch.enable_grad()
-    def change(self, before: Tensor, behind: Tensor) -> Tensor:
-        """What to add to tokens in front of the tower, (E, C), which become ``behind`` in it."""
-        chosen = self.chosen
-        mask = torch.ones(1, chosen.size(1), dtype=torch.bool, device=chosen.device)
-        positives = chosen.sum().clamp(min=1)
-        length = before.norm(dim=-1, keepdim=True)
+    def change(self) -> Tensor:
+        """What to add to the tokens in front of the tower, (E, C)."""
+        inputs, behind = torch.cat(self.inputs), torch.stack(self.behind).mean(0)
+        length = self.before.norm(dim=-1, keepdim=True)
         ratio = behind.norm(dim=-1, keepdim=True) / length
-        change = torch.zeros_like(before, requires_grad=True)
-        rate = RATE * length.mean().item() / before.size(1) ** .5
+        change = torch.zeros_like(self.before, requires_grad=True)
+        rate = RATE * length.mean().item() / change.size(1) ** .5
         optimizer = torch.optim.Adam([change], lr=rate)
         for _ in range(REGRESSION):
-            logits = self.inputs @ F.normalize(behind + ratio * change, dim=-1).T \
-                + self.offset[:, None]
-            if self.meanings is not None:
-                logits = logits + self.meanings @ F.normalize(before + change, dim=-1).T
-            loss = self.loss(logits[None], chosen[None].float(), mask, positives)
-            change.grad, = torch.autograd.grad(loss, [change])
+            logits = inputs @ F.normalize(behind + ratio * change, dim=-1).T
+            change.grad, = torch.autograd.grad(self._loss(logits, self.before + change), [change])
             optimizer.step()
         return change.detach()
+
+    def _loss(self, logits: Tensor, before: Tensor) -> Tensor:
+        """Loss of logits (R, E) of the cells of all images, to which the rest is added."""
+        logits = logits + torch.cat(self.offsets)[:, None]
+        if self.meanings:
+            logits = logits + torch.cat(self.meanings) @ F.normalize(before, dim=-1).T
+        chosen = torch.cat(self.chosen)
+        mask = torch.ones_like(chosen[:1])
+        return self.loss(logits[None], chosen[None].float(), mask, chosen.sum().clamp(min=1))

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +14,8 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from glipkit.errors import UserError
+from glipkit.models.contract import GroundingDetector
 from glipkit.text.structures import Prompt
-
-if TYPE_CHECKING:
-    from glipkit.models.detectors.region_words import RegionWords
 
 #: No class name that somebody writes begins so: what is learned is in the way of no words.
 BEGINNING = '= '
@@ -72,7 +69,7 @@ class _Regions:
     temperature: float
 
 
-def start_rows(model: RegionWords, prompt: Prompt, maps: Sequence[Sequence[Tensor]],
+def start_rows(model: GroundingDetector, prompt: Prompt, maps: Sequence[Sequence[Tensor]],
                samples: Sequence[DetDataSample]) -> Tensor:
     """Rows (E, D) of length 1 that lie near the regions of the examples and far from all others.
 
