@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from glipkit.serve.references import Reference
 
 
-def learn_task(predictor: Predictor, references: Sequence[Reference], seconds: float) -> Task:
+def learn_task(predictor: Predictor, references: Sequence[Reference], seconds: float,
+               steps: int | None = None) -> Task:
     """A task that finds the things of some references, learned together.
 
     Args:
         predictor: Whose model learns; it stays as it is.
         references: The things.
         seconds: Budget.
+        steps: Steps exactly, so that the result does not depend on the machine; None takes as many
+            as the seconds allow.
 
     Raises:
         UserError: The model cannot learn them.
@@ -33,7 +36,7 @@ def learn_task(predictor: Predictor, references: Sequence[Reference], seconds: f
                         if any(one.negatives) else None) for one in references]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / 'task.safetensors'
-        name = predictor.learn(examples, seconds=seconds, out=file)
+        name = predictor.learn(examples, seconds=seconds, steps=steps, out=file)
         try:
             return read_task(file)
         finally:

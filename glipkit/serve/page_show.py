@@ -65,8 +65,6 @@ def show_form() -> Show:
             corners = gradio.Textbox(
                 label='Without a mouse: left, top, right, bottom in pixels, then Enter',
                 placeholder='10, 20, 110, 90', elem_id='glipkit-corners')
-            notes = gradio.HTML(_notes(Canvas(Marks(), None, None, START)), elem_id='glipkit-marks',
-                                apply_default_css=False)
             with gradio.Row():
                 learn = gradio.Button('Learn it and find it', variant='primary',
                                       elem_id='glipkit-learn')
@@ -74,6 +72,9 @@ def show_form() -> Show:
                 undo = gradio.Button('Take the last one back', elem_id='glipkit-undo')
             file = gradio.DownloadButton('Download the task file', interactive=False, size='sm',
                                          elem_id='glipkit-download-task')
+            # The last, since it grows: no button moves away under a finger.
+            notes = gradio.HTML(_notes(Canvas(Marks(), None, None, START)), elem_id='glipkit-marks',
+                                apply_default_css=False)
     return Show(canvas, picture, name, kind, corners, undo, learn, stop, file, notes)
 
 

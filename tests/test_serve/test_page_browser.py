@@ -23,7 +23,7 @@ from PIL import Image  # noqa: E402
 
 import glipkit  # noqa: E402
 from glipkit.serve.api import create_app  # noqa: E402
-from glipkit.serve.limits import LearningLimits  # noqa: E402
+from glipkit.serve.learners import learn_task  # noqa: E402
 from glipkit.serve.page_examples import DRAWN, SIDE, write_examples  # noqa: E402
 from glipkit.serve.page_files import page_folder  # noqa: E402
 from glipkit.serve.service import Limits, Service  # noqa: E402
@@ -40,9 +40,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(
 
 
 class Counted(Service):
-    """Counts how often the model was asked."""
+    """Counts how often the model was asked, and learns in so many steps, however long they take."""
 
-    calls = 0
+    calls, steps = 0, 6
 
     def predict(self, *args, **kwargs):
         self.calls += 1
@@ -51,8 +51,10 @@ class Counted(Service):
 
 @pytest.fixture(scope='module')
 def service():
-    return Counted(glipkit.Predictor('glip-mini'), name='glip-mini',
-                   limits=Limits(max_pixels=300_000), learning=LearningLimits(seconds=3))
+    made = Counted(glipkit.Predictor('glip-mini'), name='glip-mini',
+                   limits=Limits(max_pixels=300_000),
+                   learner=lambda *lesson: learn_task(*lesson, steps=made.steps))
+    return made
 
 
 @pytest.fixture(scope='module')
@@ -271,7 +273,7 @@ def test_a_thing_is_shown_with_mouse_finger_and_keys_learned_and_found(tabs, fil
     tab.get_by_label('Name of the thing').fill('zorp')
     tab.get_by_label('Words, with commas between').fill('large yellow striped square')
     tab.get_by_role('button', name='Learn it and find it').click()
-    says(tab, 'of 3 s')
+    says(tab, 'of 20 s')
     says(tab, 'found in 2 pictures')
     found = {row[1]: row for row in reversed(rows(tab)) if row[0] == 'shapes.png'}  # the best
     assert set(found) == {'zorp', 'large yellow striped square'}
@@ -291,7 +293,8 @@ def test_a_thing_is_shown_with_mouse_finger_and_keys_learned_and_found(tabs, fil
     playwright.expect(tab.locator('#glipkit-things')).to_be_hidden()
 
 
-def test_a_lesson_is_stopped(tabs, files):
+def test_a_lesson_is_stopped(tabs, service, files, monkeypatch):
+    monkeypatch.setattr(service, 'steps', 100_000)
     tab = tabs()
     add(tab, files['one'])
     says(tab, '1 picture added')
@@ -306,9 +309,10 @@ def test_a_lesson_is_stopped(tabs, files):
     playwright.expect(tab.locator('#glipkit-marks table')).to_have_count(0)
     tab.get_by_label('Without a mouse').fill(', '.join(map(str, CIRCLE)))
     tab.get_by_label('Without a mouse').press('Enter')
+    says(tab, '1 box so far', 'marks')
     tab.get_by_label('Name of the thing').fill('zorp')
     tab.get_by_role('button', name='Learn it and find it').click()
-    says(tab, 'of 3 s')
+    says(tab, 'of 20 s')
     tab.get_by_role('button', name='Stop', exact=True).click()
     says(tab, 'Learning was stopped')
     assert not rows(tab)
