@@ -28,9 +28,10 @@ class Calibration:
         method: ``'isotonic'``, ``'temperature'`` or ``'none'``.
         thresholds: Class name -> lowest probability that is shown.
         default: Lowest probability that is shown of all other names.
-        shared: Map of the scores of all classes.
-        shifts: Class name -> what is added to the log odds of its probabilities, for a class that
-            is found more or less reliably than others of equal scores.
+        shared: Map of the scores of all classes, or of any name.
+        shifts: Class name -> what is then added to the log odds, for a class that is found more or
+            less reliably than others of equal scores.
+        final: Map of what the shifts make of all classes.
         per_object: Rule under which it was measured, as of `Predictor`.
         numbers: Measurements before and after, for reports.
         notes: What a reader should know, in sentences.
@@ -42,6 +43,7 @@ class Calibration:
     default: float
     shared: ScoreMap = IDENTITY
     shifts: Mapping[str, float] = field(default_factory=dict)
+    final: ScoreMap = IDENTITY
     per_object: str = 'one'
     numbers: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -49,7 +51,8 @@ class Calibration:
     def probabilities(self, scores: np.ndarray, labels: np.ndarray,
                       names: Sequence[str]) -> np.ndarray:
         """Probabilities (N,) float32 of scores (N,), whose labels (N,) index the names."""
-        return shifted(self.shared(scores), self._shifts(names)[labels]).astype(np.float32)
+        moved = shifted(self.shared(scores), self._shifts(names)[labels])
+        return self.final(moved).astype(np.float32)
 
     def limits(self, names: Sequence[str]) -> np.ndarray:
         """Lowest probability (K,) that is shown of each of K names."""
@@ -57,7 +60,7 @@ class Calibration:
 
     def lowest_scores(self, names: Sequence[str], limits: np.ndarray) -> np.ndarray:
         """Scores (K,) before the map that come to these probabilities (K,)."""
-        return self.shared.inverse(shifted(limits, -self._shifts(names)))
+        return self.shared.inverse(shifted(self.final.inverse(limits), -self._shifts(names)))
 
     def _shifts(self, names: Sequence[str]) -> np.ndarray:
         return np.array([self.shifts.get(name, 0.) for name in names], np.float64)
@@ -73,7 +76,7 @@ class Calibration:
         """What `from_json` reads."""
         return dict(by=self.by, method=self.method, thresholds=dict(self.thresholds),
                     default=self.default, shared=self.shared.as_json(),
-                    shifts=dict(self.shifts),
+                    shifts=dict(self.shifts), final=self.final.as_json(),
                     per_object=self.per_object, numbers=dict(self.numbers),
                     notes=list(self.notes))
 
@@ -96,16 +99,16 @@ class Calibration:
             for name, shift in content['shifts'].items():
                 if not is_finite(shift):
                     raise ValueError(f'the shift of {name!r} is {shift!r}')
-            shared = ScoreMap.from_json(content['shared'])
+            shared, final = (ScoreMap.from_json(content[key]) for key in ('shared', 'final'))
             if content['per_object'] not in ('one', 'all'):
                 raise ValueError(f'its per_object is {content["per_object"]!r}')
         except (KeyError, ValueError) as error:
             missing = f'it has no {error}' if isinstance(error, KeyError) else error
             raise ValueError(f'its calibration cannot be used: {missing}') from error
         return cls(**{**{key: content[key] for key in _KINDS}, 'shared': shared,
-                      'notes': tuple(map(str, content['notes']))})
+                      'final': final, 'notes': tuple(map(str, content['notes']))})
 
 
 _KINDS = {'by': str, 'method': str, 'thresholds': Mapping, 'default': (int, float),
-          'shared': Mapping, 'shifts': Mapping, 'per_object': str, 'numbers': Mapping,
-          'notes': list}
+          'shared': Mapping, 'shifts': Mapping, 'final': Mapping, 'per_object': str,
+          'numbers': Mapping, 'notes': list}

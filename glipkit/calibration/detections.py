@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from glipkit.apis.asking import Question
 from glipkit.apis.images import list_images
 from glipkit.apis.predictor import Predictor
 from glipkit.calibration.measuring import Looked
@@ -22,14 +23,13 @@ from glipkit.files import make_folder, write_text
 PART = 32
 
 
-def detections_of(predictor: Predictor, task: str, names: tuple[str, ...], coco: CocoJson,
-                  folder: Path, out: Path) -> list[Looked]:
+def detections_of(predictor: Predictor, question: Question, coco: CocoJson, folder: Path,
+                  out: Path) -> list[Looked]:
     """All detections of all images, with every label of each object and scores before any map.
 
     Args:
         predictor: Who answers.
-        task: Name of a loaded task without a calibration.
-        names: Its K classes.
+        question: What is asked: all labels and all scores, of a task without a calibration.
         coco: The annotations.
         folder: Folder of the images.
         out: Folder of the run; its folder ``detections`` gets a file per `PART` images.
@@ -37,7 +37,6 @@ def detections_of(predictor: Predictor, task: str, names: tuple[str, ...], coco:
     Raises:
         UserError: No image can be read.
     """
-    question = predictor.question(task=task, score_threshold=0., per_object='all')
     make_folder(out / 'detections')
     ids, found, bad = list(coco.images), {}, []
     with reporter.bar('predicting', len(ids), 'image') as bar:
@@ -56,7 +55,8 @@ def detections_of(predictor: Predictor, task: str, names: tuple[str, ...], coco:
     if not found:
         raise UserError('images that can be read', f'{len(bad)} that cannot, e.g. '
                         f'{bad[0]["error"]}', 'check --images')
-    label = {coco.id_of_name[name]: i for i, name in enumerate(names) if name in coco.id_of_name}
+    label = {coco.id_of_name[name]: i for i, name in enumerate(question.names)
+             if name in coco.id_of_name}
     boxes: dict[int, list[dict]] = {image_id: [] for image_id in found}
     for record in coco.annotations:
         if record['image_id'] in boxes and record['category_id'] in label:
@@ -64,7 +64,7 @@ def detections_of(predictor: Predictor, task: str, names: tuple[str, ...], coco:
     return [_looked(found[image_id], boxes[image_id], label) for image_id in found]
 
 
-def _ask(predictor: Predictor, question: Any, coco: CocoJson, folder: Path,
+def _ask(predictor: Predictor, question: Question, coco: CocoJson, folder: Path,
          ids: Sequence[int]) -> list[dict[str, Any]]:
     """A row of plain values for each image, in order."""
     rows: list[dict[str, Any]] = []

@@ -28,7 +28,7 @@ from glipkit.evaluation.functional.thresholds import (
 
 METHODS = ('isotonic', 'temperature', 'none')
 #: Variances of the shifts of classes to choose from; 0 is one map for all.
-STRENGTHS = (0., .03, .1, .3)
+STRENGTHS = (0., .1, .5)
 #: Parts of the images, each of which is measured with what was fitted on the others.
 FOLDS = 3
 
@@ -59,7 +59,7 @@ def fit(images: Sequence[Looked], names: tuple[str, ...], how: Fitting) -> Calib
     """
     raw = judge_all(images, names, how.per_object)
     strength, each_its_own = _choose(images, raw, how)
-    found = _fit_scores(raw, how, strength)
+    found = _fit_scores(images, raw, how, strength)
     table = judge_calibrated(images, names, found)
     notes = []
     if how.rule.name == 'f1':
@@ -90,9 +90,9 @@ def _choose(images: Sequence[Looked], raw: Judged, how: Fitting) -> tuple[float,
     for strength in STRENGTHS if how.method != 'none' else (0., ):
         tables, shown = [], []
         for here in turns:
-            known = _fit_scores(raw.part(~here), how, strength)
-            new, there = (judge_calibrated([images[i] for i in np.flatnonzero(rows)], raw.names,
-                                           known) for rows in (here, ~here))
+            mine, others = ([images[i] for i in np.flatnonzero(rows)] for rows in (here, ~here))
+            known = _fit_scores(others, raw.part(~here), how, strength)
+            new, there = (judge_calibrated(part, raw.names, known) for part in (mine, others))
             common, own = _f1_thresholds(there)
             each = np.array([own.get(label, common) for label in range(len(raw.names))])
             tables.append(new)
@@ -110,13 +110,20 @@ def _is_better(gains: np.ndarray) -> bool:
     return bool(gains.mean() > gains.std() / np.sqrt(len(gains)) + 1e-9)
 
 
-def _fit_scores(raw: Judged, how: Fitting, strength: float) -> Calibration:
-    """A calibration without thresholds, from detections before any map."""
+def _fit_scores(images: Sequence[Looked], raw: Judged, how: Fitting,
+                strength: float) -> Calibration:
+    """A calibration without thresholds, from images and their detections before any map."""
     shared = fit_map(raw.score, raw.right, how.method)
     shifts = fit_shifts(shared(raw.score), raw.right, raw.label, len(raw.names), strength)
-    return Calibration(
+    found = Calibration(
         str(how.rule), how.method, {}, 0., shared,
-        {name: float(shift) for name, shift in zip(raw.names, shifts) if shift}, how.per_object)
+        {name: float(shift) for name, shift in zip(raw.names, shifts) if shift},
+        per_object=how.per_object)
+    if not found.shifts:
+        return found
+    # Each object has chosen its label anew.
+    table = judge_calibrated(images, raw.names, found)
+    return replace(found, final=fit_map(table.score, table.right, how.method))
 
 
 def _f1_thresholds(table: Judged) -> tuple[float, dict[int, float]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from glipkit.apis.arguments import default_threshold
-from glipkit.apis.asking import check_query
+from glipkit.apis.asking import Classes, as_query, check_query
 from glipkit.apis.build import checkpoint_for, find_config, model_name
 from glipkit.apis.calibration import Calibration
 from glipkit.apis.data_sets import AnnotatedImages
@@ -50,7 +50,8 @@ class CalibrateSettings:
         data: Annotated images that the model was not trained on.
         out: The task file to write; None writes into ``task``.
         task: Task file to calibrate; None takes the model as it is.
-        classes: Names to ask the model for, without a task; None takes those of the data.
+        classes: What to ask, as calls of a predictor take it; None takes the classes of the task,
+            and without a task those of the data. A task that is open may be asked for others too.
         model: Model name or config.
         checkpoint: Its weights; None takes those of its name.
         by: Text of a `Rule`.
@@ -63,7 +64,7 @@ class CalibrateSettings:
     data: AnnotatedImages
     out: Path | None = None
     task: Path | None = None
-    classes: tuple[str, ...] | None = None
+    classes: Classes | None = None
     model: str = field(default_factory=default_model)
     checkpoint: str | None = None
     by: str = 'f1'
@@ -82,10 +83,8 @@ class CalibrateSettings:
         Rule.read(self.by)
         if self.method not in METHODS:
             raise UserError(f'a method ({", ".join(METHODS)})', repr(self.method), 'choose one')
-        if self.task is not None and self.classes is not None:
-            raise UserError('a task or class names', 'both', 'leave one of them out')
         if self.classes is not None:
-            check_query(Query.for_classes(self.classes))
+            check_query(as_query(self.classes))
         if self.out is None and self.task is None:
             raise UserError('a file to write (--out), or a task file to write into (--task)',
                             'neither', 'pass e.g. --out task.safetensors')
@@ -131,19 +130,21 @@ def calibrate(settings: CalibrateSettings) -> CalibrateResult:
     settings.check()
     coco = read_coco_json(settings.data.ann_file)
     task = None if settings.task is None else read_task(settings.task)
-    names = _names(settings, coco, task)
+    query = _query(settings, coco, task)
+    names = query.classes
     _check_boxes(coco, names)
     predictor = Predictor(settings.model, checkpoint_for(settings.model, settings.checkpoint),
                           settings.device, settings.batch_size, dtype=settings.dtype)
     base = fingerprint(predictor.model)
     if task is None:
         task = make_task(predictor.model, dict(name='manual'), {}, _category_ids(coco, names), base,
-                         model_name(find_config(settings.model)))
+                         model_name(find_config(settings.model)), query.caption_prompt,
+                         parts=query.parts)
     task = replace(task, calibration=None)
     predictor.load_task(task, OWN)
-    with claimed(settings.folder, _identity(settings, task)):
-        images = detections_of(predictor, OWN, names, coco, settings.data.images,
-                               settings.folder)
+    question = predictor.question(query, task=OWN, score_threshold=0., per_object='all')
+    with claimed(settings.folder, _identity(settings, task, query)):
+        images = detections_of(predictor, question, coco, settings.data.images, settings.folder)
         how = Fitting(Rule.read(settings.by), settings.method, settings.per_object,
                       default_threshold(predictor.model.cfg))
         note(f'fitting {settings.method} maps and thresholds by {how.rule} on {len(images)} images')
@@ -156,11 +157,12 @@ def calibrate(settings: CalibrateSettings) -> CalibrateResult:
     return CalibrateResult(settings, found, task, before, after)
 
 
-def _names(settings: CalibrateSettings, coco: CocoJson, task: Task | None) -> tuple[str, ...]:
-    """The names that the model is asked for."""
-    names = task.classes if task is not None else settings.classes
-    if names is None:
-        return tuple(coco.real_classes.values())
+def _query(settings: CalibrateSettings, coco: CocoJson, task: Task | None) -> Query:
+    """What the model is asked."""
+    if settings.classes is None and task is None:
+        return Query.for_classes(coco.real_classes.values())
+    query = task.query if settings.classes is None else as_query(settings.classes)
+    names = query.classes
     known = set(coco.classes.values())
     if not known & set(names):
         raise UserError('annotations of a class that is asked for '
@@ -170,7 +172,7 @@ def _names(settings: CalibrateSettings, coco: CocoJson, task: Task | None) -> tu
     if others:
         note(f'note: {len(others)} classes of {coco.path} are not asked for and left out, e.g. '
              f'{others[0]}')
-    return tuple(names)
+    return query
 
 
 def _check_boxes(coco: CocoJson, names: Iterable[str]) -> None:
@@ -194,9 +196,9 @@ def _category_ids(coco: CocoJson, names: Iterable[str]) -> dict[int, str]:
     return found
 
 
-def _identity(settings: CalibrateSettings, task: Task) -> dict[str, Any]:
+def _identity(settings: CalibrateSettings, task: Task, query: Query) -> dict[str, Any]:
     """Everything that the detections depend on."""
-    return dict(base=task.base, strategy=dict(task.strategy), query=asdict(task.query),
+    return dict(base=task.base, strategy=dict(task.strategy), query=asdict(query),
                 state=state_digest(task.state), dtype=settings.dtype,
                 data=file_sha256(settings.data.ann_file), images=str(settings.data.images))
 

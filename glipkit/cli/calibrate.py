@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 
 from glipkit.cli._command import add_command
+from glipkit.cli._query import add_query_arguments, test_query
 
 DESCRIPTION = '''Measures a model on annotated images that it was not trained on, and writes what it
 found into a task file, where it is used by default: a map from scores to probabilities, and a
@@ -34,12 +35,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         help='images of a COCO json (default: where they usually are)')
     parser.add_argument('--out', type=Path, metavar='FILE',
                         help='the task file to write (default: the file of --task)')
-    words = parser.add_mutually_exclusive_group()
-    words.add_argument('--task', type=Path, metavar='FILE',
-                       help='a task of the model to calibrate; without, the model as it is')
-    words.add_argument('--classes', metavar='"A, B"|FILE',
-                       help='names to look for, as for glipkit predict (default: those of the '
-                            'data)')
+    parser.add_argument('--task', type=Path, metavar='FILE',
+                        help='a task of the model to calibrate; without, the model as it is')
+    parser.add_argument('--classes', metavar='"A, B"|FILE',
+                        help='names to look for, or a query file, as for glipkit predict (default: '
+                             'those of the task or the data)')
+    add_query_arguments(parser)
     parser.add_argument('--model', default=default_model(),
                         help='model name or config (default: %(default)s)')
     parser.add_argument('--checkpoint', help='its weights: a file, owner/repository:file, or '
@@ -65,15 +66,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    from glipkit.apis.class_lists import read_classes
     from glipkit.apis.data_sets import AnnotatedImages, one_part
     from glipkit.calibration.report import result_lines, write_report
     from glipkit.calibration.run import CalibrateSettings, calibrate
     data = one_part(args.data, ('val', 'test'), args.box_format, need_boxes=True) \
         if args.images is None else AnnotatedImages(Path(args.data), args.images)
-    classes = None if args.classes is None else tuple(read_classes(args.classes))
     result = calibrate(CalibrateSettings(
-        data=data, out=args.out, task=args.task, classes=classes, model=args.model,
+        data=data, out=args.out, task=args.task, classes=test_query(args), model=args.model,
         checkpoint=args.checkpoint, by=args.by, method=args.method,
         per_object='all' if args.all_labels else 'one', device=args.device, dtype=args.dtype))
     report = write_report(result)

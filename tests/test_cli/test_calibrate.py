@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 
 from glipkit.apis.predictor import Predictor
 from glipkit.apis.tasks import read_task
+from glipkit.calibration import detections
 from glipkit.testing.tiny_glip import picture
 
 
@@ -60,6 +63,52 @@ def test_a_calibrated_task_is_used_by_default(run, files, words, annotated):
     asked = Predictor(files.config, files.checkpoint, task='sure.safetensors')(
         image, score_threshold=0.)[0]
     assert len(asked) >= len(found) and asked.category_ids == (7, 9, 11)
+
+
+def test_a_run_that_was_ended_goes_on(run, words, annotated, monkeypatch):
+    monkeypatch.setattr(detections, 'PART', 2)
+    answer, asked = Predictor.answer, []
+
+    def counted(self, sources, question, skip=None):
+        asked.append(str(sources[0]))
+        if len(asked) == 5:
+            raise KeyboardInterrupt
+        return answer(self, sources, question, skip)
+
+    monkeypatch.setattr(Predictor, 'answer', counted)
+    ran = run(*words, '--out', 'sure.safetensors')
+    assert ran.code == 130 and 'the same command resumes' in ran.err
+    parts = sorted(Path('sure-calibration/detections').iterdir())
+    parts[1].write_text(parts[1].read_text()[:20])  # as a power cut leaves it
+    assert len(parts) == 2 and not Path('sure.safetensors').exists()
+    (annotated.with_suffix('') / '5.png').write_bytes(b'no image')
+    ran = run(*words, '--out', 'sure.safetensors')
+    assert ran.code == 0, ran.err
+    assert [Path(one).stem for one in asked[5:]] == ['2', '3', '4', '5']
+    assert '1 of 6 images cannot be read and are left out' in ran.out
+    first = Path('sure.safetensors').read_bytes()
+    assert run(*words, '--out', 'sure.safetensors').code == 0
+    assert Path('sure.safetensors').read_bytes() == first
+
+
+@pytest.mark.parametrize('more, message', [
+    (('--by', 'recall=1'), 'expected f1, precision=0.9'),
+    (('--out', 'a.json'), 'a name that ends in .safetensors for --out'),
+    (('--classes', 'zebra'), r'annotations of a class that is asked for \(zebra\)'),
+    (('--exclusive', 'dog, cat'), '--classes with --negative-classes and --exclusive')])
+def test_what_cannot_be_used(refuse, words, more, message):
+    assert re.search(message, refuse(*words, '--out', 'b.safetensors', *more))
+
+
+def test_one_image_and_a_file_that_is_no_task(refuse, words, annotated):
+    content = json.loads(annotated.read_text())
+    annotated.write_text(json.dumps({**content, 'annotations': content['annotations'][:1]}))
+    assert re.search('at least 2 images with boxes .*got 1 in',
+                     refuse(*words, '--out', 'b.safetensors'))
+    other = annotated.with_name('other.safetensors')
+    other.write_text('mine')
+    assert 'expected a task file' in refuse(*words, '--out', other)
+    assert other.read_text() == 'mine'
 
 
 def test_another_rule_asks_the_model_nothing_again(run, words, monkeypatch):
