@@ -16,7 +16,7 @@ from glipkit.benchmarks.export import call
 from glipkit.benchmarks.harness import alternate_processes, check, ratio, rows_beside
 from glipkit.benchmarks.runtimes import keep_torch_away, noise
 from glipkit.benchmarks.workload import PROMPTS, read_classes, read_size
-from glipkit.distil.run import ONNX
+from glipkit.distil.structures import ONNX
 from glipkit.distil.student import Student
 from glipkit.distil.training import CONFIG, WEIGHTS
 from glipkit.errors import UserError

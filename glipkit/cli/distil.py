@@ -113,8 +113,9 @@ def run(args: argparse.Namespace) -> int:
         batch_size=args.train_batch_size, rate=args.rate, seed=args.seed,
         keep_every=args.checkpoint_every, precision=args.precision)
     from glipkit.apis.build import checkpoint_for
-    from glipkit.distil.run import DistilRun, distil
+    from glipkit.distil.run import distil
     from glipkit.distil.settings import Asked
+    from glipkit.distil.structures import DistilRun
     from glipkit.labelling.engines import Teacher
     given = query_arguments(args)
     asked = Asked(given['classes'], args.task, tuple(given['negative_classes']),

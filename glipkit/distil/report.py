@@ -3,17 +3,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from glipkit.apis.predictor import Predictor
 from glipkit.common.markdown import markdown_table
+from glipkit.distil.structures import Distilled, DistilRun
 from glipkit.distil.student import Student
 from glipkit.files import write_text
-
-if TYPE_CHECKING:
-    from glipkit.distil.run import Distilled, DistilRun
 
 MIB = 2**20
 

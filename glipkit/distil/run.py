@@ -3,14 +3,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
-from glipkit.apis.data_sets import AnnotatedImages
 from glipkit.apis.predictor import Predictor
 from glipkit.common.digests import file_sha256
 from glipkit.common.reporter import note
@@ -26,78 +23,22 @@ from glipkit.distil.data_set import (
     write_data_set,
 )
 from glipkit.distil.exporting import export_student
-from glipkit.distil.labels import FOLDER as LABELS
 from glipkit.distil.labels import Photos, identity, label_photos, read_labels
 from glipkit.distil.report import write_report
-from glipkit.distil.settings import Asked, LabelPlan, StudentPlan
+from glipkit.distil.structures import (
+    ONNX,
+    PROBLEMS,
+    REPORT,
+    SCORES,
+    Distilled,
+    DistilRun,
+)
 from glipkit.distil.student import Student
 from glipkit.distil.students import student_config
 from glipkit.distil.training import CONFIG, train_student
 from glipkit.errors import UserError
 from glipkit.files import write_text
-from glipkit.labelling.engines import Teacher
 from glipkit.runs.folder import claim, claimed
-
-#: In the folder of a run: photographs that could not be read, and the folder of the student.
-PROBLEMS, STUDENT = 'problems.txt', 'student'
-#: In the folder of the student; scores of the teacher are in that of the run.
-SCORES, ONNX, REPORT = 'scores', 'student.onnx', 'report.md'
-
-
-@dataclass(frozen=True)
-class DistilRun:
-    """One distillation.
-
-    Args:
-        photos: Folder or pattern of the photographs.
-        out: Folder of the run.
-        teacher: Model that labels.
-        asked: What it is asked.
-        labels: How photographs become a data set.
-        student: What is trained; None stops after the labels.
-        test: Data of the user to compare on, with boxes by people.
-        name: Folder of the student in that of the run; several may learn from the same labels.
-        engine: ``'local'`` or ``'ray'``.
-        workers: Number of actors of Ray.
-        address: Address of a Ray cluster.
-    """
-
-    photos: str
-    out: Path
-    teacher: Teacher
-    asked: Asked
-    labels: LabelPlan = field(default_factory=LabelPlan)
-    student: StudentPlan | None = field(default_factory=StudentPlan)
-    test: AnnotatedImages | None = None
-    name: str = STUDENT
-    engine: str = 'local'
-    workers: int = 2
-    address: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.engine not in ('local', 'ray') or self.workers < 1:
-            raise UserError("engine 'local' or 'ray', and workers of at least 1",
-                            f'{self.engine!r}, {self.workers}', 'correct them')
-        if Path(self.name).name != self.name or self.name in (LABELS, FOLDER, SCORES):
-            raise UserError('a name for the folder of the student', repr(self.name),
-                            f'pass e.g. {STUDENT}')
-
-
-@dataclass(frozen=True)
-class Distilled:
-    """What a distillation made.
-
-    Args:
-        data: The labelled data set.
-        problems: Photographs that could not be read, and why.
-        scores: From `compare`; empty after labels alone.
-        files: ``'config'``, ``'weights'``, ``'onnx'`` and ``'report'``, those that there are.
-    """
-
-    data: LabelledData
-    problems: tuple[tuple[str, str], ...]
-    scores: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 def distil(run: DistilRun) -> Distilled:
