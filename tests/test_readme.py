@@ -30,6 +30,7 @@ SHORTER = {
     'glipkit env': '',
     'glipkit check-data': '',
     'glipkit tune train.json': '--set schedule.max_epochs=1 --track tensorboard',
+    'glipkit calibrate val.json': '',
     'glipkit predict photos/ --task': '',
     'glipkit push anna/fish --task tuned/task.safetensors --license mit --dry-run': '',
     'glipkit prepare objects365': '',
@@ -98,6 +99,7 @@ NOT_RUN_IN_DOCS = {
 BEFORE = {
     'glipkit test glip-mini':
         lambda: shutil.copy('work_dirs/mini/iter_2.pth', 'work_dirs/mini/iter_1300.pth'),
+    'glipkit calibrate val.json': lambda: shutil.copy('train.json', 'val.json'),
     'glipkit predict aerial/': lambda: shutil.copytree('photos', 'aerial'),
     'glipkit predict photos/ --classes query.yaml': lambda: Path('query.yaml').write_text(
         'classes: {cup: [mug], plate: []}\nnegative_classes: [bowl]\nexclusive: [[cup, plate]]\n'),

@@ -14,6 +14,7 @@ from glipkit.errors import UserError
 if TYPE_CHECKING:
     from sahi.models.base import DetectionModel
 
+    from glipkit.apis.arguments import Shown
     from glipkit.apis.predictor import Predictor
 
 
@@ -43,7 +44,8 @@ def sahi_model(predictor: Predictor, classes: Classes | None = None,
     """
     question = predictor.question(classes, **asked)
     return _adapter()(
-        model=(predictor, dict(classes=None if classes is None else question.query, **asked)),
+        model=(predictor, dict(classes=None if classes is None else question.query, **asked),
+               question.shown),
         device=str(predictor.device), confidence_threshold=question.shown.threshold,
         category_mapping={str(i): name for i, name in enumerate(question.names)})
 
@@ -61,18 +63,21 @@ def _adapter() -> type:
     class PredictorModel(DetectionModel):
         """A predictor and what it is asked."""
 
-        def set_model(self, model: tuple[Predictor, dict[str, Any]], **_: Any) -> None:
+        def set_model(self, model: tuple[Predictor, dict[str, Any], Shown], **_: Any) -> None:
             self.model = model
 
         def perform_inference(self, image: np.ndarray) -> None:
             self.perform_batch_inference([image])
 
         def perform_batch_inference(self, images: Sequence[np.ndarray]) -> None:
-            predictor, asked = self.model
+            predictor, asked, shown = self.model
+            threshold: float | None = self.confidence_threshold
+            if shown.by_class and threshold == shown.threshold:  # nobody has changed it
+                threshold = None
             # SAHI's arrays are RGB.
             self._original_predictions = predictor(
                 [np.ascontiguousarray(image[..., :3]) for image in images],
-                **{**asked, 'channel_order': 'rgb', 'score_threshold': self.confidence_threshold})
+                **{**asked, 'channel_order': 'rgb', 'score_threshold': threshold})
 
         def _create_object_prediction_list_from_original_predictions(
                 self, shift_amount_list: Any = None, full_shape_list: Any = None) -> None:

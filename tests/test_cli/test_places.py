@@ -92,6 +92,9 @@ def commands(files, tmp_path_factory):
     config = write_training(folder, world)
     coco, photos = world / 'annotations/det_train.json', world / 'images/train_det'
     model = ('--model', files.config, '--checkpoint', files.checkpoint)
+    content = json.loads(coco.read_text())
+    used = {record['category_id'] for record in content['annotations']}
+    shown = ', '.join(one['name'] for one in content['categories'] if one['id'] in used)
     shard = folder / 'web.jsonl'
     shard.write_text(json.dumps({'filename': '000001.jpg', 'caption': 'a red circle'}) + '\n')
     regions = tiny_clip_rcnn.write_config(folder)
@@ -121,7 +124,7 @@ def commands(files, tmp_path_factory):
         'bench': ('bench', 'evaluation', '--images', '2', '--limit', '20', '--out'),
         'pseudo-label': ('pseudo-label', shard, '--images', world / 'images/train_grd', '--out'),
         'concepts': ('concepts', shard, '--model', regions, *texts, '--min-count', '1', '--out'),
-        'calibrate': ('calibrate', coco, '--images', photos, *model, '--classes', 'red circle',
+        'calibrate': ('calibrate', coco, '--images', photos, *model, '--classes', shown,
                       '--device', 'cpu', '--out'),
         'features': ('features', photos, '--config', regions, *texts, '--out'),
         'browse': ('browse', world / 'annotations/grd_train.jsonl', '--images',
