@@ -31,6 +31,7 @@ SHORTER = {
     'glipkit check-data': '',
     'glipkit tune train.json': '--set schedule.max_epochs=1 --track tensorboard',
     'glipkit calibrate val.json': '',
+    'glipkit prompt --examples': '--steps 1',
     'glipkit predict photos/ --task': '',
     'glipkit push anna/fish --task tuned/task.safetensors --license mit --dry-run': '',
     'glipkit prepare objects365': '',

@@ -65,8 +65,8 @@ class NameLearner:
             save_task(self._tasks.task(key), out)
         return key
 
-    def _with_examples(self, classes: Any, task: str | Path | None, channel_order: str | None
-                       ) -> tuple[Any, str | Path | None]:
+    def _with_examples(self, classes: Any, task: str | Path | None,
+                       channel_order: str | None = None) -> tuple[Any, str | Path | None]:
         """The classes with names in the place of examples, and the task that knows them.
 
         Raises:

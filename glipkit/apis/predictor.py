@@ -252,6 +252,7 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher, NameLearner):
                negative_classes: Iterable[str] = (), exclusive: Iterable[Iterable[str]] = ()
                ) -> tuple[Query, str | None, GroundingDetector]:
         """The question of a call, the task that it is asked with, and who answers."""
+        classes, task = self._with_examples(classes, task)
         # A task that the call names brings its own classes; '' names the base model.
         asked = None if task else self._query
         task = self._task if task is None else str(task) or None

@@ -59,7 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                        help=CLASSES)
     query.add_argument('--caption', metavar='TEXT', help='a sentence that names what to find')
     query.add_argument('--task', metavar='FILE',
-                       help='a task that glipkit tune has learned: finds its classes')
+                       help='a task that glipkit tune or prompt has learned: finds its classes')
     parser.add_argument('--phrases', metavar='"0-5,9-20"',
                         help="characters of the caption, end exclusive, or 'auto' (the default): "
                              'its noun phrases')

@@ -12,7 +12,7 @@ EXAMPLES = '''examples:
   glipkit prompt --examples part.json --images photos/ --name "our part" --classes "cup, plate" \\
       --out table.safetensors
   glipkit prompt --examples part.json --steps 60 --out part.safetensors   # again the same file
-  glipkit predict new.jpg --task part.safetensors
+  glipkit predict photos/ --task part.safetensors
 
 The examples are pictures with boxes: a COCO json, or a folder of YOLO, Pascal VOC, Roboflow,
 labelme, CSV or COCO files. Their classes become names; no word has to fit them. The same command

@@ -196,3 +196,19 @@ def test_the_toy_is_small():
     lines = [line for line in Path(two_stage.__file__).read_text(encoding='utf-8').splitlines()
              if line.strip() and not line.strip().startswith(('"""', 'import ', 'from '))]
     assert len(lines) <= 65
+
+
+def test_names_are_learned_in_prompts_of_their_own_or_refused(described):
+    names = [f'part {i}' for i in range(400)]
+    if type(described) is two_stage.TwoStage:
+        with pytest.raises(UserError, match='learns names from examples'):
+            described.example_prompts(names, [])
+        return
+    prompts = described.example_prompts(names, ['not it'])
+    assert [name for one in prompts for name in one.names if name != 'not it'] == names
+    assert [label for one in prompts for label in one.labels if label >= 0] == list(range(400))
+    assert all('not it' in one.names for one in prompts)
+    assert len({one.caption for one in prompts}) == len(prompts)
+    if described.text_encoder.token_features:
+        assert all(described.text_encoder.tokenizer.length(one.caption) <= described.prompt_budget
+                   for one in prompts)

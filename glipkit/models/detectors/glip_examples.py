@@ -41,7 +41,8 @@ def example_prompts(names: Sequence[str], negatives: Sequence[str], tokenizer: T
     """
     if not names:
         raise UserError('at least one name to learn', 'none', 'name what the examples show')
-    room = (budget - tokenizer.count(BEGINNING) - tokenizer.special_tokens + 1) // 2
+    further = f'{BEGINNING}{len(names)}: '
+    room = (budget - tokenizer.count(further) - tokenizer.special_tokens + 1) // 2
     each = room - len(negatives)
     if each < 1:
         raise UserError(f'at most {room - 1} kinds of negatives', f'{len(negatives)}',
@@ -49,11 +50,10 @@ def example_prompts(names: Sequence[str], negatives: Sequence[str], tokenizer: T
     prompts = []
     for begin in range(0, len(names), each):
         own = names[begin:begin + each]
-        caption, spans = BEGINNING, []
-        for number in range(len(own) + len(negatives)):
-            word = str(begin + 1 + number)
-            spans.append(((len(caption), len(caption) + len(word)), ))
-            caption += f'{word}. '
+        caption, spans = f'{BEGINNING}{begin // each}: ' if begin else BEGINNING, []
+        for number in range(1, 1 + len(own) + len(negatives)):
+            spans.append(((len(caption), len(caption) + len(str(number))), ))
+            caption += f'{number}. '
         prompts.append(Prompt(caption[:-2], tuple(spans), (*own, *negatives), begin, (
             *range(begin, begin + len(own)), *[-1] * len(negatives))))
     return prompts
