@@ -272,12 +272,15 @@ def learn_negatives(setup: Setup, seed: int) -> None:
     plain, ours = (ask(predictor, data, names, setup.learnt(FEWEST, seed, kind))
                    for kind in ('refined', 'negatives'))
     look_alikes = [coco.id_of_name[name] for name in task.asked('look_alikes')]
-    counts = [fooled_at_equal_recall(*(mark(coco.annotations, found, coco.id_of_name[name],
-                                            look_alikes) for found in (plain, ours)))
-              for name in names]
+    marks = [[mark(coco.annotations, found, coco.id_of_name[name], look_alikes) for name in names]
+             for found in (plain, ours)]
+    counts = [fooled_at_equal_recall(*both) for both in zip(*marks)]
+    found = [sum(float(one.right.sum()) / max(one.objects, 1) for one in kind)
+             / len(names) for kind in marks]
     write_json(setup.result('negatives', seed), {
         'without': sum(count[0] for count in counts), 'with': sum(count[1] for count in counts),
         'recall': sum(count[2] for count in counts) / len(counts),
+        'found_without': found[0], 'found_with': found[1],
         'AP_without': average_precision(data.ann_file, plain, names).overall['AP'],
         'AP_with': average_precision(data.ann_file, ours, names).overall['AP'],
         'each': dict(zip(names, counts)), **took})

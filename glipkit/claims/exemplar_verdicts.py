@@ -103,6 +103,9 @@ def _negatives(own: Seeds) -> list[Row]:
              f'{spread(plain)} and {spread(ours)} (recall '
              f'{spread(own.points("negatives", "recall"))}'
              ' %)', 'at most half', bool(met)),
+        _row('objects found at any score, without and with negatives',
+             f'{spread(own.points("negatives", "found_without"))} and '
+             f'{spread(own.points("negatives", "found_with"))} %'),
         _row('AP among look-alikes, without and with negatives',
              f'{spread(own.points("negatives", "AP_without"))} and '
              f'{spread(own.points("negatives", "AP_with"))}')]

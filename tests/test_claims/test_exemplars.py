@@ -155,7 +155,8 @@ def outcome(**changes):
                               start_seconds=2, start_steps=0) for n in SHOTS},
         'mixed': dict(words=dict(alone=.7, mixed=.697), exemplars=.75,
                       elsewhere=dict(before=.9, after=.9)),
-        'negatives': {'without': 10, 'with': 5, 'recall': .8, 'AP_without': .5, 'AP_with': .6},
+        'negatives': {'without': 10, 'with': 5, 'recall': .8, 'found_without': 1.,
+                      'found_with': .9, 'AP_without': .5, 'AP_with': .6},
         'calibration': dict(names=SCORED, exemplars=SCORED),
         'pairs': dict(free=dict(labels, one=.3, right=.2), exclusive=labels)}
     for unit, values in changes.items():
