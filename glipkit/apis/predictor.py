@@ -252,26 +252,6 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher, NameLearner):
                         self._tasks.category_ids(task, names),
                         None if tile is None else Tiles(tile, overlap))
 
-    def _asked(self, classes: Classes | None, caption: str | None, phrases: Phrases | str | None,
-               caption_prompt: CaptionPrompt | None, task: str | Path | None,
-               negative_classes: Iterable[str] = (), exclusive: Iterable[Iterable[str]] = ()
-               ) -> tuple[Query, str | None, GroundingDetector]:
-        """The question of a call, the task that it is asked with, and who answers."""
-        classes, task = self._with_examples(classes, task)
-        # A task that the call names brings its own classes; '' names the base model.
-        asked = None if task else self._query
-        task = self._task if task is None else str(task) or None
-        if classes is None and caption is None and phrases is None and (task or asked):
-            if caption_prompt is not None:
-                raise UserError('caption_prompt only with classes', 'none', 'pass the classes too')
-            query = asked or self._tasks.query(task, None)
-        else:
-            query = make_query(classes, caption, phrases, caption_prompt)
-        query = query.with_more(negative_classes, exclusive)
-        if task is not None:
-            query = self._tasks.query(task, query)
-        return query, task, self._tasks.view(task)
-
     def _stream(self, sources: Sequence[ImageSource], question: Question,
                 skip: Callable[[ImageSource, UserError], None] | None) -> Iterator[Detections]:
         several = len(sources) > 1

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from glipkit.apis.arguments import check_channel_order
-from glipkit.apis.asking import Classes, TakesNames
+from glipkit.apis.asking import Asks, Classes
 from glipkit.apis.batches import Prepared
 from glipkit.apis.given_boxes import check_boxes
 from glipkit.apis.images import list_images
@@ -23,7 +23,7 @@ from glipkit.text.query import Query
 from glipkit.text.templates import find_templates
 
 
-class RegionScorer(TakesNames):
+class RegionScorer(Asks):
     """The part of `Predictor` that is given boxes."""
 
     def classify(self, image: str | Path | np.ndarray | Image.Image, boxes: ArrayLike,

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from glipkit.apis.arguments import check_channel_order
-from glipkit.apis.asking import Classes, TakesNames
+from glipkit.apis.asking import Asks, Classes
 from glipkit.apis.batches import Prepared, collect_image
 from glipkit.apis.detections import open_picture
 from glipkit.apis.images import Images, ImageSource, list_images, to_bgr
@@ -157,7 +157,7 @@ def draw_labels(scene: Image.Image, label_map: np.ndarray, classes: tuple[str, .
     return writer.annotate(scene, found, [classes[i] for i in labels])
 
 
-class Segmenter(TakesNames):
+class Segmenter(Asks):
     """The part of `Predictor` that asks for pixels."""
 
     def segment(self, image: str | Path | np.ndarray | Image.Image,
