@@ -296,8 +296,7 @@ def own_thresholds(question: Question) -> dict[str, float] | None:
     shown = question.shown
     if shown.calibration is None or not shown.by_class:
         return None
-    return dict(zip(question.names,
-                    shown.calibration.limits(question.names, shown.threshold).tolist()))
+    return dict(zip(question.names, shown.calibration.limits(question.names).tolist()))
 
 
 def _as_query(classes: Any) -> Query:

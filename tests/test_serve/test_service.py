@@ -53,7 +53,7 @@ def test_what_there_is(shared):
 
 def test_a_calibrated_task_brings_its_thresholds(model, tasks):
     limits = {'carp': .3, 'pike': 1.}
-    task = replace(read_task(tasks['fish']), calibration=Calibration('f1', 'none', limits))
+    task = replace(read_task(tasks['fish']), calibration=Calibration('f1', 'none', limits, .5))
     predictor = Predictor(model)
     service = Service(predictor, tasks={'sure': task, 'fish': tasks['fish']})
     assert service.thresholds_of('sure') == limits
