@@ -79,7 +79,7 @@ def write_data_set(labelled: Iterable[Labelled], classes: Sequence[str], plan: L
             own = [one for one in kept if (one.name in val) == (part == VAL)]
             _write_part(temporary / part, own, classes, plan.form)
         if plan.form == 'yolo':
-            content = dict(path='.', train=f'{TRAIN}/images', val=f'{VAL}/images',
+            content = dict(train=f'{TRAIN}/images', val=f'{VAL}/images',
                            nc=len(classes), names=dict(enumerate(classes)))
             write_text(temporary / 'data.yaml', yaml.safe_dump(content, allow_unicode=True,
                                                                sort_keys=False))
