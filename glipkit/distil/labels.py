@@ -177,7 +177,7 @@ def identity(predictor: Predictor, asked: Asked, plan: LabelPlan, photos: Photos
     query = predictor.question(**asked.call()).query
     return dict(teacher=fingerprint(predictor.model), query=repr(query),
                 task=None if asked.task is None else file_sha256(asked.task),
-                labels=plan.record(), photographs=photos.digest())
+                **plan.record(), photographs=photos.digest())
 
 
 def range_of(index: int, size: int, count: int) -> tuple[int, int]:

@@ -87,8 +87,12 @@ def _student(run: DistilRun, config: Config, predictor: Predictor, data: Labelle
              problems: tuple, out: Path) -> Distilled:
     """Trains, exports and compares; the student's folder belongs to one plan and one data set."""
     folder = out / run.name
-    claim(folder, dict(student=run.student.record(), classes=list(config.classes),
-                       data=file_sha256(data.parts[TRAIN].ann_file)))
+    try:
+        claim(folder, dict(**run.student.record(), classes=list(config.classes),
+                           data=file_sha256(data.parts[TRAIN].ann_file)))
+    except UserError as error:  # the labels need no other --out
+        raise UserError(error.expected, error.got,
+                        'pass another --name, or the settings of that student') from error
     weights = train_student(config, run.student, data.parts[TRAIN], folder,
                             run.teacher.device)
     student = Student(folder / CONFIG, weights)

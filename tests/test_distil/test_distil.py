@@ -34,6 +34,7 @@ from glipkit.distil.tensor_form import DenseForm
 from glipkit.distil.training import train_student
 from glipkit.errors import UserError
 from glipkit.labelling import Teacher
+from glipkit.runs.folder import claim
 from glipkit.text.query import Query
 from glipkit.worlds import shapes
 
@@ -202,8 +203,14 @@ def test_a_training_that_ended_anywhere_has_the_same_weights(labelled, tmp_path,
 
 
 def test_other_labels_need_another_folder(labelled, world):
-    with pytest.raises(UserError, match='labels'):
+    with pytest.raises(UserError, match='other settings or data: score; pass another --out'):
         distil(a_run(world, labelled[0], labels=LabelPlan(score=0.2, part_size=4)))
+
+
+def test_another_student_needs_another_name(labelled, world):
+    claim(labelled[0] / 'small', dict(seed=1))
+    with pytest.raises(UserError, match='iterations.* pass another --name'):
+        distil(a_run(world, labelled[0], student=TINY, name='small'))
 
 
 def test_a_photograph_that_cannot_be_read_loses_only_itself(world, tmp_path, capsys):
@@ -225,7 +232,8 @@ def test_a_photograph_that_cannot_be_read_loses_only_itself(world, tmp_path, cap
 @pytest.mark.parametrize('words, error', [
     (['--threshold', '2'], 'threshold'), (['--val-share', '1'], 'share'),
     (['--size', '100'], 'pass 128'), (['--student', 'yolo-99'], 'a student'),
-    (['--student', 'none.py'], 'no file none.py')])
+    (['--student', 'none.py'], 'no file none.py'), (['--name', '..'], 'a name for the folder'),
+    (['--name', ''], 'a name for the folder'), (['--name', 'data'], 'a name for the folder')])
 def test_bad_settings_in_one_line(world, tmp_path, capsys, words, error):
     assert main(['distil', str(world / 'images/train_det'), '--classes', 'dog', '--out',
                  str(tmp_path / 'out'), *words]) == 2
