@@ -60,13 +60,20 @@ def rows(scores: Mapping[str, Any], sizes: Mapping[str, tuple[float, float]]
     for name, (millions, mib) in sizes.items():
         row = {'model': name}
         if 'teacher' in scores:  # the user has data of their own
-            own = scores.get(name, scores['student'] if name != 'teacher' else {})
-            row |= {'AP50': f'{own["ap50"]:.3f}', 'AP': f'{own["ap"]:.3f}'}
-        row |= {'agreement': '' if name == 'teacher' else f'{scores["agreement"]["ap50"]:.3f}',
+            row |= {'AP50': _score(scores, name, 'ap50'), 'AP': _score(scores, name, 'ap')}
+        agreement = {'student': scores['agreement']}
+        row |= {'agreement': _score(agreement, name, 'ap50'),
                 'ms': f'{1000 * scores["seconds"][name]:.0f}' if name in scores['seconds'] else '',
                 'M weights': f'{millions:.1f}', 'MiB': f'{mib:.1f}'}
         found.append(row)
     return found
+
+
+def _score(scores: Mapping[str, Any], name: str, key: str) -> str:
+    """A score; nothing where none was measured, and '-' where there is no box to find."""
+    if name not in scores:
+        return ''
+    return '-' if scores[name][key] < 0 else f'{scores[name][key]:.3f}'
 
 
 def _table(found: list[dict[str, str]]) -> str:

@@ -39,6 +39,7 @@ from glipkit.distil.training import CONFIG, train_student
 from glipkit.errors import UserError
 from glipkit.files import write_text
 from glipkit.runs.folder import claim, claimed
+from glipkit.tuning.data import readable
 
 
 def distil(run: DistilRun) -> Distilled:
@@ -53,8 +54,9 @@ def distil(run: DistilRun) -> Distilled:
     teacher = replace(run.teacher, task=None if task is None else str(task))
     predictor = teacher.load(None if run.engine == 'local' else 'cpu', per_object='one')
     classes = predictor.question(**run.asked.call()).names
-    if run.test is not None:
-        shared_classes(run.test, classes)  # hours later would be late
+    if run.test is not None:  # hours later would be late
+        readable(run.test, '--test-images')
+        shared_classes(run.test, classes)
     config = None if run.student is None else student_config(run.student, classes)
     about = identity(predictor, run.asked, run.labels, photos)
     with claimed(out, about) as resumed:

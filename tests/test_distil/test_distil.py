@@ -29,6 +29,7 @@ from glipkit.distil.comparison import score, shared_classes
 from glipkit.distil.data_set import held_out, write_data_set
 from glipkit.distil.exporting import export_student
 from glipkit.distil.labels import Labelled
+from glipkit.distil.report import rows
 from glipkit.distil.students import PACKAGED, build_student, student_config
 from glipkit.distil.tensor_form import DenseForm
 from glipkit.distil.training import train_student
@@ -249,6 +250,13 @@ def test_nothing_asked_and_nothing_found(world, tmp_path):
     assert not (tmp_path / 'out/data').exists()
 
 
+def test_pictures_to_compare_on_are_looked_for_before_anything_is_done(world, tmp_path):
+    test = AnnotatedImages(world / 'annotations/val.json', world / 'images/train_det/..')
+    with pytest.raises(UserError, match='6 missing.* check --test-images'):
+        distil(a_run(world, tmp_path / 'out', test=test))
+    assert not (tmp_path / 'out').exists()
+
+
 def test_held_out_names_depend_on_themselves():
     names = [f'{number}.jpg' for number in range(100)]
     out = held_out(names, 0.2)
@@ -274,6 +282,10 @@ def test_photographs_with_too_few_labels_are_left_out(tmp_path):
         data = write_data_set(kept, ('cat', 'dog'), LabelPlan(min_boxes=least), tmp_path / 'out')
         assert data.counts['photographs'] == photographs
         assert data.counts['classes'] == {'cat': 6 if least < 2 else 4, 'dog': 0}
+    with pytest.raises(UserError, match='1 that can be read; add some'):
+        write_data_set(kept[1:2], ('cat', 'dog'), LabelPlan(), tmp_path / 'out')
+    with pytest.raises(UserError, match='0 with 3 labels or more; .*lower --min-boxes'):
+        write_data_set(kept, ('cat', 'dog'), LabelPlan(min_boxes=3), tmp_path / 'out')
 
 
 def test_score_counts_the_classes_that_both_have(tmp_path):
@@ -298,6 +310,17 @@ def test_score_counts_the_classes_that_both_have(tmp_path):
     assert result.ap50 == pytest.approx(67 / 101)  # recalls 0 to 0.66 of 101
     with pytest.raises(UserError, match='boxes of bird'):
         shared_classes(data, ('bird', ))
+
+
+def test_a_report_has_what_was_measured():
+    sizes = {'teacher': (30., 120.), 'student': (4., 16.), 'student, ONNX': (4., 16.)}
+    scores = dict(agreement=dict(ap50=-1.), seconds={'teacher': .5, 'student': .05})
+    assert [list(row.values()) for row in rows(scores, sizes)] == [
+        ['teacher', '', '500', '30.0', '120.0'], ['student', '-', '50', '4.0', '16.0'],
+        ['student, ONNX', '', '', '4.0', '16.0']]
+    own = dict(teacher=dict(ap50=.8, ap=.5), student=dict(ap50=.7, ap=.4))
+    assert [(row['AP50'], row['AP']) for row in rows({**scores, **own}, sizes)] == [
+        ('0.800', '0.500'), ('0.700', '0.400'), ('', '')]
 
 
 @pytest.mark.slow
