@@ -28,7 +28,7 @@ from glipkit.distil import Asked, DistilRun, LabelPlan, Student, StudentPlan, di
 from glipkit.distil.comparison import score, shared_classes
 from glipkit.distil.data_set import held_out, write_data_set
 from glipkit.distil.exporting import export_student
-from glipkit.distil.labels import Labelled
+from glipkit.distil.labels import Labelled, Photos
 from glipkit.distil.report import rows
 from glipkit.distil.students import PACKAGED, build_student, student_config
 from glipkit.distil.tensor_form import DenseForm
@@ -255,6 +255,16 @@ def test_pictures_to_compare_on_are_looked_for_before_anything_is_done(world, tm
     with pytest.raises(UserError, match='6 missing.* check --test-images'):
         distil(a_run(world, tmp_path / 'out', test=test))
     assert not (tmp_path / 'out').exists()
+
+
+def test_no_two_photographs_share_a_file_of_labels(tmp_path):
+    (tmp_path / 'b').mkdir()
+    for name in ('a.jpg', 'a.png', 'b/a.jpg', 'a_png.png'):
+        Image.new('RGB', (8, 8)).save(tmp_path / name)
+    photos = Photos.find(tmp_path)
+    assert dict(zip((path.relative_to(tmp_path).as_posix() for path in photos.paths),
+                    photos.names)) == {'a.jpg': 'a.jpg', 'a.png': 'a_png.png', 'b/a.jpg': 'b/a.jpg',
+                                       'a_png.png': 'a_png_png.png'}
 
 
 def test_held_out_names_depend_on_themselves():
