@@ -22,7 +22,7 @@ def write_report(path: Path, run: DistilRun, done: Distilled, student: Student,
     counts = done.data.counts
     rare = sorted(counts['classes'].items(), key=lambda one: one[1])[:5]
     lines = [
-        f'# {run.student.student}, distilled from {Path(run.teacher.config).stem}', '',
+        f'# {Path(run.student.student).stem}, distilled from {Path(run.teacher.config).stem}', '',
         _table(rows(done.scores, sizes(done, student, teacher))), '',
         'agreement: AP50 of the student on held-out photographs, where the labels of the teacher '
         f'count as the truth ({done.scores["agreement"]["images"]} photographs). Milliseconds: '
