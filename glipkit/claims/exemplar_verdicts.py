@@ -82,16 +82,17 @@ def _exemplars(own: Seeds) -> list[Row]:
 def _mixed(own: Seeds) -> list[Row]:
     alone, beside = (own.points('mixed', 'words', key) for key in ('alone', 'mixed'))
     lost = alone - beside
-    before, after = (own.points('mixed', 'elsewhere', key) for key in ('before', 'after'))
-    forgotten = before - after
+    before, after, with_task = (own.points('mixed', 'elsewhere', key)
+                                for key in ('before', 'after', 'with_task'))
+    forgotten = before - with_task
     return [
         _row('AP that words lose beside exemplars', f'{spread(lost, 2)} of {spread(alone)}',
              f'within {MOST_WORDS_LOST:g}', abs(lost.mean()) <= MOST_WORDS_LOST),
         _row('AP of exemplars, beside words and alone',
              f'{spread(own.points("mixed", "exemplars"))} and '
              f'{spread(own.points(f"learn-{max(SHOTS)}", "AP"))}'),
-        _row('AP lost elsewhere', f'{spread(forgotten, 2)} of {spread(before)}', '0',
-             bool((forgotten == 0).all()))]
+        _row('AP lost elsewhere, asked with the task', f'{spread(forgotten, 2)} of '
+             f'{spread(before)}', '0', bool((forgotten == 0).all() and (before == after).all()))]
 
 
 def _negatives(own: Seeds) -> list[Row]:

@@ -41,7 +41,7 @@ DEFAULT_PICTURES = {'train': 40, 'val': 20, 'test': 90, 'look-alikes': 60, 'nega
 NOTES = (
     'Mean ± deviation of the population over seeds, which draw the pictures, the examples and the '
     'order. AP in points (of 100).',
-    'Prompt tuning has its full schedule and 20 further pictures to choose its best pass on; '
+    'Prompt tuning has {schedule} and {val} further pictures to choose its best pass on; '
     'exemplars have the same examples and nothing else.',
     f'Look-alikes are told from things of which {FEWEST} picture each is shown; negatives are as '
     'many pictures of each look-alike. One counts where a box lies on it (IoU 0.5) at the '
@@ -106,8 +106,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     scores = [row for world in worlds for row in score_rows(world, results[world], args.seeds)]
     write_text(args.out / 'exemplars-scores.md', table(scores) + '\n')
     return {'setting': _setting(args, setups), 'rows': sorted(rows, key=lambda row: row['claim']),
-            'notes': [*NOTES, 'Scores of every seed: exemplars-scores.md.'], 'scores': scores,
-            'units': results}
+            'notes': _notes(args), 'scores': scores, 'units': results}
 
 
 def make_setup(args: argparse.Namespace, world: str) -> Setup:
@@ -115,6 +114,13 @@ def make_setup(args: argparse.Namespace, world: str) -> Setup:
     return Setup(folder=args.out.resolve() / 'exemplars' / world, world=world,
                  pictures=dict(zip(PICTURES, args.pictures)), seconds=args.seconds,
                  max_passes=args.max_passes, stamps=args.stamps)
+
+
+def _notes(args: argparse.Namespace) -> list[str]:
+    schedule = f'few passes: {args.max_passes} at most,' if args.max_passes else 'its full schedule'
+    val = dict(zip(PICTURES, args.pictures))['val']
+    return [*(line.format(schedule=schedule, val=val) for line in NOTES),
+            'Scores of every seed: exemplars-scores.md.']
 
 
 def _setting(args: argparse.Namespace, setups: list[Setup]) -> dict[str, Any]:

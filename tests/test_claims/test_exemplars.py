@@ -154,7 +154,7 @@ def outcome(**changes):
         **{f'learn-{n}': dict(AP=.78, AP50=.9, seconds=50, steps=70, start_AP=.5, start_AP50=.6,
                               start_seconds=2, start_steps=0) for n in SHOTS},
         'mixed': dict(words=dict(alone=.7, mixed=.697), exemplars=.75,
-                      elsewhere=dict(before=.9, after=.9)),
+                      elsewhere=dict(before=.9, after=.9, with_task=.9)),
         'negatives': {'without': 10, 'with': 5, 'recall': .8, 'found_without': 1.,
                       'found_with': .9, 'AP_without': .5, 'AP_with': .6},
         'calibration': dict(names=SCORED, exemplars=SCORED),
@@ -178,7 +178,8 @@ def test_all_bars_can_be_met():
 
 @pytest.mark.parametrize('place, changes', [
     (0, dict(learn_5=dict(AP=.75))), (1, dict(mixed=dict(words=dict(alone=.7, mixed=.69)))),
-    (2, dict(mixed=dict(elsewhere=dict(before=.9, after=.9001)))),
+    (2, dict(mixed=dict(elsewhere=dict(before=.9, after=.9001, with_task=.9)))),
+    (2, dict(mixed=dict(elsewhere=dict(before=.9, after=.9, with_task=.8999)))),
     (3, dict(negatives={'with': 6})), (3, dict(negatives={'without': 0, 'with': 0})),
     (4, dict(calibration=dict(names=dict(SCORED, error=dict(before=.2, after=.11))))),
     (5, dict(calibration=dict(names=dict(SCORED, f1=dict(single=.7, per_class=.7))))),
@@ -241,6 +242,7 @@ def test_a_small_run_resumes(tmp_path):
     assert set(content['units']) == {'shapes'} and len(content['units']['shapes']) == 8
     elsewhere = content['units']['shapes']['mixed-0']['elsewhere']
     assert elsewhere['before'] == elsewhere['after'] == elsewhere['with_task']
+    assert 'passes: 1 at most, and 2 further pictures' in content['notes'][1]
     again = exemplars.run(arguments(tmp_path, *words))
     assert again['units'] == content['units']
     with pytest.raises(UserError, match='seconds'):

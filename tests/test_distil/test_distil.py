@@ -203,6 +203,15 @@ def test_a_training_that_ended_anywhere_has_the_same_weights(labelled, tmp_path,
     assert steps == [0, 0, 1, 1, 2]
 
 
+def test_a_training_that_was_killed_at_its_end_leaves_no_checkpoint(labelled, tmp_path):
+    (tmp_path / 'training').mkdir()
+    for name in ('student.pth', 'training/iter_3.pth'):
+        (tmp_path / name).write_bytes(b'')
+    data = open_data(labelled[0] / 'data').parts['train']
+    assert train_student(None, TINY, data, tmp_path) == tmp_path / 'student.pth'
+    assert not list((tmp_path / 'training').iterdir())
+
+
 def test_other_labels_need_another_folder(labelled, world):
     with pytest.raises(UserError, match='other settings or data: score; pass another --out'):
         distil(a_run(world, labelled[0], labels=LabelPlan(score=0.2, part_size=4)))
