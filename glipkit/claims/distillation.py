@@ -25,7 +25,8 @@ from glipkit.runs.units import check_settings
 from glipkit.text.query import Query
 from glipkit.worlds import stamps
 
-SUMMARY = 'how good and how fast a small detector is that learnt from labels of a teacher'
+SUMMARY = ('how good and how fast a small detector is that learnt from labels of a teacher, on '
+           'photographs')
 EXAMPLES = '''examples:
   glipkit bench distillation --out bench --stamps /usr/share/tuxpaint/stamps
   glipkit bench distillation --out quick --seeds 0 --pictures 300 100 --iterations 400
