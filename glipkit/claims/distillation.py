@@ -80,7 +80,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                                    'student': folder / f'run/student-{args.seeds[0]}'}))
     return {'setting': dict(timed['setting'], teacher=TEACHER, photographs=photos,
                             iterations=args.iterations, seeds=' '.join(map(str, args.seeds))),
-            'notes': [*NOTES, *timed['notes']], 'rows': [*judge(scores), *judge_speed(timed['rows'])],
+            'notes': [*NOTES, *timed['notes']],
+            'rows': [*judge(scores), *judge_speed(timed['rows'])],
             'seeds': scores, 'speed': timed['rows']}
 
 
