@@ -91,7 +91,9 @@ def learn(model: GroundingDetector, pipelines: Pipelines, examples: ExampleSet,
         _advance(work, settings, clock, _Record(progress, identity, starts))
         rows = work.best
         facts.update(steps=work.step, losses=[[step, round(loss, 5)] for step, loss in work.losses])
-    facts.update(seconds=round(clock.elapsed, 1), seed=settings.seed, examples=examples.digest)
+    facts.update(seed=settings.seed, examples=examples.digest)
+    if settings.steps is None:  # equal steps make equal files
+        facts.update(seconds=round(clock.elapsed, 1))
     task = _task(model, examples, rows, base, name, words, ids, facts)
     if progress is not None:
         progress.unlink(missing_ok=True)

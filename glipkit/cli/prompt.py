@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     task = learn_files(files, settings, args.out, args.model, args.checkpoint, args.device, words)
     facts = task.details
     names = ', '.join(task.strategy['names'])
-    print(f'learned {names} from {facts["images"]} images: {facts["steps"]} steps, '
-          f'{facts["seconds"]:.0f} s')
+    time = f', {facts["seconds"]:.0f} s' if 'seconds' in facts else ''
+    print(f'learned {names} from {facts["images"]} images: {facts["steps"]} steps{time}')
     print(f'task: {args.out}')
     return 0

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.torch import load_file
 
 from tests.box_sets import write_world
 
@@ -53,8 +52,7 @@ def test_a_folder_becomes_a_task_that_predicts(run, world, model, files, tmp_pat
     ran = run(*words, '--out', out)
     assert ran.code == 0 and 'learned cat, dog from 3 images: 2 steps' in ran.out, ran
     assert run(*words, '--out', again).code == 0
-    ours, theirs = load_file(out), load_file(again)
-    assert all(ours[key].equal(theirs[key]) for key in ours) and len(ours) == 1
+    assert out.read_bytes() == again.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
         'x.safetensors', 'y.safetensors']
     ran = run('predict', tmp_path / 'world', '--config', files.config, '--checkpoint',
