@@ -27,8 +27,8 @@ from glipkit.evaluation.functional.thresholds import (
 )
 
 METHODS = ('isotonic', 'temperature', 'none')
-#: Variances of the shifts of classes to choose from; 0 is one map for all.
-STRENGTHS = (0., .1, .5)
+#: Variance of the shifts of classes.
+STRENGTH = .1
 #: Parts of the images, each of which is measured with what was fitted on the others.
 FOLDS = 3
 
@@ -58,16 +58,16 @@ def fit(images: Sequence[Looked], names: tuple[str, ...], how: Fitting) -> Calib
         how: Settings.
     """
     raw = judge_all(images, names, how.per_object)
-    strength, each_its_own = _choose(images, raw, how)
-    found = _fit_scores(images, raw, how, strength)
+    each_its_own = _each_its_own(images, raw, how)
+    found = _fit_scores(images, raw, how, each_its_own)
     table = judge_calibrated(images, names, found)
     notes = []
     if how.rule.name == 'f1':
         common, limits = _f1_thresholds(table)
         if not each_its_own:
             limits = dict.fromkeys(limits, common)
-            notes.append(f'thresholds of their own do not raise F1 on images left out by turns: '
-                         f'all classes have {common:.3f}; more images may change that')
+            notes.append(f'thresholds of their own lower F1 on images left out by turns: all have '
+                         f'{common:.3f}; more images may change that')
     else:
         common, limits, missed = _other_thresholds(table, how.rule)
         if missed:
@@ -81,28 +81,25 @@ def fit(images: Sequence[Looked], names: tuple[str, ...], how: Fitting) -> Calib
                    thresholds={names[label]: limit for label, limit in limits.items()})
 
 
-def _choose(images: Sequence[Looked], raw: Judged, how: Fitting) -> tuple[float, bool]:
-    """How far the maps of classes may differ, and whether thresholds should: what gives the highest
-    F1 on images that were left out by turns, and more than by chance."""
-    best, chosen = None, (0., False)
-    place = np.arange(len(images))
-    turns = [place % FOLDS == fold for fold in range(min(FOLDS, len(images)))]
-    for strength in STRENGTHS if how.method != 'none' else (0., ):
+def _each_its_own(images: Sequence[Looked], raw: Judged, how: Fitting) -> bool:
+    """Whether classes have maps and thresholds of their own: unless those of all together give a
+    higher F1 on images that were left out by turns, and more than by chance."""
+    place, values = np.arange(len(images)), []
+    for own in (True, False):
         tables, shown = [], []
-        for here in turns:
+        for fold in range(min(FOLDS, len(images))):
+            here = place % FOLDS == fold
             mine, others = ([images[i] for i in np.flatnonzero(rows)] for rows in (here, ~here))
-            known = _fit_scores(others, raw.part(~here), how, strength)
+            known = _fit_scores(others, raw.part(~here), how, own)
             new, there = (judge_calibrated(part, raw.names, known) for part in (mine, others))
-            common, own = _f1_thresholds(there)
-            each = np.array([own.get(label, common) for label in range(len(raw.names))])
+            common, limits = _f1_thresholds(there)
+            each = np.array([limits.get(label, common) if own else common
+                             for label in range(len(raw.names))])
             tables.append(new)
-            shown.append([new.score >= limits for limits in (common, each[new.label])])
-        table = joined(tables)
-        for each_its_own, rows in enumerate(zip(*shown)):
-            values = np.array(list(scores_at(table, np.concatenate(rows))['by_class'].values()))
-            if best is None or _is_better(values - best):
-                best, chosen = values, (strength, bool(each_its_own))
-    return chosen
+            shown.append(new.score >= each[new.label])
+        found = scores_at(joined(tables), np.concatenate(shown))
+        values.append(np.array(list(found['by_class'].values())))
+    return not _is_better(values[1] - values[0])
 
 
 def _is_better(gains: np.ndarray) -> bool:
@@ -111,9 +108,10 @@ def _is_better(gains: np.ndarray) -> bool:
 
 
 def _fit_scores(images: Sequence[Looked], raw: Judged, how: Fitting,
-                strength: float) -> Calibration:
+                each_its_own: bool) -> Calibration:
     """A calibration without thresholds, from images and their detections before any map."""
     shared = fit_map(raw.score, raw.right, how.method)
+    strength = STRENGTH if each_its_own and how.method != 'none' else 0.
     shifts = fit_shifts(shared(raw.score), raw.right, raw.label, len(raw.names), strength)
     found = Calibration(
         str(how.rule), how.method, {}, 0., shared,

@@ -88,6 +88,9 @@ class CalibrateSettings:
         if self.out is None and self.task is None:
             raise UserError('a file to write (--out), or a task file to write into (--task)',
                             'neither', 'pass e.g. --out task.safetensors')
+        if self.out is None and not Path(self.task).exists():
+            raise UserError('a file to write (--out) for a task that is no file here',
+                            str(self.task), 'pass e.g. --out task.safetensors')
         check_file(_checked_out(self.place))
 
     @property

@@ -84,7 +84,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--overlap', type=float, default=OVERLAP, metavar='SHARE',
                         help='share of a tile that the next one sees too (default: %(default)s)')
     parser.add_argument('--threshold', type=float,
-                        help="leave out scores below (default: the model's own)")
+                        help="leave out scores below (default: the model's own, or those of the "
+                             'classes of a calibrated task)')
     parser.add_argument('--all-labels', action='store_true',
                         help='keep every name that claims an object; without, only the best')
     parser.add_argument('--segment', action='store_true',

@@ -42,6 +42,7 @@ def words(files, annotated):
             '--checkpoint', files.checkpoint, '--device', 'cpu')
 
 
+@pytest.mark.slow
 def test_a_calibrated_task_is_used_by_default(run, files, words, annotated):
     ran = run(*words, '--out', 'sure.safetensors')
     assert ran.code == 0, ran.err
@@ -65,6 +66,7 @@ def test_a_calibrated_task_is_used_by_default(run, files, words, annotated):
     assert len(asked) >= len(found) and asked.category_ids == (7, 9, 11)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_ended_goes_on(run, words, annotated, monkeypatch):
     monkeypatch.setattr(detections, 'PART', 2)
     answer, asked = Predictor.answer, []
@@ -100,6 +102,11 @@ def test_what_cannot_be_used(refuse, words, more, message):
     assert re.search(message, refuse(*words, '--out', 'b.safetensors', *more))
 
 
+def test_no_place_to_write(refuse, words):
+    assert 'a file to write (--out), or a task file' in refuse(*words)
+    assert 'for a task that is no file here' in refuse(*words, '--task', 'anna/fish')
+
+
 def test_one_image_and_a_file_that_is_no_task(refuse, words, annotated):
     content = json.loads(annotated.read_text())
     annotated.write_text(json.dumps({**content, 'annotations': content['annotations'][:1]}))
@@ -111,6 +118,7 @@ def test_one_image_and_a_file_that_is_no_task(refuse, words, annotated):
     assert other.read_text() == 'mine'
 
 
+@pytest.mark.slow
 def test_another_rule_asks_the_model_nothing_again(run, words, monkeypatch):
     assert run(*words, '--out', 'sure.safetensors').code == 0
     first = read_task('sure.safetensors').calibration
