@@ -229,7 +229,8 @@ class Query:
         Raises:
             UserError: As `for_classes`, or a caption.
         """
-        negatives = frozen_names(negative_classes, 'negative_classes')
+        negatives = [name for name in frozen_names(negative_classes, 'negative_classes')
+                     if name not in self.negatives]
         groups = [group for group in frozen_groups(exclusive) if group not in self.exclusive]
         if not negatives and not groups:
             return self

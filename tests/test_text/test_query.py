@@ -151,3 +151,9 @@ def test_prompts_are_kept_by_content_and_the_oldest_goes():
     with pytest.raises(ZeroDivisionError):
         cache.get('bad', lambda: 1 / 0)
     assert len(copy.deepcopy(cache)._prompts) == 0
+
+
+def test_what_is_asked_for_again_is_asked_once():
+    query = Query.for_classes(['a', 'b'], negative_classes=['c'], exclusive=[['a', 'b']])
+    assert query.with_more(['c'], [['a', 'b']]) == query
+    assert query.with_more(['d', 'c']).negatives == ('c', 'd')
