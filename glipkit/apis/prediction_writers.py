@@ -136,7 +136,8 @@ class YoloWriter(Writer):
         self._know(there, None)
 
     def _finish(self) -> None:
-        content = dict(path='.', train='images', val='images', nc=len(self._ids),
+        # No `path`: training tools take it from their own folder, and what lacks it from this file.
+        content = dict(train='images', val='images', nc=len(self._ids),
                        names=dict(enumerate(self.classes)))
         write_text(self.folder / 'data.yaml',
                    f'{_ABOUT}\n'

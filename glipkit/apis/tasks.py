@@ -142,7 +142,7 @@ def task_file(path: str | Path) -> Path:
     known = Path(path).exists() or hub_file(str(path), TASK)
     path = resolve(path, TASK) if known else Path(path)
     if not path.is_file():
-        raise UserError('a task file that glipkit tune wrote', f'no file at {path}',
+        raise UserError('a task file of glipkit tune, prompt or calibrate', f'no file at {path}',
                         'check the path')
     return path
 
@@ -170,8 +170,8 @@ def read_task(path: str | Path) -> Task:
         task = Task(state=state, **text)
         check_task({name: getattr(task, name) for name in _HEADER.values()}, state)
     except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
-        raise UserError('a task file that glipkit tune wrote', f'{path} ({error})',
-                        'pass the task.safetensors of a tuning run') from error
+        raise UserError('a task file of glipkit tune, prompt or calibrate', f'{path} ({error})',
+                        'pass the file that one of them wrote') from error
     sequences = {key: tuple(text[key]) for key in ('classes', 'category_ids', 'captions')}
     spans = tuple(tuple(tuple(tuple(s) for s in entity) for entity in prompt)
                   for prompt in task.spans)

@@ -66,12 +66,18 @@ def write_data_set(labelled: Iterable[Labelled], classes: Sequence[str], plan: L
         UserError: Nothing was found, fewer than two photographs are left, or nothing can be
             written there.
     """
+    labelled = list(labelled)
     kept = [one for one in labelled if len(one.found) >= plan.min_boxes]
     counts = _counts(kept, classes)
-    if not counts['boxes'] or len(kept) < 2:
+    if not any(len(one.found) for one in labelled):
         raise UserError('photographs in which the teacher finds the classes',
-                        f'{counts["boxes"]} boxes in {len(kept)} photographs',
+                        f'no box in {len(labelled)} photographs',
                         'check the class names, lower --threshold, or tune the teacher first')
+    if len(kept) < 2:
+        what = f'with {plan.min_boxes} labels or more' if plan.min_boxes else 'that can be read'
+        raise UserError('at least two photographs, one to learn from and one to compare on',
+                        f'{len(kept)} {what}',
+                        'add some' + (', or lower --min-boxes' if plan.min_boxes else ''))
     val = held_out([one.name for one in kept], plan.val_share)
     folder = out / FOLDER
     with atomic_folder(folder) as temporary:
@@ -79,7 +85,7 @@ def write_data_set(labelled: Iterable[Labelled], classes: Sequence[str], plan: L
             own = [one for one in kept if (one.name in val) == (part == VAL)]
             _write_part(temporary / part, own, classes, plan.form)
         if plan.form == 'yolo':
-            content = dict(path='.', train=f'{TRAIN}/images', val=f'{VAL}/images',
+            content = dict(train=f'{TRAIN}/images', val=f'{VAL}/images',
                            nc=len(classes), names=dict(enumerate(classes)))
             write_text(temporary / 'data.yaml', yaml.safe_dump(content, allow_unicode=True,
                                                                sort_keys=False))

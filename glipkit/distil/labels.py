@@ -4,9 +4,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,9 @@ class Photos:
 
     Args:
         paths: Files.
-        names: Their names from the folder that holds them all on, with ``/``.
+        names: Their names from the folder that holds them all on, with ``/``; of ``a.jpg`` and
+            ``a.png`` the second is ``a_png.png``, for programs find the labels of both in
+            ``a.txt``.
     """
 
     paths: tuple[Path, ...]
@@ -51,13 +53,22 @@ class Photos:
         if len(paths) < 2:
             raise UserError('at least two photographs, one to learn from and one to compare on',
                             f'{len(paths)} in {folder}', 'add some')
-        return cls(paths, tuple(image_names(paths)))
+        return cls(paths, _with_stems_of_their_own(image_names(paths)))
 
     def digest(self) -> str:
         """SHA-256 of names and sizes; reading all pixels would take longer than it is worth."""
         text = ''.join(f'{name} {path.stat().st_size}\n'
                        for name, path in zip(self.names, self.paths))
         return hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()
+
+
+def _with_stems_of_their_own(names: Iterable[str]) -> tuple[str, ...]:
+    found: dict[PurePosixPath, str] = {}
+    for path in map(PurePosixPath, names):
+        while path.with_suffix('') in found:
+            path = path.with_stem(f'{path.stem}_{path.suffix[1:]}')
+        found[path.with_suffix('')] = str(path)
+    return tuple(found.values())
 
 
 @dataclass(frozen=True)
@@ -177,7 +188,7 @@ def identity(predictor: Predictor, asked: Asked, plan: LabelPlan, photos: Photos
     query = predictor.question(**asked.call()).query
     return dict(teacher=fingerprint(predictor.model), query=repr(query),
                 task=None if asked.task is None else file_sha256(asked.task),
-                labels=plan.record(), photographs=photos.digest())
+                **plan.record(), photographs=photos.digest())
 
 
 def range_of(index: int, size: int, count: int) -> tuple[int, int]:

@@ -22,7 +22,7 @@ def write_report(path: Path, run: DistilRun, done: Distilled, student: Student,
     counts = done.data.counts
     rare = sorted(counts['classes'].items(), key=lambda one: one[1])[:5]
     lines = [
-        f'# {run.student.student}, distilled from {Path(run.teacher.config).stem}', '',
+        f'# {Path(run.student.student).stem}, distilled from {Path(run.teacher.config).stem}', '',
         _table(rows(done.scores, sizes(done, student, teacher))), '',
         'agreement: AP50 of the student on held-out photographs, where the labels of the teacher '
         f'count as the truth ({done.scores["agreement"]["images"]} photographs). Milliseconds: '
@@ -60,13 +60,20 @@ def rows(scores: Mapping[str, Any], sizes: Mapping[str, tuple[float, float]]
     for name, (millions, mib) in sizes.items():
         row = {'model': name}
         if 'teacher' in scores:  # the user has data of their own
-            own = scores.get(name, scores['student'] if name != 'teacher' else {})
-            row |= {'AP50': f'{own["ap50"]:.3f}', 'AP': f'{own["ap"]:.3f}'}
-        row |= {'agreement': '' if name == 'teacher' else f'{scores["agreement"]["ap50"]:.3f}',
+            row |= {'AP50': _score(scores, name, 'ap50'), 'AP': _score(scores, name, 'ap')}
+        agreement = {'student': scores['agreement']}
+        row |= {'agreement': _score(agreement, name, 'ap50'),
                 'ms': f'{1000 * scores["seconds"][name]:.0f}' if name in scores['seconds'] else '',
                 'M weights': f'{millions:.1f}', 'MiB': f'{mib:.1f}'}
         found.append(row)
     return found
+
+
+def _score(scores: Mapping[str, Any], name: str, key: str) -> str:
+    """A score; nothing where none was measured, and '-' where there is no box to find."""
+    if name not in scores:
+        return ''
+    return '-' if scores[name][key] < 0 else f'{scores[name][key]:.3f}'
 
 
 def _table(found: list[dict[str, str]]) -> str:

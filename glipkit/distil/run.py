@@ -39,6 +39,7 @@ from glipkit.distil.training import CONFIG, train_student
 from glipkit.errors import UserError
 from glipkit.files import write_text
 from glipkit.runs.folder import claim, claimed
+from glipkit.tuning.data import readable
 
 
 def distil(run: DistilRun) -> Distilled:
@@ -53,8 +54,9 @@ def distil(run: DistilRun) -> Distilled:
     teacher = replace(run.teacher, task=None if task is None else str(task))
     predictor = teacher.load(None if run.engine == 'local' else 'cpu', per_object='one')
     classes = predictor.question(**run.asked.call()).names
-    if run.test is not None:
-        shared_classes(run.test, classes)  # hours later would be late
+    if run.test is not None:  # hours later would be late
+        readable(run.test, '--test-images')
+        shared_classes(run.test, classes)
     config = None if run.student is None else student_config(run.student, classes)
     about = identity(predictor, run.asked, run.labels, photos)
     with claimed(out, about) as resumed:
@@ -87,8 +89,12 @@ def _student(run: DistilRun, config: Config, predictor: Predictor, data: Labelle
              problems: tuple, out: Path) -> Distilled:
     """Trains, exports and compares; the student's folder belongs to one plan and one data set."""
     folder = out / run.name
-    claim(folder, dict(student=run.student.record(), classes=list(config.classes),
-                       data=file_sha256(data.parts[TRAIN].ann_file)))
+    try:
+        claim(folder, dict(**run.student.record(), classes=list(config.classes),
+                           data=file_sha256(data.parts[TRAIN].ann_file)))
+    except UserError as error:  # the labels need no other --out
+        raise UserError(error.expected, error.got,
+                        'pass another --name, or the settings of that student') from error
     weights = train_student(config, run.student, data.parts[TRAIN], folder,
                             run.teacher.device)
     student = Student(folder / CONFIG, weights)

@@ -13,6 +13,7 @@ from glipkit.distil.labels import FOLDER as LABELS
 from glipkit.distil.settings import Asked, LabelPlan, StudentPlan
 from glipkit.errors import UserError
 from glipkit.labelling.engines import Teacher
+from glipkit.runs.folder import LOCK, SETTINGS
 
 #: In the folder of a run: photographs that could not be read, scores of the teacher, the student.
 PROBLEMS, SCORES, STUDENT = 'problems.txt', 'scores', 'student'
@@ -54,7 +55,9 @@ class DistilRun:
         if self.engine not in ('local', 'ray') or self.workers < 1:
             raise UserError("engine 'local' or 'ray', and workers of at least 1",
                             f'{self.engine!r}, {self.workers}', 'correct them')
-        if Path(self.name).name != self.name or self.name in (LABELS, DATA, SCORES):
+        # '' and '..' are names to Path, too.
+        taken = ('', '..', LABELS, DATA, SCORES, PROBLEMS, SETTINGS, LOCK)
+        if Path(self.name).name != self.name or self.name in taken:
             raise UserError('a name for the folder of the student', repr(self.name),
                             f'pass e.g. {STUDENT}')
 

@@ -48,9 +48,10 @@ def train_student(cfg: Config, plan: StudentPlan, data: AnnotatedImages, out: Pa
         The file of the weights.
     """
     weights = out / WEIGHTS
-    if weights.is_file():
-        return weights
     folder = out / FOLDER
+    if weights.is_file():
+        _remove_checkpoints(folder)  # killed in front of the end, it left them
+        return weights
     make_folder(folder)
     remove_unfinished(folder)
     runner = _runner(cfg, plan, data, folder, device)
@@ -59,9 +60,14 @@ def train_student(cfg: Config, plan: StudentPlan, data: AnnotatedImages, out: Pa
     write_text(out / CONFIG, cfg.pretty_text)
     write_pickle(dict(state_dict=last['state_dict'],
                       meta=dict(dataset_meta=dict(classes=list(cfg.classes)))), weights)
-    for kept in folder.glob('iter_*.pth'):  # a checkpoint is four times as large
-        kept.unlink()
+    _remove_checkpoints(folder)
     return weights
+
+
+def _remove_checkpoints(folder: Path) -> None:
+    """A checkpoint is four times as large as the weights, and of no use beside them."""
+    for kept in folder.glob('iter_*.pth'):
+        kept.unlink()
 
 
 def _runner(cfg: Config, plan: StudentPlan, data: AnnotatedImages, folder: Path,

@@ -84,9 +84,10 @@ def run_odinw(settings: OdinwSettings) -> tuple[Scoreboard, dict[str, str]]:
     """
     root = Path(settings.root)
     if not root.is_dir() or not any(root.iterdir()):
-        raise UserError('the folder that holds the data sets of ODinW',
+        ours = '' if settings.profile == RF100 else ' with glipkit prepare odinw'
+        raise UserError('the folder that holds the data sets',
                         f'{root}, {"which is empty" if root.is_dir() else "no folder"}',
-                        'check the path, or unpack the release there with glipkit prepare odinw')
+                        f'check the path, or unpack the release there{ours}')
     if settings.strategy != ZERO_SHOT:
         read_recipe(settings.strategy, settings.options)
     profile = settings.profile or (WORLD if is_world(root) else '13-paper')

@@ -1,7 +1,6 @@
 """A thing as somebody shows it: pictures, and boxes around it."""
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -82,13 +81,15 @@ def check_box(box: Sequence[float], size: tuple[int, int], where: str) -> Box:
     """
     width, height = size
     left, top, right, bottom = box
-    inside = (-SLACK <= left and -SLACK <= top and right <= width + SLACK
-              and bottom <= height + SLACK)
-    if not all(map(math.isfinite, box)) or not (left < right and top < bottom and inside):
+    near = (-SLACK <= left and -SLACK <= top and right <= width + SLACK
+            and bottom <= height + SLACK)
+    # None of the numbers is nan then, and what is left of the box has to have an area.
+    cut = max(0., left), max(0., top), min(float(width), right), min(float(height), bottom)
+    if not near or not (cut[0] < cut[2] and cut[1] < cut[3]):
         numbers = ', '.join(f'{value:g}' for value in box)
         raise UserError(f'a box as left < right, top < bottom inside the {width} x {height} pixels '
                         f'of {where}', numbers, 'correct it')
-    return max(0., left), max(0., top), min(float(width), right), min(float(height), bottom)
+    return cut
 
 
 def _scaled(box: Box, scale: tuple[float, float]) -> Box:

@@ -63,7 +63,7 @@ def check_data(settings: TuneSettings, cfg: Config) -> list[str]:
             reports[images] = check(
                 DataFile(images.ann_file, images.images, settings=settings_of_prompts),
                 CheckSettings(decode=False, headers=True), 'coco')
-        found[flag] = _readable(images, flag)
+        found[flag] = readable(images, flag)
     for flag in {'--val-images', '--test-images'} & set(found):
         _same_classes(found['--images'], found[flag])
     if settings.val is None:
@@ -123,8 +123,16 @@ def _require_boxes(ann_file: Path) -> None:
                         'remove that file, and another part is drawn; or pass another file')
 
 
-def _readable(data: AnnotatedImages, flag: str) -> CocoJson:
-    """The content of the file, after a check that its images exist."""
+def readable(data: AnnotatedImages, flag: str) -> CocoJson:
+    """The content of the file, after a check that its images exist.
+
+    Args:
+        data: File and folder.
+        flag: Option of the command line that names the folder, for messages.
+
+    Raises:
+        UserError: Images are missing.
+    """
     coco = read_coco_json(data.ann_file)
     if not data.images.is_dir():
         raise UserError('a folder of images', f'no folder {data.images}', f'check {flag}')

@@ -72,6 +72,7 @@ def test_yolo(tmp_path):
     assert (tmp_path / 'labels/b/1.txt').read_text() == ''
     content = yaml.safe_load((tmp_path / 'data.yaml').read_text())
     assert content['names'] == {0: 'dog', 1: 'traffic light'}
+    assert 'path' not in content  # it would count from where the training tool was started
 
 
 def test_voc_counts_pixels_from_one_with_both_edges_inside(tmp_path):

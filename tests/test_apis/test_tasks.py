@@ -362,5 +362,5 @@ def test_a_task_with_damaged_parts_is_refused(base, digest, tmp_path, parts):
     with safe_open(path, 'pt') as file:
         metadata = file.metadata()
     save_file({'x': torch.ones(1)}, path, metadata | {'query': json.dumps(parts)})
-    with pytest.raises(UserError, match='a task file that glipkit tune wrote'):
+    with pytest.raises(UserError, match='a task file of glipkit tune, prompt or calibrate'):
         read_task(path)

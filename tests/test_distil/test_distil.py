@@ -28,12 +28,14 @@ from glipkit.distil import Asked, DistilRun, LabelPlan, Student, StudentPlan, di
 from glipkit.distil.comparison import score, shared_classes
 from glipkit.distil.data_set import held_out, write_data_set
 from glipkit.distil.exporting import export_student
-from glipkit.distil.labels import Labelled
+from glipkit.distil.labels import Labelled, Photos
+from glipkit.distil.report import rows
 from glipkit.distil.students import PACKAGED, build_student, student_config
 from glipkit.distil.tensor_form import DenseForm
 from glipkit.distil.training import train_student
 from glipkit.errors import UserError
 from glipkit.labelling import Teacher
+from glipkit.runs.folder import claim
 from glipkit.text.query import Query
 from glipkit.worlds import shapes
 
@@ -202,8 +204,14 @@ def test_a_training_that_ended_anywhere_has_the_same_weights(labelled, tmp_path,
 
 
 def test_other_labels_need_another_folder(labelled, world):
-    with pytest.raises(UserError, match='labels'):
+    with pytest.raises(UserError, match='other settings or data: score; pass another --out'):
         distil(a_run(world, labelled[0], labels=LabelPlan(score=0.2, part_size=4)))
+
+
+def test_another_student_needs_another_name(labelled, world):
+    claim(labelled[0] / 'small', dict(seed=1))
+    with pytest.raises(UserError, match='iterations.* pass another --name'):
+        distil(a_run(world, labelled[0], student=TINY, name='small'))
 
 
 def test_a_photograph_that_cannot_be_read_loses_only_itself(world, tmp_path, capsys):
@@ -225,7 +233,8 @@ def test_a_photograph_that_cannot_be_read_loses_only_itself(world, tmp_path, cap
 @pytest.mark.parametrize('words, error', [
     (['--threshold', '2'], 'threshold'), (['--val-share', '1'], 'share'),
     (['--size', '100'], 'pass 128'), (['--student', 'yolo-99'], 'a student'),
-    (['--student', 'none.py'], 'no file none.py')])
+    (['--student', 'none.py'], 'no file none.py'), (['--name', '..'], 'a name for the folder'),
+    (['--name', ''], 'a name for the folder'), (['--name', 'data'], 'a name for the folder')])
 def test_bad_settings_in_one_line(world, tmp_path, capsys, words, error):
     assert main(['distil', str(world / 'images/train_det'), '--classes', 'dog', '--out',
                  str(tmp_path / 'out'), *words]) == 2
@@ -239,6 +248,23 @@ def test_nothing_asked_and_nothing_found(world, tmp_path):
     with pytest.raises(UserError, match='teacher finds'):
         distil(a_run(world, tmp_path / 'out', labels=LabelPlan(score=1.)))
     assert not (tmp_path / 'out/data').exists()
+
+
+def test_pictures_to_compare_on_are_looked_for_before_anything_is_done(world, tmp_path):
+    test = AnnotatedImages(world / 'annotations/val.json', world / 'images/train_det/..')
+    with pytest.raises(UserError, match='6 missing.* check --test-images'):
+        distil(a_run(world, tmp_path / 'out', test=test))
+    assert not (tmp_path / 'out').exists()
+
+
+def test_no_two_photographs_share_a_file_of_labels(tmp_path):
+    (tmp_path / 'b').mkdir()
+    for name in ('a.jpg', 'a.png', 'b/a.jpg', 'a_png.png'):
+        Image.new('RGB', (8, 8)).save(tmp_path / name)
+    photos = Photos.find(tmp_path)
+    assert dict(zip((path.relative_to(tmp_path).as_posix() for path in photos.paths),
+                    photos.names)) == {'a.jpg': 'a.jpg', 'a.png': 'a_png.png', 'b/a.jpg': 'b/a.jpg',
+                                       'a_png.png': 'a_png_png.png'}
 
 
 def test_held_out_names_depend_on_themselves():
@@ -266,6 +292,10 @@ def test_photographs_with_too_few_labels_are_left_out(tmp_path):
         data = write_data_set(kept, ('cat', 'dog'), LabelPlan(min_boxes=least), tmp_path / 'out')
         assert data.counts['photographs'] == photographs
         assert data.counts['classes'] == {'cat': 6 if least < 2 else 4, 'dog': 0}
+    with pytest.raises(UserError, match='1 that can be read; add some'):
+        write_data_set(kept[1:2], ('cat', 'dog'), LabelPlan(), tmp_path / 'out')
+    with pytest.raises(UserError, match='0 with 3 labels or more; .*lower --min-boxes'):
+        write_data_set(kept, ('cat', 'dog'), LabelPlan(min_boxes=3), tmp_path / 'out')
 
 
 def test_score_counts_the_classes_that_both_have(tmp_path):
@@ -290,6 +320,17 @@ def test_score_counts_the_classes_that_both_have(tmp_path):
     assert result.ap50 == pytest.approx(67 / 101)  # recalls 0 to 0.66 of 101
     with pytest.raises(UserError, match='boxes of bird'):
         shared_classes(data, ('bird', ))
+
+
+def test_a_report_has_what_was_measured():
+    sizes = {'teacher': (30., 120.), 'student': (4., 16.), 'student, ONNX': (4., 16.)}
+    scores = dict(agreement=dict(ap50=-1.), seconds={'teacher': .5, 'student': .05})
+    assert [list(row.values()) for row in rows(scores, sizes)] == [
+        ['teacher', '', '500', '30.0', '120.0'], ['student', '-', '50', '4.0', '16.0'],
+        ['student, ONNX', '', '', '4.0', '16.0']]
+    own = dict(teacher=dict(ap50=.8, ap=.5), student=dict(ap50=.7, ap=.4))
+    assert [(row['AP50'], row['AP']) for row in rows({**scores, **own}, sizes)] == [
+        ('0.800', '0.500'), ('0.700', '0.400'), ('', '')]
 
 
 @pytest.mark.slow

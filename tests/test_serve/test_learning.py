@@ -48,7 +48,8 @@ def test_pictures_are_made_smaller_with_their_boxes():
 
 
 @pytest.mark.parametrize('box', [(10, 20, 10, 30), (50, 20, 40, 30), (0, 0, 120, 20),
-                                 (-9, 0, 20, 20), (0, float('nan'), 20, 20)])
+                                 (-9, 0, 20, 20), (0, float('nan'), 20, 20), (90, 0, 90.5, 20),
+                                 (-.9, 0, -.1, 20)])
 def test_boxes_that_are_none(box):
     with pytest.raises(UserError, match='inside the 90 x 60 pixels of picture 2'):
         reference(boxes=[[BOX], [box]])

@@ -77,7 +77,7 @@ def images_of(path: Path, root: Path | None = None) -> Path:
             return place
     tried = ', '.join(str(place) for place in dict.fromkeys(places) if place.is_dir())
     raise UserError(f'the images of {path}', f'{name} in none of {tried}',
-                    'pass the folder of the images, e.g. with --images')
+                    'pass the folder of the images with the option for it, e.g. --images')
 
 
 def _coco_files(folder: Path) -> list[Path]:
