@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ from glipkit.engine.transfer.examples import learned_state
 from glipkit.engine.transfer.refinement import Refinement, View, frozen_view
 from glipkit.errors import UserError
 from glipkit.models.contract import GroundingDetector
+from glipkit.text.query import Query
 
 #: Steps where nobody says how many; most sets end sooner.
 MOST_STEPS = 200
 #: Seconds between two records of how far the work is.
 SAVED_EVERY = 5.
+#: Seeds go up to here.
+MOST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,17 @@ class LearnSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.seconds is not None and not 0 <= self.seconds < float('inf'):
+        if self.seconds is not None and not (
+                isinstance(self.seconds, Real) and 0 <= self.seconds < float('inf')):
             raise UserError('seconds from 0', repr(self.seconds), 'pass e.g. 60')
-        if self.steps is not None and self.steps < 0:
+        if self.steps is not None and not (isinstance(self.steps, Integral) and self.steps >= 0):
             raise UserError('steps from 0', repr(self.steps), 'pass e.g. 60, or leave it out')
+        if not (isinstance(self.seed, Integral) and 0 <= self.seed <= MOST_SEED):
+            raise UserError(f'a seed from 0 to {MOST_SEED}', repr(self.seed), 'pass e.g. 0')
 
 
 def learn(model: GroundingDetector, pipelines: Pipelines, examples: ExampleSet,
-          settings: LearnSettings, base: str, name: str, words: Sequence[str] = (),
+          settings: LearnSettings, base: str, name: str, words: Query | None = None,
           ids: Mapping[str, int] | None = None, progress: Path | None = None) -> Task:
     """Learns names from examples.
 
@@ -64,14 +71,17 @@ def learn(model: GroundingDetector, pipelines: Pipelines, examples: ExampleSet,
         settings: How long.
         base: Fingerprint of the model.
         name: Name of the model, for messages.
-        words: Class names that the task asks for before those that were learned.
+        words: What the task asks for before the names that were learned, and all that goes with
+            it; a name that it holds already is not added.
         ids: Category id of each class; default from 1 on.
         progress: File from which the same work goes on after a kill; removed at the end.
 
     Raises:
-        UserError: A model that cannot learn names.
+        UserError: A model that cannot learn names, or a question that it cannot be asked.
     """
     begin = time.monotonic()
+    query = _with_names(words, examples.names)
+    model.prompts(query)  # what cannot be asked is refused before anything is learned
     clock = _Clock(begin, settings.seconds if settings.steps is None else None)
     frozen = frozen_view(model)
     prompts = frozen.example_prompts(examples.names, examples.negatives)
@@ -94,7 +104,7 @@ def learn(model: GroundingDetector, pipelines: Pipelines, examples: ExampleSet,
     facts.update(seed=settings.seed, examples=examples.digest)
     if settings.steps is None:  # equal steps make equal files
         facts.update(seconds=round(clock.elapsed, 1))
-    task = _task(model, examples, rows, base, name, words, ids, facts)
+    task = _task(model, examples, rows, base, name, query, ids, facts)
     if progress is not None:
         progress.unlink(missing_ok=True)
     return task
@@ -180,16 +190,24 @@ def _advance(work: Refinement, settings: LearnSettings, clock: _Clock, record: _
         work.look()
 
 
+def _with_names(words: Query | None, names: Sequence[str]) -> Query:
+    """The question of a task: words, and behind them the names that are learned."""
+    words = words or Query.for_classes(())
+    known = {name for name, _ in words.asked}
+    return Query.for_classes([*words.classes, *(name for name in names if name not in known)],
+                             words.caption_prompt, **words.parts)
+
+
 def _task(model: GroundingDetector, examples: ExampleSet, rows: Sequence[Tensor], base: str,
-          name: str, words: Sequence[str], ids: Mapping[str, int] | None,
+          name: str, query: Query, ids: Mapping[str, int] | None,
           facts: Mapping[str, Any]) -> Task:
-    classes = [*words, *(one for one in examples.names if one not in words)]
     known = dict(ids or {})
     free = max(known.values(), default=0) + 1
-    for one in classes:
+    for one in query.classes:
         if one not in known:
             known[one], free = free, free + 1
     strategy = dict(name='examples', names=list(examples.names),
                     negatives=list(examples.negatives))
-    return make_task(model, strategy, learned_state(rows), {known[one]: one for one in classes},
-                     base, name, details=facts)
+    return make_task(model, strategy, learned_state(rows),
+                     {known[one]: one for one in query.classes}, base, name, query.caption_prompt,
+                     facts, query.parts)

@@ -1,7 +1,6 @@
 """From example files to a task file, on a model that is loaded for it."""
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from glipkit.apis.batches import build_pipelines
@@ -9,10 +8,9 @@ from glipkit.apis.build import check_device, checkpoint_for, find_config, load, 
 from glipkit.apis.example_files import ExampleFiles, read_example_files
 from glipkit.apis.example_learning import LearnSettings, learn
 from glipkit.apis.index import model_name
-from glipkit.apis.tasks import Task, fingerprint, save_task
-from glipkit.errors import UserError
-from glipkit.files import check_file
+from glipkit.apis.tasks import Task, check_task_place, fingerprint, save_task
 from glipkit.runs.locks import locked
+from glipkit.text.query import Query
 
 #: What follows the name of a task file in that of the record of its learning.
 PROGRESS = '.progress'
@@ -20,7 +18,7 @@ PROGRESS = '.progress'
 
 def learn_files(files: ExampleFiles, settings: LearnSettings, out: Path, model: str,
                 checkpoint: str | None = None, device: str = 'cpu',
-                words: Sequence[str] = ()) -> Task:
+                words: Query | None = None) -> Task:
     """Learns names from files; the same call goes on after a kill.
 
     Args:
@@ -30,16 +28,13 @@ def learn_files(files: ExampleFiles, settings: LearnSettings, out: Path, model: 
         model: Model name or config.
         checkpoint: Its weights; None for those of its name.
         device: Where to learn.
-        words: Class names that the task asks for too.
+        words: What the task asks for too.
 
     Raises:
         UserError: Files that cannot be used, no weights, a model that cannot learn names, or a
             place where nothing can be written.
     """
-    if out.suffix != '.safetensors':
-        raise UserError('a task file that ends in .safetensors', str(out),
-                        f'pass --out {out.with_suffix(".safetensors")}')
-    check_file(out)
+    check_task_place(out)
     where = check_device(device)
     pipelines = build_pipelines(read_config(find_config(model)))
     examples, ids = read_example_files(files, pipelines)

@@ -1,7 +1,6 @@
 """Example images as a model sees them: whole, mirrored, smaller, with their boxes."""
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 
@@ -19,11 +18,10 @@ from glipkit.models.contract import GroundingDetector
 from glipkit.text.query import Query
 
 #: (mirrored, size) of the views to learn from, the first one the image itself; and of those to look
-#: at where there are too few images to hold some out.
+#: at, one of each image in turn. No whole image is held out to look at: one of five pictures says
+#: less of the others than it teaches, and would end the learning by chance.
 LEARNT = ((False, 1.), (True, 1.), (False, .75), (True, .75))
 HELD = ((False, .87), (True, .87))
-#: Of so many images of every name one may be held out, and a share of all at most.
-ENOUGH, HELD_SHARE = 4, .2
 #: Most bytes of maps that are kept, and the share of the time in which views are made.
 MOST_BYTES, MOST_TIME = 1 << 30, .25
 
@@ -40,9 +38,9 @@ def make_views(model: GroundingDetector, pipelines: Pipelines, examples: Example
             None makes all views.
         learn: Whether there will be steps; for none the images as they are suffice.
     """
-    begin, held = time.monotonic(), held_out(examples) if learn else set()
+    begin = time.monotonic()
     views: list[View] = []
-    wanted = list(_plan(len(examples.images), held))
+    wanted = list(_plan(len(examples.images)))
     with reporter.bar('seeing the examples', len(wanted), 'view') as bar:
         for number, mirrored, size, is_held in wanted:
             first = not mirrored and size == 1 and not is_held
@@ -56,32 +54,12 @@ def make_views(model: GroundingDetector, pipelines: Pipelines, examples: Example
     return views
 
 
-def held_out(examples: ExampleSet) -> set[int]:
-    """Images that are only looked at, so that nothing is learned by heart: some of those that every
-    name in them can spare."""
-    most = math.floor(HELD_SHARE * len(examples.images))
-    left = {label: len(examples.images_of(label)) for label in range(
-        len(examples.names) + len(examples.negatives))}
-    found: set[int] = set()
-    for number, image in enumerate(examples.images):
-        own = set(image.labels.tolist())
-        if len(found) < most and own and all(left[label] >= ENOUGH for label in own):
-            found.add(number)
-            for label in own:
-                left[label] -= 1
-    return found
-
-
-def _plan(images: int, held: set[int]) -> Iterator[tuple[int, bool, float, bool]]:
+def _plan(images: int) -> Iterator[tuple[int, bool, float, bool]]:
     """(image, mirrored, size, held) of every view, the most needed first."""
-    own = [i for i in range(images) if i not in held]
-    yield from ((i, *LEARNT[0], False) for i in own)
-    for number in sorted(held):
-        yield from ((number, *form, True) for form in LEARNT[:2])
-    if not held:
-        yield from ((i, *HELD[i % 2], True) for i in own)
+    yield from ((i, *LEARNT[0], False) for i in range(images))
+    yield from ((i, *HELD[i % 2], True) for i in range(images))
     for form in LEARNT[1:]:
-        yield from ((i, *form, False) for i in own)
+        yield from ((i, *form, False) for i in range(images))
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,7 @@ class Example:
         boxes: Of each image the boxes of the thing, (N, 4) xyxy pixels of the image as it is given,
             right and bottom edge exclusive; N may be 0. Every one in the image should have its box:
             what has none is taken for something else. Of a single image the boxes alone will do.
-        name: What the thing is called in results; any text.
+        name: What the thing is called in results: any text with a letter or a digit.
         negatives: Of each image the boxes of what looks like the thing and is not, in the same
             form; None where there are none.
 
@@ -38,10 +39,10 @@ class Example:
         >>> predict('shelf.jpg', classes=['cup', part])
     """
 
-    images: Images
-    boxes: Sequence[ArrayLike]
+    images: Images = field(repr=False)
+    boxes: Sequence[ArrayLike] = field(repr=False)
     name: str
-    negatives: Sequence[ArrayLike] | None = None
+    negatives: Sequence[ArrayLike] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         class_prompt([self.name])
@@ -102,9 +103,14 @@ def read_examples(examples: Sequence[Example], pipelines: Pipelines,
         channel_order: Order of the channels of arrays.
 
     Raises:
-        UserError: An image that cannot be read; boxes of another number or shape, or outside of
-            their image; a box that is an example and a negative; a name without a box, or twice.
+        UserError: Something else than examples; an image that cannot be read; boxes of another
+            number or shape, or outside of their image; a box that is an example and a negative; a
+            name without a box, or twice.
     """
+    if not isinstance(examples, (list, tuple)) or not examples \
+            or not all(isinstance(example, Example) for example in examples):
+        raise UserError('one glipkit.Example or a list of them', reprlib.repr(examples),
+                        "pass Example(images, boxes, 'name')")
     names = tuple(example.name for example in examples)
     reader = ExampleReader(names)
     negatives: list[str] = []

@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from glipkit.apis.arguments import check_channel_order
+from glipkit.apis.asking import Classes, as_query
 from glipkit.apis.example_learning import LearnSettings, learn
-from glipkit.apis.examples import Example, read_examples
+from glipkit.apis.examples import Example, ExampleSet, read_examples
 from glipkit.apis.index import model_name
-from glipkit.apis.tasks import save_task
+from glipkit.apis.tasks import check_task_place, save_task
 from glipkit.errors import UserError
+from glipkit.text.query import Query
 
 
 class NameLearner:
@@ -23,7 +25,7 @@ class NameLearner:
         self._learned: dict[str, Any] = {}
         self._learning = threading.RLock()
 
-    def learn(self, examples: Example | Sequence[Example], *, words: Iterable[str] = (),
+    def learn(self, examples: Example | Sequence[Example], *, words: Classes = (),
               seconds: float | None = LearnSettings.seconds, steps: int | None = None,
               seed: int = 0, name: str | None = None, out: str | Path | None = None,
               channel_order: str | None = None) -> str:
@@ -33,7 +35,7 @@ class NameLearner:
 
         Args:
             examples: One or more, with different names.
-            words: Class names that the task asks for beside them.
+            words: What the task asks for beside them, as `classes` of a call.
             seconds: Time to learn in, once the images are read; None for no limit.
             steps: Steps exactly, whatever time they take: the same examples, steps and seed give
                 the same result. None learns until the time is over or nothing gets better; 0 takes
@@ -49,21 +51,31 @@ class NameLearner:
         Raises:
             UserError: Images or boxes that cannot be used, or a model that cannot learn names.
         """
-        examples = [examples] if isinstance(examples, Example) else list(examples)
-        order = check_channel_order(channel_order or self.channel_order)
-        found = read_examples(examples, self._pipelines, order)
-        settings, words = LearnSettings(seconds, steps, seed), tuple(words)
-        key = name or '-'.join(['examples', found.digest[:16], *words])
-        with self._learning:
-            known = self._learned.get(key)
-            if known != (found.digest, settings):
-                task = learn(self.model, self._pipelines, found, settings, self._tasks.base,
-                             self._model_name, words)
-                self._tasks.load(task, key)
-                self._learned[key] = (found.digest, settings)
+        if out is not None:
+            check_task_place(out)
+        settings = LearnSettings(seconds, steps, seed)
+        asked = as_query(words)
+        found = self._read_examples(
+            [examples] if isinstance(examples, Example) else examples, channel_order)
+        key = name or '-'.join([_key(found), *asked.classes])
+        self._learn(found, key, settings, asked)
         if out is not None:
             save_task(self._tasks.task(key), out)
         return key
+
+    def _read_examples(self, examples: Sequence[Example], channel_order: str | None) -> ExampleSet:
+        order = check_channel_order(channel_order or self.channel_order)
+        return read_examples(examples, self._pipelines, order)
+
+    def _learn(self, found: ExampleSet, key: str, settings: LearnSettings, words: Query) -> None:
+        """Learns a task, unless it is what the name stands for already."""
+        what = (found.digest, settings, words)
+        with self._learning:
+            if self._learned.get(key) != what:
+                task = learn(self.model, self._pipelines, found, settings, self._tasks.base,
+                             self._model_name, words)
+                self._tasks.load(task, key)
+                self._learned[key] = what
 
     def _with_examples(self, classes: Any, task: str | Path | None,
                        channel_order: str | None = None) -> tuple[Any, str | Path | None]:
@@ -72,12 +84,23 @@ class NameLearner:
         Raises:
             UserError: As `learn`, or examples and a task.
         """
+        if isinstance(classes, Example):
+            classes = [classes]
         if not isinstance(classes, (list, tuple)) \
                 or not any(isinstance(one, Example) for one in classes):
             return classes, task
         if task or (task is None and self._task):
             raise UserError('examples or a task', 'both', "pass task='', or learn the examples "
                             'into the task with glipkit prompt')
-        learned = self.learn([one for one in classes if isinstance(one, Example)],
-                             channel_order=channel_order)
-        return [one.name if isinstance(one, Example) else one for one in classes], learned
+        found = self._read_examples([one for one in classes if isinstance(one, Example)],
+                                    channel_order)
+        key = _key(found)
+        with self._learning:
+            if key not in self._learned:  # whatever it was learned with
+                self._learn(found, key, LearnSettings(), as_query(()))
+        return [one.name if isinstance(one, Example) else one for one in classes], key
+
+
+def _key(found: ExampleSet) -> str:
+    """Name of the task of examples that is given no other."""
+    return f'examples-{found.digest[:16]}'

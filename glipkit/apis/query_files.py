@@ -1,12 +1,14 @@
 """What a command asks, from its line or from a file, as one `Query`."""
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from glipkit.apis.asking import as_query, split_names
 from glipkit.apis.class_lists import names_file, read_classes
+from glipkit.data.formats.box_sets.structures import read_text
 from glipkit.data.formats.box_sets.yolo import read_yaml
 from glipkit.data.formats.reading import read_json
 from glipkit.errors import UserError
@@ -66,8 +68,27 @@ def _content(path: Path) -> Mapping[str, Any] | None:
     suffix = path.suffix.lower()
     if suffix not in ('.yaml', '.yml', '.json') or not path.is_file():
         return None
-    content = read_json(path, WHAT) if suffix == '.json' else read_yaml(path)
-    return content if isinstance(content, dict) and 'classes' in content else None
+    content = read_json(path, WHAT) if suffix == '.json' else read_yaml(
+        path, f'{WHAT}; or a YOLO data.yaml')
+    if not isinstance(content, dict) or 'classes' not in content:
+        return None
+    if suffix == '.json':
+        json.loads(read_text(path, WHAT), object_pairs_hook=lambda pairs: _each_once(pairs, path))
+    return content
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]], path: Path) -> dict[str, Any]:
+    """An object of a JSON file, of whose equal keys all but one would be lost.
+
+    Raises:
+        UserError: A key twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise UserError(WHAT, f'{path} ({twice!r} stands there twice)', 'correct the file')
+    return found
 
 
 def _checked(content: Mapping[str, Any]) -> Any:

@@ -20,6 +20,7 @@ from glipkit.checkpoints.hub import TASK, hub_file, resolve
 from glipkit.checkpoints.wrappers import state_of
 from glipkit.engine.transfer import build_strategy, task_view
 from glipkit.errors import UserError
+from glipkit.files import check_file
 from glipkit.models.contract import GroundingDetector
 from glipkit.text.query import Query
 from glipkit.text.structures import CaptionPrompt
@@ -109,6 +110,23 @@ def save_task(task: Task, path: str | Path) -> None:
     if task.calibration is not None:
         metadata[_CALIBRATION] = json.dumps(task.calibration.json, ensure_ascii=False)
     write_safetensors(task.state, Path(path), {'format': FORMAT, **metadata})
+
+
+def check_task_place(path: str | Path) -> None:
+    """Refuses a place for a task file before anything is learned or measured.
+
+    Raises:
+        UserError: Another ending, a file that is no task file, which would be lost, or a place
+            where nothing can be written.
+    """
+    path = Path(path)
+    if path.suffix != '.safetensors':
+        raise UserError('a task file that ends in .safetensors', str(path),
+                        f'write {path.with_suffix(".safetensors")}' if path.name
+                        else 'write e.g. task.safetensors')
+    if path.exists():
+        read_task(path)
+    check_file(path)
 
 
 def task_file(path: str | Path) -> Path:

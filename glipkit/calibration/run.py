@@ -17,6 +17,7 @@ from glipkit.apis.index import default_model
 from glipkit.apis.predictor import Predictor
 from glipkit.apis.tasks import (
     Task,
+    check_task_place,
     fingerprint,
     make_task,
     read_task,
@@ -32,7 +33,6 @@ from glipkit.common.reporter import note
 from glipkit.data.formats.coco_json import CocoJson, read_coco_json
 from glipkit.errors import UserError
 from glipkit.evaluation.functional.thresholds import Rule
-from glipkit.files import check_file
 from glipkit.runs.folder import claimed
 from glipkit.text.query import Query
 
@@ -91,7 +91,7 @@ class CalibrateSettings:
         if self.out is None and not Path(self.task).exists():
             raise UserError('a file to write (--out) for a task that is no file here',
                             str(self.task), 'pass e.g. --out task.safetensors')
-        check_file(_checked_out(self.place))
+        check_task_place(self.place)
 
     @property
     def place(self) -> Path:
@@ -204,19 +204,6 @@ def _identity(settings: CalibrateSettings, task: Task, query: Query) -> dict[str
     return dict(base=task.base, strategy=dict(task.strategy), query=asdict(query),
                 state=state_digest(task.state), dtype=settings.dtype,
                 data=file_sha256(settings.data.ann_file), images=str(settings.data.images))
-
-
-def _checked_out(path: Path) -> Path:
-    """The path of the task file, which may replace another task file and nothing else.
-
-    Raises:
-        UserError: Another ending, a file that is no task, or a folder that does not exist.
-    """
-    if path.suffix != '.safetensors':
-        raise UserError('a name that ends in .safetensors for --out', str(path), 'change the name')
-    if path.exists():
-        read_task(path)
-    return path
 
 
 def _plain(value: Any) -> Any:

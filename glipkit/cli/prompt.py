@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         help='images of a COCO json of negatives')
     parser.add_argument('--name', help='name of the only class, in place of its own')
     parser.add_argument('--classes', metavar='"A, B"|FILE',
-                        help='words that the task asks for too')
+                        help='words that the task asks for too, or a query file')
     parser.add_argument('--out', type=Path, required=True, metavar='FILE',
                         help='task file to write (.safetensors)')
     parser.add_argument('--model', default=default_model(),
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from glipkit.apis.example_run import learn_files
     from glipkit.apis.query_files import read_query
     settings = LearnSettings(args.seconds, args.steps, args.seed)
-    words = () if args.classes is None else read_query(args.classes).classes
+    words = None if args.classes is None else read_query(args.classes)
     files = ExampleFiles(args.examples, args.images, args.negatives, args.negative_images,
                          args.name, args.box_format)
     task = learn_files(files, settings, args.out, args.model, args.checkpoint, args.device, words)

@@ -43,6 +43,9 @@ class Query:
         negatives: Class names only. What looks like a class and must not be found: it is asked
             too and competes, and is never returned.
         exclusive: Class names only. Groups of classes of which one object has one.
+
+    Raises:
+        UserError: A class name that is no string, or a name that would mean two things.
     """
     classes: tuple[str, ...] | None = None
     caption: str | None = None
@@ -54,6 +57,9 @@ class Query:
     combine: str = 'max'
     negatives: tuple[str, ...] = ()
     exclusive: Groups = ()
+
+    def __post_init__(self) -> None:
+        check_parts(self.classes or (), self.synonyms, self.combine, self.negatives, self.exclusive)
 
     @classmethod
     def for_classes(cls, names: Iterable[str], caption_prompt: CaptionPrompt | None = None,
@@ -85,12 +91,10 @@ class Query:
         if not isinstance(names, Iterable):
             raise UserError('a list of class names', f'{type(names).__name__} {names!r}',
                             "pass e.g. ['person', 'dog']")
-        query = cls(classes=tuple(names), written=_frozen(caption_prompt),
-                    templates=tuple(templates), synonyms=frozen_synonyms(synonyms),
-                    combine=combine, exclusive=frozen_groups(exclusive),
-                    negatives=frozen_names(negative_classes, 'negative_classes'))
-        check_parts(query.classes, query.synonyms, combine, query.negatives, query.exclusive)
-        return query
+        return cls(classes=tuple(names), written=_frozen(caption_prompt),
+                   templates=tuple(templates), synonyms=frozen_synonyms(synonyms),
+                   combine=combine, exclusive=frozen_groups(exclusive),
+                   negatives=frozen_names(negative_classes, 'negative_classes'))
 
     @classmethod
     def for_caption(cls, caption: str, phrases: Iterable[Iterable[Span]] | None = None,
@@ -229,7 +233,8 @@ class Query:
         Raises:
             UserError: As `for_classes`, or a caption.
         """
-        negatives = frozen_names(negative_classes, 'negative_classes')
+        negatives = [name for name in frozen_names(negative_classes, 'negative_classes')
+                     if name not in self.negatives]
         groups = [group for group in frozen_groups(exclusive) if group not in self.exclusive]
         if not negatives and not groups:
             return self

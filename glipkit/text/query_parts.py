@@ -64,14 +64,20 @@ def frozen_groups(groups: Iterable[Iterable[str]]) -> Groups:
 
 def check_parts(classes: Sequence[Any], synonyms: Synonyms, combine: str,
                 negatives: Sequence[str], groups: Groups) -> None:
-    """Refuses names that would mean two things, and names of nothing.
+    """Refuses class names that are no strings, names that would mean two things or nothing.
 
     Raises:
         UserError: With the name.
     """
     if combine not in COMBINE:
         raise UserError("combine='max' or 'mean'", repr(combine), 'choose one of these')
-    meaning: dict[Any, str] = {name: 'a class' for name in classes if isinstance(name, str)}
+    for name in classes:
+        if not isinstance(name, str):
+            raise UserError('class names that are strings', f'{type(name).__name__} {name!r}',
+                            'quote the name')
+    if not (synonyms or negatives or groups):
+        return
+    meaning = dict.fromkeys(classes, 'a class')
     for name, others in synonyms:
         _check_class(name, classes, 'synonyms')
         for other in others:
@@ -86,7 +92,7 @@ def check_parts(classes: Sequence[Any], synonyms: Synonyms, combine: str,
                             'correct the group')
 
 
-def _claim(name: str, meant: str, meaning: dict[Any, str]) -> None:
+def _claim(name: str, meant: str, meaning: dict[str, str]) -> None:
     if name in meaning:
         raise UserError('names that each mean one thing',
                         f'{name!r} as {meaning[name]} and as {meant}', 'drop one of them')

@@ -15,7 +15,7 @@ from glipkit import Example, Predictor
 from glipkit.apis import example_learning
 from glipkit.apis.build import load
 from glipkit.apis.example_learning import LearnSettings, learn
-from glipkit.apis.example_views import held_out
+from glipkit.apis.example_views import make_views
 from glipkit.apis.examples import ExampleReader, read_examples
 from glipkit.apis.tasks import read_task, save_task
 from glipkit.engine.transfer.refinement import Refinement
@@ -61,7 +61,6 @@ def test_boxes_of_one_image_come_together(found):
     again = Example([picture(1), picture(3)], [[BOX], [[0, 0, 9, 9]]], 'x')
     merged = read_examples([again, Example(picture(3), BOX, 'y')], None or _pipelines())
     assert [image.labels.tolist() for image in merged.images] == [[0], [0, 1]]
-    assert held_out(found) == set()
 
 
 def _pipelines():
@@ -69,6 +68,14 @@ def _pipelines():
 
     from glipkit.data.transforms.loading import load_image
     return partial(load_image, None), None
+
+
+def test_no_image_is_kept_from_learning(predictor, found):
+    views = make_views(predictor.model, predictor._pipelines, found)
+    learnt, held = ([view for view in views if view.held == one] for one in (False, True))
+    assert len(learnt) == 4 * len(found.images) and len(held) == len(found.images)
+    assert sum(view.first for view in learnt) == len(found.images)
+    assert not any(view.first for view in held)
 
 
 def test_words_keep_every_score_beside_what_was_learned(predictor, example, others, monkeypatch):
@@ -164,6 +171,40 @@ def test_a_task_file_says_what_was_learned(predictor, example, tmp_path):
         read_task(path)
 
 
+def test_words_of_a_task_are_a_whole_question(predictor, example):
+    words = Query.for_classes(['dog'], synonyms={'dog': ['our part', 'hound']},
+                              negative_classes=['cat'], combine='mean')
+    assert predictor._tasks.task(predictor.learn(example, words=words, steps=0)).query == words
+    name = predictor.learn(example, words={'dog': ['hound']}, steps=0, name='t')
+    assert predictor._tasks.task(name).query == Query.for_classes(
+        ['dog', 'our part'], synonyms={'dog': ['hound']})
+    predictor.learn(example, words=['bird'], steps=0, name='t')  # the same name, other words
+    assert predictor._tasks.task('t').classes == ('bird', 'our part')
+
+
+def test_what_no_task_can_be_is_refused_before_anything_is_learned(predictor, example, tmp_path,
+                                                                    monkeypatch):
+    monkeypatch.setattr('glipkit.apis.example_learning.make_views', lambda *a: pytest.fail())
+    (tmp_path / 'weights.safetensors').write_bytes(b'something else')
+    for settings, said in ((dict(out=tmp_path / 'x.pth'), 'ends in .safetensors'),
+                           (dict(out=tmp_path / 'weights.safetensors'), 'a task file'),
+                           (dict(words=['...']), 'a letter or a digit'),
+                           (dict(words=['dog ' * 500]), 'tokens')):
+        with pytest.raises(UserError, match=said):
+            predictor.learn(example, **settings)
+    assert (tmp_path / 'weights.safetensors').read_bytes() == b'something else'
+
+
+def test_a_call_takes_what_was_learned_with_other_settings(predictor, monkeypatch):
+    example = Example(picture(5), BOX, 'part 5')
+    name = predictor.learn(example, steps=0)
+    monkeypatch.setattr('glipkit.apis.learner.learn', lambda *a: pytest.fail())
+    asked = dict(score_threshold=0.)
+    assert same(predictor(picture(7), classes=example, **asked),
+                predictor(picture(7), classes=['part 5'], task=name, **asked))
+    assert str(example) == "Example(name='part 5')"
+
+
 def test_many_names_stand_in_several_prompts_with_all_negatives(predictor):
     names = [f'part {i}' for i in range(20)]
     prompts = predictor.model.example_prompts(names, ['not it'])
@@ -208,8 +249,14 @@ def test_names_twice_and_numbers_out_of_range(predictor, example):
         predictor.learn([example, example])
     with pytest.raises(UserError, match='seconds from 0'):
         predictor.learn(example, seconds=-1)
-    with pytest.raises(UserError, match='steps from 0'):
-        predictor.learn(example, steps=-1)
+    for settings, said in ((dict(seconds='a'), 'seconds from 0'), (dict(steps=-1), 'steps from 0'),
+                           (dict(steps=1.5), 'steps from 0'), (dict(seed=2**70), 'a seed from 0'),
+                           (dict(seed=-1), 'a seed from 0')):
+        with pytest.raises(UserError, match=said):
+            predictor.learn(example, **settings)
+    for nothing in ([], ['a'], 'a', {'a': example}):
+        with pytest.raises(UserError, match='glipkit.Example'):
+            predictor.learn(nothing)
     assert ExampleReader(['a']).boxes_in(picture()) is None
 
 

@@ -52,6 +52,13 @@ def test_a_file_that_cannot_be_asked_is_one_clear_error(tmp_path, content, said)
         read_query(str(tmp_path / 'q.yaml'))
 
 
+@pytest.mark.parametrize('name', ['q.yaml', 'q.json'])
+def test_a_class_that_stands_there_twice_is_not_lost(tmp_path, name):
+    (tmp_path / name).write_text('{"classes": {"cup": ["mug"], "cup": ["beaker"]}}')
+    with pytest.raises(UserError, match="a query: .*'cup' stands there twice"):
+        read_query(str(tmp_path / name))
+
+
 def test_calls_take_names_other_names_and_whole_queries():
     query = Query.for_classes(['cup', 'dog'], synonyms={'cup': ['mug']})
     assert make_query({'cup': ['mug'], 'dog': None}, None, None) == query

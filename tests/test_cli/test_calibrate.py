@@ -95,7 +95,7 @@ def test_a_run_that_was_ended_goes_on(run, words, annotated, monkeypatch):
 
 @pytest.mark.parametrize('more, message', [
     (('--by', 'recall=1'), 'expected f1, precision=0.9'),
-    (('--out', 'a.json'), 'a name that ends in .safetensors for --out'),
+    (('--out', 'a.json'), 'ends in .safetensors'),
     (('--classes', 'zebra'), r'annotations of a class that is asked for \(zebra\)'),
     (('--exclusive', 'dog, cat'), '--classes with --negative-classes and --exclusive')])
 def test_what_cannot_be_used(refuse, words, more, message):

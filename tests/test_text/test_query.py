@@ -151,3 +151,17 @@ def test_prompts_are_kept_by_content_and_the_oldest_goes():
     with pytest.raises(ZeroDivisionError):
         cache.get('bad', lambda: 1 / 0)
     assert len(copy.deepcopy(cache)._prompts) == 0
+
+
+def test_what_is_asked_for_again_is_asked_once():
+    query = Query.for_classes(['a', 'b'], negative_classes=['c'], exclusive=[['a', 'b']])
+    assert query.with_more(['c'], [['a', 'b']]) == query
+    assert query.with_more(['d', 'c']).negatives == ('c', 'd')
+
+
+@pytest.mark.parametrize('wrong', [
+    dict(classes=(['a'], )), dict(classes=(5, )), dict(classes=('a', ), combine='min'),
+    dict(classes=('a', 'b'), exclusive=(('a', 'z'), )), dict(classes=('a', ), negatives=('a', ))])
+def test_a_query_is_right_however_it_is_made(wrong):
+    with pytest.raises(UserError):
+        Query(**wrong)

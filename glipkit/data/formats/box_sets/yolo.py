@@ -69,19 +69,23 @@ def read_yolo(path: Path) -> DataSet:
     return DataSet('yolo', parts, classes)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, what: str = WHAT) -> dict[str, Any]:
     """The content of a yaml file.
 
+    Args:
+        path: The file.
+        what: What it should be, for messages.
+
     Raises:
-        UserError: It is none, or holds no mapping.
+        UserError: It is no yaml, holds no mapping, or a key twice, of which one would be lost.
     """
     try:
-        content = yaml.load(read_text(path, WHAT), _Texts)
+        content = yaml.load(read_text(path, what), _Texts)
     except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(WHAT, f'{path} ({" ".join(str(error).split())[:200]})',
+        raise UserError(what, f'{path} ({" ".join(str(error).split())[:200]})',
                         'correct the file') from error
     if not isinstance(content, dict):
-        raise UserError(WHAT, f'{path} with {type(content).__name__}', 'correct the file')
+        raise UserError(what, f'{path} with {type(content).__name__}', 'correct the file')
     return content
 
 
@@ -96,6 +100,15 @@ class _Texts(yaml.BaseLoader):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError('references (*name) are not read')
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        """As every loader's, of keys that differ."""
+        found = super().construct_mapping(node, deep)
+        if len(found) < len(node.value):
+            keys = [self.construct_object(key) for key, _ in node.value]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise yaml.YAMLError(f'{twice!r} stands there twice')
+        return found
 
 
 def class_names(names: Any, path: Path) -> dict[int, str]:
