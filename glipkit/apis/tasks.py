@@ -288,6 +288,10 @@ class TaskViews:
         own = task.query
         if query.asked == tuple((name, label) for label, name in enumerate(own.classes)):
             query = own.with_more(exclusive=query.exclusive)  # the other names belong to it
+        if query.classes == own.classes and query.asked != own.asked:
+            raise UserError('the other names and negatives that the task was tuned with',
+                            f'{query.parts!r} for {name}',
+                            "leave them out, or pass task='' to ask the base model")
         if query.asked != own.asked:
             raise UserError(f'the classes of the task ({", ".join(task.classes)}), or none',
                             f'{list(query.classes)!r}',

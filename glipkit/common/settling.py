@@ -40,3 +40,29 @@ def settle(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, classes: i
         stays[own] = False
         stays[own[one_per_object(boxes[own], scores[own], ONE_OBJECT)]] = True
     return np.flatnonzero(stays)
+
+
+def settle_learned(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray,
+                   learned: Sequence[int], avoided: int) -> np.ndarray:
+    """Which detections of one image stay where names were learned with what is not meant.
+
+    Of the learned names goes what is on one object with a learned negative that scores more; then
+    these negatives go. Words are not touched.
+
+    Args:
+        boxes: (N, 4) xyxy.
+        scores: (N,).
+        labels: (N,).
+        learned: Labels of the learned names.
+        avoided: Label from which on all are learned negatives.
+
+    Returns:
+        Indices of those that stay, in ascending order.
+    """
+    labels = np.asarray(labels)
+    negative = labels >= avoided
+    own = np.flatnonzero(negative | np.isin(labels, list(learned)))
+    stays = np.ones(len(labels), bool)
+    stays[own] = False
+    stays[own[settle(boxes[own], scores[own], negative[own].astype(np.int64), 1)]] = True
+    return np.flatnonzero(stays)

@@ -32,6 +32,7 @@ def describe(question: Question, form: TensorForm, settings: ExportSettings,
         UserError: A test pipeline with steps that the runtime does not have.
     """
     closed = not words
+    learned, avoided = question.model.learned_labels(question.query) if closed else ((), None)
     return Description(
         model=question.name, version=__version__, weights=question.weights,
         classes=question.classes if closed else (),
@@ -41,6 +42,7 @@ def describe(question: Question, form: TensorForm, settings: ExportSettings,
                'divisor': form.divisor},
         size=settings.size, rules=form.rules, suppressed=settings.nms, words=words,
         exclusive=question.query.groups if closed else (),
+        learned=learned, avoided=avoided,
         dtype=settings.dtype, category_ids=question.category_ids if closed else None,
         task=question.task, calibration=question.calibration)
 

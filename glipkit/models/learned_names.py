@@ -9,7 +9,7 @@ import torch
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
-from glipkit.common.settling import settle
+from glipkit.common.settling import settle_learned
 from glipkit.errors import UserError
 from glipkit.text.prompts import check_class_names
 from glipkit.text.query import Query
@@ -19,7 +19,8 @@ from glipkit.text.structures import Prompt
 class LearnsNames:
     """The part of `GroundingDetector` for names that examples show instead of words.
 
-    A name that was learned has features of its own in a prompt of its own: no word changes.
+    A name that was learned has features of its own in a prompt of its own: no word's features
+    change.
 
     Attributes:
         learned_prompts: Prompts of the names that this model, a view of another one, has learned,
@@ -98,7 +99,8 @@ class LearnsNames:
                      ask: Callable[[Query], list[Prompt]]) -> list[Prompt]:
         """Prompts of the words as without learned names, then those of the names that are learned.
 
-        So words have the scores that they always have, whatever was learned beside them.
+        So words of GLIP have the scores that they always have, whatever was learned beside them; in
+        a softmax over classes a learned name takes its share, as one more word does.
 
         Args:
             query: The whole question.
@@ -132,20 +134,20 @@ class LearnsNames:
         """Takes out of a sample's detections what was learned not to be found, and those of learned
         names that are on one object with it and score less. Words it does not touch."""
         found = sample.get('pred_instances')
-        if found is None or not any(label < 0 for one in self.learned_prompts
-                                    for label in one.labels):
+        if found is None or (query := Query.of_sample(sample)).is_caption:
             return
-        query = Query.of_sample(sample)
-        first = len(query.classes or ()) + len(query.negatives)
-        avoided = found.labels >= first
-        if query.is_caption or not avoided.any():
+        learned, avoided = self.learned_labels(query)
+        if avoided is None or not (found.labels >= avoided).any():
             return
-        learned = {name for one in self.learned_prompts for name in one.names}
-        own = avoided | torch.isin(found.labels, found.labels.new_tensor(
-            [label for name, label in query.asked if name in learned]))
-        boxes, scores, labels = (one[own].detach().float().cpu().numpy()
-                                 for one in (found.bboxes, found.scores, avoided))
-        stays = ~own
-        places = own.nonzero()[:, 0]
-        stays[places[torch.from_numpy(settle(boxes, scores, labels, 1)).to(places.device)]] = True
-        sample.pred_instances = found[stays]
+        kept = settle_learned(*(found[key].detach().float().cpu().numpy()
+                                for key in ('bboxes', 'scores', 'labels')), learned, avoided)
+        sample.pred_instances = found[torch.from_numpy(kept).to(found.labels.device)]
+
+    def learned_labels(self, query: Query) -> tuple[tuple[int, ...], int | None]:
+        """The labels of a question's names that were learned, and the one from which on labels are
+        learned negatives; None where nothing was learned not to be found."""
+        names = {name for one in self.learned_prompts
+                 for name, label in zip(one.names, one.labels) if label >= 0}
+        some = any(label < 0 for one in self.learned_prompts for label in one.labels)
+        return (tuple(label for name, label in query.asked if name in names),
+                len(query.classes) + len(query.negatives) if some else None)

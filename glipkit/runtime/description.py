@@ -38,6 +38,8 @@ class Description:
         category_ids: Category id of each class, where a task file tells them.
         exclusive: Groups of labels of which one object has one. Labels from the number of classes
             on are negatives, which are never returned.
+        learned: Labels of names that were learned from examples.
+        avoided: Label from which on negatives were learned with them; None where none were.
         task: What a task file says of itself; None without one.
         calibration: What the task knows of its scores; None where nobody measured.
     """
@@ -57,6 +59,8 @@ class Description:
     category_ids: tuple[int, ...] | None = None
     task: Mapping[str, Any] | None = None
     exclusive: tuple[tuple[int, ...], ...] = ()
+    learned: tuple[int, ...] = ()
+    avoided: int | None = None
     calibration: Calibration | None = None
 
     def to_json(self) -> str:
@@ -84,6 +88,7 @@ class Description:
             lists = {name: tuple(content[name]) for name in (
                 'classes', 'starts', 'size', 'words', 'category_ids') if content[name] is not None}
             lists['exclusive'] = tuple(map(tuple, content.get('exclusive', ())))
+            lists['learned'] = tuple(content.get('learned', ()))
             if content.get('calibration') is not None:
                 lists['calibration'] = Calibration.from_json(content['calibration'])
             known = {one.name for one in fields(cls)}

@@ -102,8 +102,8 @@ class Model:
         if boxes is not None:
             boxes = check_boxes(boxes, size, str(source))
         found = in_original(self._detect(item, boxes), self.about.rules, item.scale, size)
-        found = settled(found, len(self.classes), (self.about if self._words is None
-                                                   else self._words).exclusive)
+        exclusive = (self.about if self._words is None else self._words).exclusive
+        found = settled(found, len(self.classes), exclusive, self.about.learned, self.about.avoided)
         return shown.choose(Detections(
             boxes=found.boxes.reshape(-1, 4), scores=found.scores,
             labels=found.labels.astype(np.int64), classes=self.classes, size=size,

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from glipkit.common.boxes import nms
-from glipkit.common.settling import settle
+from glipkit.common.settling import settle, settle_learned
 
 Outputs = Mapping[str, np.ndarray]
 
@@ -79,14 +79,20 @@ def in_original(found: Found, rules: Mapping[str, Any], scale: tuple[float, floa
     return Found(boxes[real], found.scores[real], found.labels[real])
 
 
-def settled(found: Found, classes: int, groups: Sequence[Sequence[int]]) -> Found:
+def settled(found: Found, classes: int, groups: Sequence[Sequence[int]],
+            learned: Sequence[int] = (), avoided: int | None = None) -> Found:
     """What stays beside negatives and in exclusive groups, as in a detector's mode ``predict``.
 
     Args:
         found: Detections in the original image.
         classes: Number of classes; labels from it on are negatives.
         groups: Labels of which one object has one.
+        learned: Labels of names that were learned from examples.
+        avoided: Label from which on all are what was learned not to be found; None for no such.
     """
+    if avoided is not None:
+        kept = settle_learned(found.boxes, found.scores, found.labels, learned, avoided)
+        found = Found(*(one[kept] for one in found))
     kept = settle(found.boxes, found.scores, found.labels, classes, groups)
     return Found(*(one[kept] for one in found))
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from glipkit.apis.query_files import names_combine, read_query
 from glipkit.errors import UserError
-from glipkit.text.query import Query
 
 
 def read_parts(path: Path, classes: Sequence[str]) -> tuple[dict[str, Any], bool]:
@@ -25,5 +24,10 @@ def read_parts(path: Path, classes: Sequence[str]) -> tuple[dict[str, Any], bool
     if strange:
         raise UserError(f'classes of the task ({", ".join(classes)})', f'{path}: {strange[0]!r}',
                         'spell them as in the annotation file')
-    Query.for_classes(classes, **query.parts)  # a class of the task may be no other name
+    used = [name for name in [name for _, others in query.synonyms for name in others]
+            + list(query.negatives) if name in classes]
+    if used:
+        raise UserError('other names and negatives that are no class of the data',
+                        f'{path}: {used[0]!r}, which has boxes of its own there',
+                        'leave it out: classes of the data compete by themselves')
     return query.parts, not names_combine(path)

@@ -61,12 +61,13 @@ def tune(settings: TuneSettings) -> TuneResult:
         MMLogger.get_instance('tune', log_level='ERROR')
     with silent_but_first(), files_read_once():
         if is_main_process():
-            for line in check_data(settings, read_config(find_config(settings.model))):
-                note(line)
+            lines = check_data(settings, read_config(find_config(settings.model)))
             own = read_coco_json(settings.data.ann_file)
             _hand_written(settings, own.real_classes.values())
             if settings.query is not None:
                 read_parts(settings.query, list(own.real_classes.values()))
+            for line in lines:
+                note(line)
         checkpoint = checkpoint_for(settings.model, settings.checkpoint)
         settings = replace(settings, checkpoint=str(checkpoint))
         base = load(settings.model, settings.checkpoint, own_device(settings.device))

@@ -346,9 +346,9 @@ def test_a_task_keeps_what_goes_with_its_classes(base, digest, tmp_path):
     assert same(predict(picture(1), NAMES), wanted) and same(predict(picture(1), query), wanted)
     assert predict.question(exclusive=[NAMES[:2]]).query.exclusive == (
         tuple(NAMES[1:]), tuple(NAMES[:2]))
-    with pytest.raises(UserError, match='the classes of the task'):
+    with pytest.raises(UserError, match='negatives that the task was tuned with'):
         predict(picture(1), NAMES, negative_classes=['cup'])
-    with pytest.raises(UserError, match='the classes of the task'):
+    with pytest.raises(UserError, match='negatives that the task was tuned with'):
         predict(picture(1), {NAMES[0]: ['ring'], NAMES[1]: None, NAMES[2]: None})
 
 

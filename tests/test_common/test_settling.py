@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glipkit.common.boxes import box_iou
-from glipkit.common.settling import settle
+from glipkit.common.settling import settle, settle_learned
 
 HERE, NEAR, FAR = [0, 0, 10, 10], [0, 0, 10, 8], [50, 0, 60, 10]  # 0.8 in common, and nothing
 
@@ -50,3 +50,12 @@ def test_what_stays_is_asked_beaten_by_none_and_alone_in_its_group(rows):
         assert not overlap[i][rivals].any()
     free = [i for i in range(len(rows)) if not overlap[i][np.arange(len(rows)) != i].any()]
     assert {i for i in free if labels[i] < 3} <= set(kept.tolist())
+
+
+def test_learned_negatives_take_from_learned_names_alone():
+    # A word (0), a learned name (1) and a learned negative (2) on one object, another far away.
+    boxes = np.array([HERE, NEAR, HERE, FAR], float)
+    labels = np.array([0, 1, 2, 1])
+    for scores, kept in (([.2, .5, .9, .1], [0, 3]), ([.2, .9, .5, .1], [0, 1, 3])):
+        assert settle_learned(boxes, np.array(scores), labels, [1], 2).tolist() == kept
+    assert settle_learned(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), [1], 2).tolist() == []

@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData
 
 from glipkit.apis.build import build_model
+from glipkit.engine.transfer.strategy import Overrides
+from glipkit.engine.transfer.view import task_view
 from glipkit.errors import UserError
 from glipkit.models.backbones.swin import SwinTransformer
 from glipkit.models.kernels.forms import traceable_view
@@ -142,3 +144,24 @@ def test_models_without_a_form_say_so():
         type='TwoStage', text_encoder=dict(type='SentenceEncoder')))))
     with pytest.raises(UserError, match='expected a model that can be exported; got a TwoStage'):
         toy.tensor_form(Query.for_classes(NAMES))
+
+
+def test_what_was_learned_not_to_be_found_takes_from_learned_names_alone():
+    model = build(tiny_glip)
+    query = Query.for_classes([NAMES[0], 'our part'])
+    prompt, = model.example_prompts(['our part'], ['not our part'])
+    torch.manual_seed(5)
+    rows = torch.randn(model.tokenize([prompt]).ids.numel(), model.text_encoder.hidden_size)
+    view = task_view(model, Overrides(children=model.learned_parts([prompt], [rows])))
+    assert view.learned_labels(query) == ((1, ), 2) and model.learned_labels(query) == ((), None)
+    expected, sample = predicted(view, (), query)
+    form = view.tensor_form(query)
+    outputs = {name: value.numpy() for name, value in zip(form.outputs, form(
+        IMAGE, *form.words.values()))}
+    found = in_original(detections(outputs, form.rules, form.starts.tolist(), sample.img_shape),
+                        form.rules, sample.scale_factor, sample.ori_shape)
+    kept = settled(found, 2, (), *view.learned_labels(query))
+    np.testing.assert_array_equal(kept.labels, expected.labels)
+    np.testing.assert_allclose(kept.scores, expected.scores, atol=1e-5)
+    assert set(found.labels.tolist()) == {0, 1, 2} and set(kept.labels.tolist()) == {0, 1}
+    assert len(kept.labels) > len(settled(found, 2, ()).labels)

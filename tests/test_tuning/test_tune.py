@@ -240,9 +240,23 @@ def test_a_query_goes_into_training_scores_and_task(settings, tmp_path, strategy
         ['cat', 'dog']], synonyms={'cat': ['feline', 'a small tiger']})
     predict = Predictor(load(*result_model(result)), task=result.task, score_threshold=0.)
     assert predict.question().query == query
+    if strategy == 'prompt':  # its prompt was learned with what stands beside the classes
+        with pytest.raises(UserError, match="negatives that the task was tuned with.*'wolf'"):
+            predict.question(negative_classes=['wolf'])
     file.write_text(QUERY + 'combine: mean\n')
     with pytest.raises(UserError, match='other settings'):
         tune(result.settings)
+
+
+def test_classes_of_the_data_are_neither_other_names_nor_negatives(settings, tmp_path):
+    file = tmp_path / 'query.yaml'
+    asked = settings(query=file)
+    for text in ('classes: [cat]\nnegative_classes: [dog]', 'classes: {cat: [dog]}'):
+        file.write_text(text)
+        with reporting(Recorder()) as heard, \
+                pytest.raises(UserError, match="'dog', which has boxes of its own"):
+            tune(asked)
+        assert not heard.notes
 
 
 def result_model(result):
@@ -266,7 +280,8 @@ def test_names_are_combined_as_is_better_on_val(settings, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize('content, said', [
-    ('classes: [cat, bird]', "'bird'"), ('classes: {cat: [dog]}', "'dog' as a class"),
+    ('classes: [cat, bird]', "'bird'"),
+    ('classes: {cat: [dog]}', "'dog', which has boxes of its own"),
     ('classes: [cat]\nexclusive: [[cat]]', 'two or more')])
 def test_a_query_of_other_classes_is_refused_before_anything_is_written(settings, tmp_path, content,
                                                                        said):
