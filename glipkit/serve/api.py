@@ -20,8 +20,8 @@ from glipkit.serve.label_studio import add_label_studio
 from glipkit.serve.label_studio_files import LabelStudioFiles
 from glipkit.serve.methods import refuse_other_methods
 from glipkit.serve.page import mount_page
-from glipkit.serve.page_guard import UPLOAD
-from glipkit.serve.page_session import PICTURES
+from glipkit.serve.page.guard import UPLOAD
+from glipkit.serve.page.session import PICTURES
 from glipkit.serve.service import Busy, Place, Service, TimedOut, TooLarge, own_thresholds
 from glipkit.serve.uploads import open_image
 from glipkit.version import __version__

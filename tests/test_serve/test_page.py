@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import glipkit.serve.page_files as page_files
 from glipkit.errors import UserError
 from glipkit.serve.page import build_page
-from glipkit.serve.page_actions import Actions
-from glipkit.serve.page_examples import DRAWN, Example, examples_for, write_examples
-from glipkit.serve.page_files import PageFolder, remove_abandoned
-from glipkit.serve.page_session import (
+from glipkit.serve.page import files as page_files
+from glipkit.serve.page.actions import Actions
+from glipkit.serve.page.examples import DRAWN, Example, examples_for, write_examples
+from glipkit.serve.page.files import PageFolder, remove_abandoned
+from glipkit.serve.page.session import (
     FLOOR,
     PICTURES,
     SENTENCE,
@@ -30,7 +30,7 @@ from glipkit.serve.page_session import (
     Cut,
     what_is_asked,
 )
-from glipkit.serve.page_words import split_words
+from glipkit.serve.page.words import split_words
 from glipkit.serve.service import Busy
 from glipkit.text.query import Query
 from tests.test_serve.page_service import FixedService

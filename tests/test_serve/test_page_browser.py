@@ -24,8 +24,8 @@ from PIL import Image  # noqa: E402
 import glipkit  # noqa: E402
 from glipkit.serve.api import create_app  # noqa: E402
 from glipkit.serve.learners import learn_task  # noqa: E402
-from glipkit.serve.page_examples import DRAWN, SIDE, write_examples  # noqa: E402
-from glipkit.serve.page_files import page_folder  # noqa: E402
+from glipkit.serve.page.examples import DRAWN, SIDE, write_examples  # noqa: E402
+from glipkit.serve.page.files import page_folder  # noqa: E402
 from glipkit.serve.service import Limits, Service  # noqa: E402
 from tests.test_serve.page_service import serving  # noqa: E402
 

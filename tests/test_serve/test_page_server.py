@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from glipkit.serve.page import mount_page
-from glipkit.serve.page_files import page_folder
+from glipkit.serve.page.files import page_folder
 from tests.test_serve.page_service import FixedService, serving
 
 pytest.importorskip('gradio', reason='the page comes with the extra serve')
@@ -149,5 +149,5 @@ def test_names_of_uploads_stay_inside(web):
 def test_a_long_event_and_a_full_server_are_refused(web, monkeypatch):
     assert web.post('/gradio_api/queue/join', content=b'[' * 2_000_000).status_code == 413
     assert web.post('/gradio_api/queue/join', content=b'[' * 500_000).status_code == 403
-    monkeypatch.setattr('glipkit.serve.page_guard.MAX_STORED', -1)
+    monkeypatch.setattr('glipkit.serve.page.guard.MAX_STORED', -1)
     assert upload(web, 'a.png', b'x').status_code == 503

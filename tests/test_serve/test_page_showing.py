@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from glipkit.errors import UserError
-from glipkit.serve.page_actions import Actions
-from glipkit.serve.page_files import PageFolder
-from glipkit.serve.page_marks import MEANT, NOT_MEANT, Marks, named
-from glipkit.serve.page_parts import OWN_SLIDER, SLIDER, updates
-from glipkit.serve.page_session import FLOOR, TASK, WORDS, Asked, Cut, what_is_asked
-from glipkit.serve.page_showing import CORNER, Showing
+from glipkit.serve.page.actions import Actions
+from glipkit.serve.page.files import PageFolder
+from glipkit.serve.page.marks import MEANT, NOT_MEANT, Marks, named
+from glipkit.serve.page.parts import OWN_SLIDER, SLIDER, updates
+from glipkit.serve.page.session import FLOOR, TASK, WORDS, Asked, Cut, what_is_asked
+from glipkit.serve.page.showing import CORNER, Showing
 from glipkit.text.query import Query
 from tests.test_serve.conftest import until
 from tests.test_serve.page_service import FixedService

@@ -12,8 +12,8 @@ from PIL import Image
 from glipkit.apis.detections import Detections, open_picture
 from glipkit.errors import UserError
 from glipkit.files import write_encoded
-from glipkit.serve.page_files import PageFolder, gone, new_result, write_downloads
-from glipkit.serve.page_words import as_classes, split_groups, split_words
+from glipkit.serve.page.files import PageFolder, gone, new_result, write_downloads
+from glipkit.serve.page.words import as_classes, split_groups, split_words
 from glipkit.serve.service import Busy, Limits, TimedOut
 from glipkit.serve.uploads import open_image
 from glipkit.text.query import Query

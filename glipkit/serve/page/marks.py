@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 from glipkit.errors import UserError
 from glipkit.files import write_encoded
 from glipkit.serve.limits import Limits
-from glipkit.serve.page_files import gone
-from glipkit.serve.page_session import Picture, Session
+from glipkit.serve.page.files import gone
+from glipkit.serve.page.session import Picture, Session
 from glipkit.serve.references import Box, Reference, check_box, make_reference
 from glipkit.serve.uploads import open_image
 

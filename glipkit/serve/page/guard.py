@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from glipkit.serve.page_files import PageFolder
+from glipkit.serve.page.files import PageFolder
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

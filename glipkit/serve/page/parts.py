@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from glipkit.serve.page_actions import WELCOME, Actions, Shown
-from glipkit.serve.page_files import DOWNLOADS
-from glipkit.serve.page_session import COLUMNS, FLOOR, SENTENCE, TASK, WORDS, Cut
+from glipkit.serve.page.actions import WELCOME, Actions, Shown
+from glipkit.serve.page.files import DOWNLOADS
+from glipkit.serve.page.session import COLUMNS, FLOOR, SENTENCE, TASK, WORDS, Cut
 
 #: What the slider says, and what it says instead while each name has its own threshold.
 SLIDER = 'Show what has a score of at least'

@@ -10,9 +10,9 @@ from glipkit.errors import UserError
 from glipkit.files import write_encoded
 from glipkit.serve.learning import Learned, Lesson
 from glipkit.serve.limits import Busy, Stopped
-from glipkit.serve.page_actions import count, told
-from glipkit.serve.page_files import gone
-from glipkit.serve.page_marks import (
+from glipkit.serve.page.actions import count, told
+from glipkit.serve.page.files import gone
+from glipkit.serve.page.marks import (
     MEANT,
     Marks,
     clicked,
@@ -22,7 +22,7 @@ from glipkit.serve.page_marks import (
     typed,
     undone,
 )
-from glipkit.serve.page_session import Picture, Session
+from glipkit.serve.page.session import Picture, Session
 
 START = ('Click on two opposite corners of the thing. Draw a box around every one in the picture: '
          'what has none is taken for something else. Boxes of look-alikes that are not meant help.')

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from glipkit.errors import UserError
-from glipkit.serve.page_actions import Actions
-from glipkit.serve.page_examples import examples_for
-from glipkit.serve.page_files import SESSIONS, page_folder, remove_session
-from glipkit.serve.page_guard import PageGuard
-from glipkit.serve.page_parts import make_form, make_result, table
-from glipkit.serve.page_show import show_form
-from glipkit.serve.page_showing import Showing
-from glipkit.serve.page_wiring import States, Wiring
+from glipkit.serve.page.actions import Actions
+from glipkit.serve.page.examples import examples_for
+from glipkit.serve.page.files import SESSIONS, page_folder, remove_session
+from glipkit.serve.page.guard import PageGuard
+from glipkit.serve.page.parts import make_form, make_result, table
+from glipkit.serve.page.showing import Showing
+from glipkit.serve.page.showing_parts import show_form
+from glipkit.serve.page.wiring import States, Wiring
 
 if TYPE_CHECKING:
     import gradio

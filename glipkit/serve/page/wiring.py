@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from glipkit.serve.page_actions import Actions
-from glipkit.serve.page_parts import Form, Result, status_text, updates
-from glipkit.serve.page_session import SENTENCE, TASK, WORDS, Cut, Session
-from glipkit.serve.page_show import Show, canvas_updates, connect_show
-from glipkit.serve.page_showing import Showing, Taught
+from glipkit.serve.page.actions import Actions
+from glipkit.serve.page.parts import Form, Result, status_text, updates
+from glipkit.serve.page.session import SENTENCE, TASK, WORDS, Cut, Session
+from glipkit.serve.page.showing import Showing, Taught
+from glipkit.serve.page.showing_parts import Show, canvas_updates, connect_show
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from glipkit.serve.page_marks import MEANT, NOT_MEANT, Marks
-from glipkit.serve.page_parts import html_table, status_text
-from glipkit.serve.page_session import Session
-from glipkit.serve.page_showing import START, Canvas, Showing
+from glipkit.serve.page.marks import MEANT, NOT_MEANT, Marks
+from glipkit.serve.page.parts import html_table, status_text
+from glipkit.serve.page.session import Session
+from glipkit.serve.page.showing import START, Canvas, Showing
 
 TITLE = 'No words for it? Show it: draw a box around a thing, and find more like it'
 #: What the boxes are called on the page.

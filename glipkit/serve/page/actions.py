@@ -8,9 +8,9 @@ from typing import Any
 
 from glipkit.errors import UserError
 from glipkit.serve.limits import Busy, TimedOut
-from glipkit.serve.page_examples import Example, write_examples
-from glipkit.serve.page_files import PageFolder, remove_session
-from glipkit.serve.page_session import (
+from glipkit.serve.page.examples import Example, write_examples
+from glipkit.serve.page.files import PageFolder, remove_session
+from glipkit.serve.page.session import (
     Cut,
     Session,
     View,
