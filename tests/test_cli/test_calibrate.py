@@ -129,9 +129,10 @@ def test_another_rule_asks_the_model_nothing_again(run, words, monkeypatch):
     assert (first.method, second.method, second.by) == ('isotonic', 'none', 'precision=1')
 
 
-def test_a_task_of_another_model_is_named(refuse, words):
-    save_task(Task(dict(name='manual'), ('cat', ), (1, ), ('cat', ), ((((0, 3), ), ), ), '0' * 64,
-                   'other', {}), 'other.safetensors')
+def test_a_task_of_another_model_is_named(refuse, words, annotated):
+    ids, names = zip(*((one['id'], one['name'])
+                       for one in json.loads(annotated.read_text())['categories']))
+    save_task(Task(dict(name='manual'), names, ids, ('. '.join(names), ), (tuple(
+        ((0, 1), ) for _ in names), ), '0' * 64, 'other', {}), 'other.safetensors')
     assert 'got other.safetensors, a task of other' in refuse(
         *words, '--task', 'other.safetensors', '--out', 'b.safetensors')
-    assert not Path('b.safetensors').exists()
