@@ -36,7 +36,7 @@ from glipkit.evaluation.functional.thresholds import Rule
 from glipkit.runs.folder import claimed
 from glipkit.text.query import Query
 
-#: Name under which the predictor knows the task.
+#: Name under which the predictor knows a task that is no file yet.
 OWN = 'calibrated'
 #: With fewer images nothing can be said of images that were not among them.
 LEAST_IMAGES = 2
@@ -144,8 +144,8 @@ def calibrate(settings: CalibrateSettings) -> CalibrateResult:
                          model_name(find_config(settings.model)), query.caption_prompt,
                          parts=query.parts)
     task = replace(task, calibration=None)
-    predictor.load_task(task, OWN)
-    question = predictor.question(query, task=OWN, score_threshold=0., per_object='all')
+    own = predictor.load_task(task, OWN if settings.task is None else str(settings.task))
+    question = predictor.question(query, task=own, score_threshold=0., per_object='all')
     with claimed(settings.folder, _identity(settings, task, query)):
         images = detections_of(predictor, question, coco, settings.data.images, settings.folder)
         how = Fitting(Rule.read(settings.by), settings.method, settings.per_object,

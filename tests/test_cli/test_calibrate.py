@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from glipkit.apis.predictor import Predictor
-from glipkit.apis.tasks import read_task
+from glipkit.apis.tasks import Task, read_task, save_task
 from glipkit.calibration import detections
 from glipkit.testing.tiny_glip import picture
 
@@ -127,3 +127,12 @@ def test_another_rule_asks_the_model_nothing_again(run, words, monkeypatch):
     assert ran.code == 0, ran.err
     second = read_task('sure.safetensors').calibration
     assert (first.method, second.method, second.by) == ('isotonic', 'none', 'precision=1')
+
+
+def test_a_task_of_another_model_is_named(refuse, words, annotated):
+    ids, names = zip(*((one['id'], one['name'])
+                       for one in json.loads(annotated.read_text())['categories']))
+    save_task(Task(dict(name='manual'), names, ids, ('. '.join(names), ), (tuple(
+        ((0, 1), ) for _ in names), ), '0' * 64, 'other', {}), 'other.safetensors')
+    assert 'got other.safetensors, a task of other' in refuse(
+        *words, '--task', 'other.safetensors', '--out', 'b.safetensors')
