@@ -58,6 +58,9 @@ SHORTER_IN_DOCS = {
     'glipkit world things': '--train-det 4 --train-grd 4 --val 2',
     'glipkit predict new.jpg --task': '',
     'glipkit predict aerial/': '',
+    'glipkit predict photos/ --classes query.yaml': '',
+    'glipkit predict photos/ --classes "cup, plate"': '',
+    'glipkit predict photos/ --classes "with helmet': '',
 }
 #: As NOT_RUN, of commands that only docs/ has.
 NOT_RUN_IN_DOCS = {
@@ -65,6 +68,8 @@ NOT_RUN_IN_DOCS = {
     'glipkit world stamps': 'takes a package of Debian; tests/test_worlds draws stamps of its own',
     'glipkit prepare flickr30k': 'takes published files; tests/test_data/test_preparation',
     'glipkit prepare odinw': 'takes published files; tests/test_data/test_preparation',
+    'glipkit test glip-mini --classes query.yaml': 'tests/test_evaluation/test_command.py',
+    'glipkit tune train.json --images photos/ --query': 'tests/test_tuning',
     'glipkit convert RELEASED.pth': 'takes released weights; tests/test_checkpoints',
     'glipkit convert regionclip': 'takes released weights; tests/test_checkpoints',
     'glipkit convert detector.safetensors': 'takes released weights; tests/test_checkpoints',
@@ -94,6 +99,8 @@ BEFORE = {
     'glipkit test glip-mini':
         lambda: shutil.copy('work_dirs/mini/iter_2.pth', 'work_dirs/mini/iter_1300.pth'),
     'glipkit predict aerial/': lambda: shutil.copytree('photos', 'aerial'),
+    'glipkit predict photos/ --classes query.yaml': lambda: Path('query.yaml').write_text(
+        'classes: {cup: [mug], plate: []}\nnegative_classes: [bowl]\nexclusive: [[cup, plate]]\n'),
     'glipkit predict new.jpg --task': lambda: (
         shutil.copy('photos/0.jpg', 'new.jpg'), Path('work_dirs/fish').mkdir(),
         shutil.copy('tuned/task.safetensors', 'work_dirs/fish/task.safetensors')),

@@ -1,7 +1,7 @@
 """Boxes of the caller, in the pixels of an image as it was given, and what a model says of them."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from glipkit.apis.arguments import check_channel_order
-from glipkit.apis.asking import TakesNames
+from glipkit.apis.asking import Classes, TakesNames
 from glipkit.apis.batches import Prepared
 from glipkit.apis.given_boxes import check_boxes
 from glipkit.apis.images import list_images
@@ -27,7 +27,7 @@ class RegionScorer(TakesNames):
     """The part of `Predictor` that is given boxes."""
 
     def classify(self, image: str | Path | np.ndarray | Image.Image, boxes: ArrayLike,
-                 classes: Iterable[str] | None = None, *, templates: str | Sequence[str] = (),
+                 classes: Classes | None = None, *, templates: str | Sequence[str] = (),
                  task: str | Path | None = None,
                  channel_order: str | None = None) -> np.ndarray:
         """How well each class describes each box of one image.
@@ -38,7 +38,8 @@ class RegionScorer(TakesNames):
             image: A path, a PIL image or a numpy array.
             boxes: (N, 4) xyxy pixels of the image as it is given, right and bottom edge exclusive;
                 N may be 0. Parts beyond the edges of the image are cut off.
-            classes: K names in an order; None takes those of `set_classes` or of the task.
+            classes: K names in an order, or as in a call; None takes those of `set_classes` or of
+                the task.
             templates: Sentences with ``{}`` for the name, or the name of a set in
                 `glipkit.text.templates`; empty for those of the model.
             task: As in a call.
@@ -46,7 +47,8 @@ class RegionScorer(TakesNames):
 
         Returns:
             (N, K) float32, the softmax over the classes: every row sums to 1, as you say that each
-            box holds one of them. Add a class such as 'background' where that may be wrong.
+            box holds one of them. Where that may be wrong, add a class such as 'background', or
+            ask a `Query` with negatives, whose share is then missing in the sum.
 
         Raises:
             UserError: For an image, a box or a class name that cannot be used, or a model that

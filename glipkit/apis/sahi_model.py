@@ -1,12 +1,13 @@
 """A predictor as SAHI's detection model, for ``sahi.predict.get_sliced_prediction``."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from glipkit.apis.asking import Classes
 from glipkit.apis.detections import Detections
 from glipkit.errors import UserError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from glipkit.apis.predictor import Predictor
 
 
-def sahi_model(predictor: Predictor, classes: Iterable[str] | None = None,
+def sahi_model(predictor: Predictor, classes: Classes | None = None,
                **asked: Any) -> DetectionModel:
     """SAHI's interface of a predictor; the text is encoded once for all slices.
 
@@ -42,7 +43,7 @@ def sahi_model(predictor: Predictor, classes: Iterable[str] | None = None,
     """
     question = predictor.question(classes, **asked)
     return _adapter()(
-        model=(predictor, dict(classes=classes if classes is None else list(classes), **asked)),
+        model=(predictor, dict(classes=None if classes is None else question.query, **asked)),
         device=str(predictor.device), confidence_threshold=question.shown.threshold,
         category_mapping={str(i): name for i, name in enumerate(question.names)})
 

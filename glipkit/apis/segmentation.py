@@ -1,7 +1,7 @@
 """A class for every pixel of an image, from a model with a dense map."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from glipkit.apis.arguments import check_channel_order
-from glipkit.apis.asking import TakesNames
+from glipkit.apis.asking import Classes, TakesNames
 from glipkit.apis.batches import Prepared, collect_image
 from glipkit.apis.detections import open_picture
 from glipkit.apis.images import Images, ImageSource, list_images, to_bgr
@@ -161,7 +161,7 @@ class Segmenter(TakesNames):
     """The part of `Predictor` that asks for pixels."""
 
     def segment(self, image: str | Path | np.ndarray | Image.Image,
-                classes: Iterable[str] | None = None, *, long_side: int | None = None,
+                classes: Classes | None = None, *, long_side: int | None = None,
                 window: int | str | None = None, overlap: float = .5,
                 templates: str | Sequence[str] = (), task: str | Path | None = None,
                 channel_order: str | None = None) -> Segmentation:
@@ -194,7 +194,7 @@ class Segmenter(TakesNames):
         with self.computing():
             return segment_image(model, item, query, long_side, window, overlap)
 
-    def stream_segments(self, images: Images, classes: Iterable[str] | None = None, *,
+    def stream_segments(self, images: Images, classes: Classes | None = None, *,
                         long_side: int | None = None, window: int | str | None = None,
                         overlap: float = .5, templates: str | Sequence[str] = (),
                         task: str | Path | None = None, channel_order: str | None = None,
@@ -233,7 +233,7 @@ class Segmenter(TakesNames):
                 found = segment_image(model, item, query, long_side, window, overlap)
             yield found
 
-    def _ask_pixels(self, classes: Iterable[str] | None, templates: str | Sequence[str],
+    def _ask_pixels(self, classes: Classes | None, templates: str | Sequence[str],
                     task: str | Path | None, channel_order: str | None
                     ) -> tuple[Query, GroundingDetector, str]:
         """The question of a call, who answers, and the order of channels."""

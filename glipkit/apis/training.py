@@ -331,4 +331,7 @@ def _describe_dataset(cfg: Config, images: int) -> dict[str, Any]:
     named = {key: dataset[key] for key in ('type', 'data_root', 'ann_file') if dataset.get(key)}
     if isinstance(named.get('type'), str):
         named['type'] = type_name(named)
+    for step in dataset.get('pipeline') or ():
+        if type_name(step) == 'AskClasses' and step.get('query'):
+            named['asked'] = dict(step['query'])
     return {**named, 'images': images}

@@ -114,6 +114,22 @@ def test_prompts_hold_every_class_once_in_order(described):
             described.prompts(Query.for_classes(wrong))
 
 
+def test_prompts_hold_every_name_with_its_label_or_it_is_refused(described):
+    names = [f'thing number {i}' for i in range(40)]
+    query = Query.for_classes(names, synonyms={names[3]: ['a part'], names[20]: ['b', 'c']},
+                              negative_classes=['what is not meant'])
+    try:
+        prompts = described.prompts(query)
+    except UserError as error:
+        assert 'class names alone' in str(error)
+        return
+    pairs = [pair for prompt in prompts for pair in zip(prompt.names, prompt.labels)]
+    assert pairs == list(query.asked) and described.label_names(query) == tuple(names)
+    if described.text_encoder.token_features:  # names of a class are read together
+        held = [set(prompt.labels) for prompt in prompts]
+        assert sum(map(len, held)) == len(names) + 1
+
+
 def test_predictions_are_boxes_of_the_original_image(model):
     images = torch.randn(2, 3, 64, 96)
     plain = found(model, images, [sample(), sample()])

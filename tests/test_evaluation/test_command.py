@@ -94,8 +94,11 @@ def test_a_query_is_asked_in_the_place_of_all_names(files, tmp_path, monkeypatch
                         lambda self, one: asked.add(one) or prompts(self, one))
     assert main([*words, '--classes', str(tmp_path / 'query.json'), '--exclusive',
                  ', '.join(names[:2]), '--out', str(tmp_path / 'out.json')]) == 0
-    assert f'2 of {len(names)} classes' in json.loads((tmp_path / 'out.json').read_text())['protocol']
+    protocol = json.loads((tmp_path / 'out.json').read_text())['protocol']
+    assert f'2 of {len(names)} classes' in protocol
     assert asked == {query}
+    content = json.loads((tmp_path / 'out.json').read_text())
+    assert content['dataset']['asked'] == query.plain
 
 
 @pytest.mark.parametrize('words, said', [

@@ -7,7 +7,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from glipkit.apis.asking import Phrases, Question
+from glipkit.apis.asking import Classes, Phrases, Question
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import list_images
 from glipkit.apis.video.live import frames_of
@@ -22,7 +22,7 @@ Ask = Callable[[Sequence[VideoFrame]], list[Detections]]
 class VideoWatcher:
     """The part of `Predictor` that watches videos."""
 
-    def video(self, source: str | Path | int, classes: Iterable[str] | None = None,
+    def video(self, source: str | Path | int, classes: Classes | None = None,
               caption: str | None = None, phrases: Phrases | str | None = None, *,
               every: int = 1, track: bool = False, between: bool = False,
               **asked: Any) -> Iterator[tuple[VideoFrame, Detections]]:
@@ -41,7 +41,8 @@ class VideoWatcher:
             between: Whether to give the frames between, too, each with the detections of the last
                 one that was asked.
             **asked: Further arguments of a call: ``task``, ``score_threshold``, ``per_object``,
-                ``caption_prompt``, ``channel_order``, ``tile``, ``overlap``.
+                ``caption_prompt``, ``negative_classes``, ``exclusive``, ``channel_order``,
+                ``tile``, ``overlap``.
 
         Yields:
             A frame, with ``index``, ``time`` in seconds and ``image``, and its detections.
