@@ -131,17 +131,20 @@ class LearnsNames:
         return found
 
     def settle_learned(self, sample: DetDataSample) -> None:
-        """Takes out of a sample's detections what was learned not to be found, and those of learned
-        names that are on one object with it and score less. Words it does not touch."""
+        """Takes out of a sample's detections what was learned not to be found, with its share of
+        the scores of learned names, see :func:`~glipkit.common.settling.settle_learned`."""
         found = sample.get('pred_instances')
         if found is None or (query := Query.of_sample(sample)).is_caption:
             return
         learned, avoided = self.learned_labels(query)
         if avoided is None or not (found.labels >= avoided).any():
             return
-        kept = settle_learned(*(found[key].detach().float().cpu().numpy()
-                                for key in ('bboxes', 'scores', 'labels')), learned, avoided)
-        sample.pred_instances = found[torch.from_numpy(kept).to(found.labels.device)]
+        kept, scores = settle_learned(*(found[key].detach().float().cpu().numpy()
+                                        for key in ('bboxes', 'scores', 'labels')), learned,
+                                      avoided)
+        chosen = found[torch.from_numpy(kept).to(found.labels.device)]
+        chosen.scores = torch.from_numpy(scores).to(chosen.scores)
+        sample.pred_instances = chosen
 
     def learned_labels(self, query: Query) -> tuple[tuple[int, ...], int | None]:
         """The labels of a question's names that were learned, and the one from which on labels are

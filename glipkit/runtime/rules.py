@@ -91,8 +91,8 @@ def settled(found: Found, classes: int, groups: Sequence[Sequence[int]],
         avoided: Label from which on all are what was learned not to be found; None for no such.
     """
     if avoided is not None:
-        kept = settle_learned(found.boxes, found.scores, found.labels, learned, avoided)
-        found = Found(*(one[kept] for one in found))
+        kept, scores = settle_learned(found.boxes, found.scores, found.labels, learned, avoided)
+        found = Found(found.boxes[kept], scores, found.labels[kept])
     kept = settle(found.boxes, found.scores, found.labels, classes, groups)
     return Found(*(one[kept] for one in found))
 

@@ -56,6 +56,24 @@ def test_learned_negatives_take_from_learned_names_alone():
     # A word (0), a learned name (1) and a learned negative (2) on one object, another far away.
     boxes = np.array([HERE, NEAR, HERE, FAR], float)
     labels = np.array([0, 1, 2, 1])
-    for scores, kept in (([.2, .5, .9, .1], [0, 3]), ([.2, .9, .5, .1], [0, 1, 3])):
-        assert settle_learned(boxes, np.array(scores), labels, [1], 2).tolist() == kept
-    assert settle_learned(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), [1], 2).tolist() == []
+    for scores, kept, left in (([.2, .5, .9, .1], [0, 1, 3], [.2, .25 / 1.4, .1]),
+                               ([.2, .9, .5, .1], [1, 0, 3], [.81 / 1.4, .2, .1])):
+        places, after = settle_learned(boxes, np.array(scores), labels, [1], 2)
+        assert places.tolist() == kept
+        np.testing.assert_allclose(after, left, rtol=1e-6)
+    places, after = settle_learned(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), [1], 2)
+    assert len(places) == len(after) == 0
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(BOX, st.integers(1, 99), st.integers(0, 3)), max_size=8))
+def test_learned_negatives_lower_scores_and_lose_nothing(rows):
+    boxes = np.array([row[0] for row in rows], float).reshape(-1, 4)
+    scores, labels = (np.array([row[i] for row in rows], float) for i in (1, 2))
+    places, after = settle_learned(boxes, scores / 100, labels, [1, 2], 3)
+    assert sorted(places.tolist()) == np.flatnonzero(labels < 3).tolist()
+    assert (np.diff(after) <= 0).all() and (after <= scores[places] / 100 + 1e-6).all()
+    beside = (box_iou(boxes, boxes[labels == 3]) > .5).any(1)[places]
+    lowered = beside & (labels[places] > 0)
+    assert (after[lowered] > 0).all() and (after[lowered] < scores[places][lowered] / 100).all()
+    np.testing.assert_allclose(after[~lowered], scores[places][~lowered] / 100, rtol=1e-6)
