@@ -53,7 +53,7 @@ BENCHMARKS = {
     'clipself': ('claims.clipself',
                  'what distillation from crops brings, on drawn things and photographs'),
     'exemplars': ('claims.exemplars',
-                  'what examples, negatives, calibration and exclusive groups bring'),
+                  'what examples, negatives, calibration and exclusive groups bring, in hours'),
 }
 
 # What `glipkit bench all` runs: name of the result -> command line.

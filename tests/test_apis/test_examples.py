@@ -92,8 +92,10 @@ def test_words_keep_every_score_beside_what_was_learned(predictor, example, othe
         assert set(both.labels.tolist()) <= {0, 1, 2, 3} and both.classes == tuple(classes)
         for word in WORDS:
             own, kept = alone.labels == WORDS.index(word), both.labels == classes.index(word)
-            assert own.any() and np.array_equal(alone.boxes[own], both.boxes[kept])
-            assert np.array_equal(alone.scores[own], both.scores[kept])
+            # A prompt that is alone has all threads, whose sums have another order.
+            assert own.any() and own.sum() == kept.sum()
+            np.testing.assert_allclose(alone.boxes[own], both.boxes[kept], atol=1e-3)
+            np.testing.assert_allclose(alone.scores[own], both.scores[kept], atol=1e-6)
     one, = predictor(images[0], classes=['Bauteil 7'], task=name, **asked)
     assert len(one) and set(one.names) == {'Bauteil 7'}
     assert same(predictor(images, task=name, classes=WORDS, **asked), plain)

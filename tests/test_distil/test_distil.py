@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -134,7 +135,16 @@ def test_yolo_beside_coco(labelled, world, tmp_path):
 
 
 @pytest.fixture(scope='module')
-def finished(world, tmp_path_factory):
+def one_thread():
+    """Sums have one order, whatever other tests have set; processes of their own have it too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield dict(os.environ, OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope='module')
+def finished(world, tmp_path_factory, one_thread):
     """A whole run, with data of the user's own."""
     pytest.importorskip('onnxscript')
     out = tmp_path_factory.mktemp('finished') / 'out'
@@ -142,10 +152,10 @@ def finished(world, tmp_path_factory):
     return out, distil(a_run(world, out, student=TINY, test=test))
 
 
-def killed_once(command: list, mark: Path, pattern: str) -> None:
+def killed_once(command: list, mark: Path, pattern: str, env: dict[str, str]) -> None:
     """Starts a command and kills it as soon as a file is there."""
     process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
+                               stderr=subprocess.DEVNULL, env=env)
     deadline = time.time() + 300
     while not list(mark.glob(pattern)):
         assert process.poll() is None and time.time() < deadline
@@ -155,7 +165,8 @@ def killed_once(command: list, mark: Path, pattern: str) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_labelling_and_in_training_and_run_again(finished, world, tmp_path, monkeypatch):
+def test_killed_in_labelling_and_in_training_and_run_again(finished, world, tmp_path, monkeypatch,
+                                                           one_thread):
     """SIGKILL after the first shard and after the first checkpoint: the same files and weights."""
     out, student = tmp_path / 'out', tmp_path / 'out/student'
     command = [sys.executable, '-m', 'glipkit', 'distil', world / 'images/train_det', '--classes',
@@ -163,9 +174,9 @@ def test_killed_in_labelling_and_in_training_and_run_again(finished, world, tmp_
                '--student', TINY_CONFIG, '--tower', 'own', '--size', '64',
                '--iterations', TINY.iterations, '--train-batch-size', '2',
                '--checkpoint-every', '1', '--precision', 'float32', '--out', out]
-    killed_once(command, out, 'labels/*.json')
+    killed_once(command, out, 'labels/*.json', one_thread)
     assert not (out / 'data').exists()
-    killed_once(command, out, 'student/training/iter_*.pth')
+    killed_once(command, out, 'student/training/iter_*.pth', one_thread)
     assert not (student / 'student.pth').exists()
     monkeypatch.setattr('glipkit.distil.run.export_student', not_exported)
     distil(a_run(world, out, student=TINY))

@@ -9,7 +9,7 @@ from torchvision.ops import nms
 
 import glipkit
 from glipkit.models.heads.postprocess import TestSettings as Settings
-from glipkit.text.prompts import phrase_prompt
+from glipkit.text.query import Query
 from tests.test_models import golden
 
 pytestmark = pytest.mark.slow
@@ -72,9 +72,9 @@ def test_detections(loaded, name):
     """
     variant, model = loaded
     meta, expected = golden.case(variant, name)
-    prompt = phrase_prompt(meta['captions'][0], meta['spans'][0])
     with torch.no_grad():
-        (_, candidates), = model._ground(model.extract_feat(golden.images(meta)), [[prompt]])
+        query = Query.for_caption(meta['captions'][0], meta['spans'][0])
+        (_, candidates), = model._ground(model.extract_feat(golden.images(meta)), [query])
     height, width = meta['size']
     limit = torch.tensor([width - 1., height - 1.]).repeat(2)
     boxes = torch.minimum(candidates.boxes.clamp(min=0), limit)
