@@ -64,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='a class list (default: %(default)s)')
     parser.add_argument('--candidates', nargs='+', choices=list(FORMS), default=list(FORMS),
                         metavar='NAME', help=f'of {", ".join(FORMS)} (default: all)')
+    add_timing_arguments(parser)
+
+
+
+def add_timing_arguments(parser: argparse.ArgumentParser) -> None:
+    """Registers how often candidates take turns, on how many threads, with which random numbers."""
     parser.add_argument('--threads', type=int, default=1,
                         help='of each candidate (default: %(default)s)')
     parser.add_argument('--rounds', type=int, default=5,
@@ -71,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--warmup', type=int, default=1,
                         help='calls before that (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0,
-                        help='of weights and image (default: %(default)s)')
+                        help='of random weights and images (default: %(default)s)')
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from mmdet.structures import DetDataSample
 
-from glipkit.benchmarks.export import call
+from glipkit.benchmarks.export import add_timing_arguments, call
 from glipkit.benchmarks.harness import alternate_processes, check, ratio, rows_beside
 from glipkit.benchmarks.runtimes import keep_torch_away, noise
 from glipkit.benchmarks.workload import PROMPTS, read_classes, read_size
@@ -50,14 +50,7 @@ def add_speed_arguments(parser: argparse.ArgumentParser) -> None:
                              '(default: %(default)s)')
     parser.add_argument('--prompt', choices=PROMPTS, default='three',
                         help='its class list (default: %(default)s)')
-    parser.add_argument('--threads', type=int, default=1,
-                        help='of each candidate (default: %(default)s)')
-    parser.add_argument('--rounds', type=int, default=5,
-                        help='timed calls of each candidate (default: %(default)s)')
-    parser.add_argument('--warmup', type=int, default=1,
-                        help='calls before that (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0,
-                        help='of images and random weights (default: %(default)s)')
+    add_timing_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

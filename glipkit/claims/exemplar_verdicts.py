@@ -9,6 +9,7 @@ import numpy as np
 from glipkit.benchmarks.results import spread
 from glipkit.claims.exemplar_scores import RECALL
 from glipkit.claims.exemplar_units import SHOTS
+from glipkit.claims.unit_results import over_seeds
 
 #: Bars: shares, and points of AP.
 LEAST_SHARE, MOST_WORDS_LOST, MOST_FOOLED, MOST_ERROR, LEAST_ONE_LABEL = .95, .5, .5, .5, .95
@@ -30,13 +31,7 @@ class Seeds:
 
     def values(self, unit: str, *keys: str) -> np.ndarray:
         """(seeds, ) values at a place of a unit's result."""
-        found = []
-        for seed in self.seeds:
-            value: Any = self.results[f'{unit}-{seed}']
-            for key in keys:
-                value = value[key]
-            found.append(value)
-        return np.array(found, float)
+        return over_seeds(self.results, self.seeds, unit, keys)
 
     def points(self, unit: str, *keys: str) -> np.ndarray:
         """(seeds, ) values of 0 to 1, in points of 100."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from glipkit.benchmarks.results import spread
+from glipkit.claims.unit_results import over_seeds
 
 #: The student of a new attention pooling has to reach this part of its teacher's accuracy.
 LEAST_RECOVERED = .9
@@ -31,13 +32,7 @@ class Scores:
 
     def of(self, unit: str, *keys: str) -> np.ndarray:
         """(seeds, ) a number of a unit; -1, which stands for nothing to score, becomes NaN."""
-        found = []
-        for seed in self.seeds:
-            value: Any = self.results[f'{unit}-{seed}']
-            for key in keys:
-                value = value[key]
-            found.append(value)
-        values = 100 * np.array(found, float)
+        values = 100 * over_seeds(self.results, self.seeds, unit, keys)
         return np.where(values < 0, np.nan, values)
 
 

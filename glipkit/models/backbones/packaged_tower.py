@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from glipkit.checkpoints.packaged import read_packaged
 from glipkit.errors import UserError
 from glipkit.models.backbones.timm_backbone import TimmBackbone
-from glipkit.models.backbones.towers import freeze_groups
+from glipkit.models.backbones.towers import freeze_groups, stem_and_blocks
 from glipkit.registry import MODELS
 
 
@@ -64,12 +64,5 @@ class PackagedTower(TimmBackbone):
         return self
 
     def layer_groups(self) -> list[nn.Module]:
-        """The stem, then each stage that timm keeps in ``blocks``, then the layers behind them."""
-        groups: list[list[nn.Module]] = [[]]
-        for name, child in self.model.named_children():
-            if name == 'blocks':
-                groups += [[stage] for stage in child]
-                groups.append([])
-            else:
-                groups[-1].append(child)
-        return [nn.ModuleList(group) for group in groups if group]
+        """The stem, the stages, and the layers behind them."""
+        return stem_and_blocks(self.model)

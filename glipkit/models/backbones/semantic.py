@@ -10,6 +10,7 @@ from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
 from glipkit.checkpoints.packaged import hold_packaged
+from glipkit.models.backbones.towers import stem_and_blocks
 from glipkit.registry import MODELS
 from glipkit.text.encoders.words import word_features
 
@@ -90,12 +91,5 @@ class SemanticBackbone(nn.Module):
         return (*maps, last, meanings.permute(0, 3, 1, 2))
 
     def layer_groups(self) -> list[nn.Module]:
-        """The stem, then each stage that timm keeps in ``blocks``, then the layers behind them."""
-        groups: list[list[nn.Module]] = [[]]
-        for name, child in self.model.named_children():
-            if name == 'blocks':
-                groups += [[stage] for stage in child]
-                groups.append([])
-            else:
-                groups[-1].append(child)
-        return [nn.ModuleList(group) for group in groups]
+        """The stem, the stages, and the layers behind them."""
+        return stem_and_blocks(self.model)

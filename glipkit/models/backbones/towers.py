@@ -51,6 +51,18 @@ def linear_children(module: nn.Module) -> list[nn.Linear]:
     return [layer for layer in module.children() if isinstance(layer, nn.Linear)]
 
 
+def stem_and_blocks(model: nn.Module) -> list[nn.Module]:
+    """Parts of a timm model: the stem, each stage in ``blocks``, then the layers behind them."""
+    groups: list[list[nn.Module]] = [[]]
+    for name, child in model.named_children():
+        if name == 'blocks':
+            groups += [[stage] for stage in child]
+            groups.append([])
+        else:
+            groups[-1].append(child)
+    return [nn.ModuleList(group) for group in groups if group]
+
+
 def freeze_groups(groups: list[nn.Module], count: int) -> None:
     """Takes the first ``count`` parts of a tower out of training.
 
