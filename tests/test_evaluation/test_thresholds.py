@@ -32,7 +32,7 @@ def test_counts_and_f1():
 
 
 @pytest.mark.parametrize('rule, least, most', [
-    ('f1', 0, .4), ('precision=0.75', 0, .4), ('precision=0.9', .6, .8), ('precision=1', .6, .8),
+    ('precision=0.75', 0, .4), ('precision=0.9', .6, .8), ('precision=1', .6, .8),
     ('fp-per-image=0', .6, .8), ('fp-per-image=0.5', 0, .4)])
 def test_what_each_rule_chooses(alone, rule, least, most):
     found, reached = choose_threshold(Rule.read(rule), OWN, OWN, images=2, classes=1)
@@ -47,22 +47,33 @@ def test_a_rule_that_is_not_reached(alone):
 
 def test_few_boxes_go_with_all_classes_and_many_decide():
     rng = np.random.default_rng(0)
+    # A class of 5000 scores, one of two, of which the upper is right, and one of 500.
+    labels = np.repeat([0, 1, 2], [5000, 2, 500])
+    scores = rng.random(len(labels))
+    right = scores > np.array([.3, 0, .65])[labels]
+    scores[labels == 1], right[labels == 1] = (.7, .6), (True, False)
+    images = np.arange(len(labels)) % 400
+    truth = np.stack([np.bincount(images[right & (labels == one)], minlength=400)
+                      for one in range(3)], 1)
+    found = steady_thresholds(scores, right, labels, images, truth)
+    assert found[1] == pytest.approx(.3, abs=.02) and found[2] == pytest.approx(.65, abs=.05)
 
-    def drawn(count, limit):
-        scores = rng.random(count)
-        return Scored(scores, scores > limit, int((scores > limit).sum()))
 
-    pool = drawn(5000, .3)
-    one = Scored(np.array([.7, .6]), np.array([True, False]), 1)
-    assert choose_threshold(Rule(), one, pool, 9, 9)[0] == pytest.approx(.3, abs=.02)
-    assert choose_threshold(Rule(), drawn(500, .65), pool, 9, 9)[0] == pytest.approx(.65, abs=.05)
+def test_f1_of_a_class_alone(alone):
+    scores, right = np.tile(OWN.scores, 50), np.tile(OWN.right, 50)  # in many pictures
+    images = np.repeat(np.arange(50), 4)
+    truth = np.full((50, 1), OWN.boxes)
+    assert steady_thresholds(scores, right, np.zeros(200, int), images, truth)[0] < .4
 
 
 def test_a_class_that_was_never_detected_and_nothing_at_all():
     none = Scored(np.zeros(0), np.zeros(0, bool), 0)
-    for rule in ('f1', 'precision=0.9', 'fp-per-image=0.1'):
+    for rule in ('precision=0.9', 'fp-per-image=0.1'):
         found, _ = choose_threshold(Rule.read(rule), none, none, 3, 2)
         assert 0 <= found <= 1
+    nothing = steady_thresholds(none.scores, none.right, np.zeros(0, int), np.zeros(0, int),
+                                np.zeros((3, 2)))
+    assert ((0 <= nothing) & (nothing <= 1)).all()
     assert 0 <= best_single([none]) <= 1 and 0 <= best_single([]) <= 1
 
 

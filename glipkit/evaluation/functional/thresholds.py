@@ -87,7 +87,7 @@ def choose_threshold(rule: Rule, own: Scored, pool: Scored, images: int,
     """A threshold from 0 to 1, and whether it reaches what the rule asks for.
 
     Args:
-        rule: What to choose by.
+        rule: A precision or false positives per image; for F1 there is `steady_thresholds`.
         own: Of the class.
         pool: Of all classes together, on the same scale.
         images: Number of images.
@@ -101,8 +101,6 @@ def choose_threshold(rule: Rule, own: Scored, pool: Scored, images: int,
         # The boxes that are added come with as many images as an average class has for them.
         reached = wrong <= rule.value * images * (1 + share * classes)
         return float(tried[reached][0]) if reached.any() else 1., bool(reached.any())
-    if rule.name == 'f1':
-        return float(tried[f1(right, wrong, own.boxes + PRIOR).argmax()]), True
     shown = right + wrong
     precision = np.divide(right, shown, out=np.zeros_like(shown), where=shown > 0)
     reached = precision >= rule.value
