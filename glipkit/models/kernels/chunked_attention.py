@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from glipkit.common.linear import TransposedSum, prepared
 from glipkit.models.kernels.operators import operator
 
 CHUNK_BYTES = 1 << 22
@@ -64,7 +65,7 @@ def _attend(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, bias: 
             dropout: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     outputs = _empty_outputs(visual, keys, num_heads)
     drop = _Dropout(seed, dropout)
-    with torch.autocast(visual.device.type, enabled=False):
+    with torch.no_grad(), torch.autocast(visual.device.type, enabled=False):
         for image in zip(visual, keys, offset, _masked(values, mask), mask, *outputs):
             state = drop.state()
             if not _attend_one(*image, bias, num_heads, drop):
@@ -149,14 +150,16 @@ def _attend_one(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, ma
     Returns:
         Whether all sums stayed in range; if not, the outputs are not valid.
     """
-    for total in (context, mass, column_sums):
-        total.zero_()
+    mass.zero_()
+    column_sums.zero_()
     column_max.fill_(UNSHIFTED)
     chunks = _chunks(visual, keys)
-    buffer = visual.new_empty(chunks[0].stop, keys.size(1))
+    similarity = prepared(keys.t(), offset, chunks[0].stop)
+    receive = prepared(values.t(), bias, chunks[0].stop)
+    seen = TransposedSum(*context.shape, context.dtype)
     for chunk in chunks:
         x = visual[chunk]
-        weights = torch.addmm(offset, x, keys, out=buffer[:len(x)]).exp_()
+        weights = similarity(x).exp_()
         sums = _row_sums(weights, mask, num_heads)
         row_sums[chunk] = sums
         # Half precision adds up in float32 too, and is only rounded at the end of a chunk.
@@ -164,12 +167,12 @@ def _attend_one(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor, ma
         column_sums += chunk_sums
         dropped = weights * drop.like(weights) if drop else weights
         mass += dropped.sum(dim=0) if drop else chunk_sums
-        _add_product(context, dropped.t(), x)
+        seen.add(dropped, x)
         weights.view(len(x), num_heads, -1).mul_(sums.reciprocal().to(weights.dtype)[..., None])
         if drop:
             weights *= drop.like(weights)
-        torch.add(x, bias, out=updated[chunk]).addmm_(weights, values)
-    context /= column_sums[:, None]
+        updated[chunk] = receive(weights, residual=x)
+    torch.div(seen.total, column_sums[:, None], out=context)
     mass /= column_sums
     lows = torch.stack([row_sums.amin(), column_sums.amin()])
     highs = torch.stack([row_sums.amax(), column_sums.amax()])
@@ -181,35 +184,30 @@ def _attend_one_exactly(visual: Tensor, keys: Tensor, offset: Tensor, values: Te
                         column_sums: Tensor, column_max: Tensor, bias: Tensor, num_heads: int,
                         max_logit: float, drop: _Dropout) -> None:
     """One image with clamp and maxima; the similarities are computed twice."""
-    for total in (context, mass, column_sums):
-        total.zero_()
+    mass.zero_()
+    column_sums.zero_()
     row_sums.fill_(1)
     chunks = _chunks(visual, keys)
+    similarity = prepared(keys.t(), offset, chunks[0].stop)
+    receive = prepared(values.t(), bias, chunks[0].stop)
+    seen = TransposedSum(*context.shape, context.dtype)
     column_max.fill_(-float('inf'))
     for chunk in chunks:
-        logits = torch.addmm(offset, visual[chunk], keys).clamp_(-max_logit, max_logit)
+        logits = similarity(visual[chunk]).clamp_(-max_logit, max_logit)
         torch.maximum(column_max, logits.amax(dim=0).to(column_max.dtype), out=column_max)
     for chunk in chunks:
         x = visual[chunk]
-        logits = torch.addmm(offset, x, keys).clamp_(-max_logit, max_logit)
+        logits = similarity(x).clamp_(-max_logit, max_logit)
         to_visual = (logits - column_max).exp_()
         column_sums += to_visual.sum(dim=0)
         to_visual = to_visual * drop.like(to_visual) if drop else to_visual
         mass += to_visual.sum(dim=0)
-        _add_product(context, to_visual.to(x.dtype).t(), x)
+        seen.add(to_visual.to(x.dtype), x)
         to_text = _softmax_over_tokens(logits, mask, num_heads)
         to_text = to_text * drop.like(to_text) if drop else to_text
-        torch.add(x, bias, out=updated[chunk]).addmm_(to_text.to(values.dtype), values)
-    context /= column_sums[:, None]
+        updated[chunk] = receive(to_text.to(values.dtype), residual=x)
+    torch.div(seen.total, column_sums[:, None], out=context)
     mass /= column_sums
-
-
-def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """``total += a @ b``; partial sums of half precision are added in float32."""
-    if total.dtype == a.dtype:
-        total.addmm_(a, b)
-    else:
-        total += a @ b
 
 
 def _softmax_over_tokens(logits: Tensor, mask: Tensor, num_heads: int) -> Tensor:
@@ -224,10 +222,10 @@ def _attend_backward(visual: Tensor, keys: Tensor, offset: Tensor, values: Tenso
                      grad_context: Tensor, grad_mass: Tensor, num_heads: int, max_logit: float,
                      dropout: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     sums = _sum_dtype(visual)
-    grads = (torch.empty_like(visual), torch.zeros_like(keys, dtype=sums),
-             torch.zeros_like(offset, dtype=sums), torch.zeros_like(values, dtype=sums))
+    grads = (torch.empty_like(visual), torch.empty_like(keys, dtype=sums),
+             torch.zeros_like(offset, dtype=sums), torch.empty_like(values, dtype=sums))
     drop = _Dropout(seed, dropout)
-    with torch.autocast(visual.device.type, enabled=False):
+    with torch.no_grad(), torch.autocast(visual.device.type, enabled=False):
         # Weighted mean of each column's gradients; the gradient of its softmax subtracts it.
         means = (context * grad_context).sum(dim=2) + mass * grad_mass
         for image in zip(visual, keys, offset, _masked(values, mask), mask, row_sums, column_sums,
@@ -253,25 +251,31 @@ def _backward_of_one(visual: Tensor, keys: Tensor, offset: Tensor, values: Tenso
                      grad_visual: Tensor, grad_keys: Tensor, grad_offset: Tensor,
                      grad_values: Tensor, num_heads: int, max_logit: float,
                      drop: _Dropout) -> None:
-    """Gradients of one image, written or added to the last four tensors."""
+    """Gradients of one image, written to the last four tensors."""
     half = visual.dtype
-    context_keys = grad_context.to(half).t()
-    text_keys = torch.cat([grad_context.to(half), keys.t()])
-    for chunk in _chunks(visual, keys):
+    chunks = _chunks(visual, keys)
+    similarity = prepared(keys.t(), offset, chunks[0].stop)
+    to_context = prepared(grad_context.to(half), None, chunks[0].stop)
+    to_received = prepared(values, None, chunks[0].stop)
+    to_visual_side = prepared(torch.cat([grad_context.to(half).t(), keys], dim=1), None,
+                              chunks[0].stop)
+    for_keys = TransposedSum(*grad_keys.shape, grad_keys.dtype)
+    for_values = TransposedSum(*grad_values.shape, grad_values.dtype)
+    for chunk in chunks:
         x, grad = visual[chunk], grad_updated[chunk]
-        logits = torch.addmm(offset, x, keys).to(row_sums.dtype)
+        logits = similarity(x).to(row_sums.dtype)
         to_visual, to_text = _maps_again(logits, mask, row_sums[chunk], column_sums, column_max,
                                          num_heads, max_logit)
 
         kept = drop.like(logits) if drop else None
-        grad_to_visual = (x @ context_keys).to(logits.dtype) + grad_mass
+        grad_to_visual = to_context(x).to(logits.dtype) + grad_mass
         grad_logits = _softmax_backward_over_positions(to_visual, grad_to_visual, means, kept)
         dropped_to_visual = to_visual if kept is None else to_visual * kept
 
         kept = drop.like(logits) if drop else None
         dropped = to_text if kept is None else to_text * kept
-        _add_product(grad_values, dropped.to(half).t(), grad)
-        grad_to_text = (grad @ values.t()).to(logits.dtype)
+        for_values.add(dropped.to(half), grad)
+        grad_to_text = to_received(grad).to(logits.dtype)
         # The map times its gradient; the gradient of the softmax subtracts the sum over a row.
         product = grad_to_text.mul_(dropped).view(len(x), num_heads, -1)
         row_means = product.sum(dim=2, keepdim=True)
@@ -282,8 +286,10 @@ def _backward_of_one(visual: Tensor, keys: Tensor, offset: Tensor, values: Tenso
             grad_logits.masked_fill_(logits.abs() > max_logit, 0)
         grad_offset += grad_logits.sum(dim=0)
         both = torch.cat([dropped_to_visual, grad_logits], dim=1).to(half)
-        torch.addmm(grad, both, text_keys, out=grad_visual[chunk])
-        _add_product(grad_keys, x.t(), both[:, keys.size(1):])
+        grad_visual[chunk] = to_visual_side(both, residual=grad)
+        for_keys.add(x, both[:, keys.size(1):])
+    grad_keys.copy_(for_keys.total)
+    grad_values.copy_(for_values.total)
 
 
 def _is_unshifted(column_max: Tensor) -> bool:
