@@ -59,12 +59,12 @@ def prepared(weight: Tensor, bias: Tensor | None, rows: int) -> Linear:
     if _needs_gradient(weight, bias) or not _suits(weight, rows * weight.size(0), dtype):
         return Linear(weight, bias)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype), rows)
-    return Linear(packed, None if bias is None else bias.detach(), packed=True)
+    return Linear(packed, None if bias is None else bias.detach().to(dtype), packed=True)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = 'none',
            residual: Tensor | None = None) -> Tensor:
-    """``activation(x @ weight.T + bias) + residual``, as `torch.nn.functional.linear` with autocast.
+    """``activation(x @ weight.T + bias) + residual``, with autocast as `F.linear`.
 
     Args:
         x: (..., I).
@@ -84,7 +84,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: st
     if _needs_gradient(x, weight, bias, residual):
         y = ACTIVATIONS[activation][0](_Product.apply(x.to(dtype), weight.to(dtype), bias))
         return y if residual is None else residual + y
-    return _onednn(x.to(dtype), weight.to(dtype), bias, activation, residual)
+    return _onednn(x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype),
+                   activation, residual)
 
 
 def linear_layer(layer: nn.Linear, x: Tensor, activation: str = 'none',

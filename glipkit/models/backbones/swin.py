@@ -18,6 +18,7 @@ from mmdet.models.layers import PatchMerging
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from glipkit.common.cores import share_out
 from glipkit.common.linear import Linear, linear, prepared
 from glipkit.registry import MODELS
 
@@ -73,13 +74,16 @@ def run_block(block: SwinBlock, x: Tensor, size: tuple[int, int]) -> Tensor:
     out = torch.empty_like(x)
     count = max(1, CHUNK_ELEMENTS // (4 * x.size(2) * side**2 * len(x)))
     layers = BlockLayers.of(block, count * side**2 * len(x))
-    for start in range(0, len(windows), count):
-        chunk = slice(start, min(start + count, len(windows)))
+
+    def run_group(i: int) -> None:
+        chunk = slice(i * count, min((i + 1) * count, len(windows)))
         result = _run_windows(block, x, windows, chunk, bias, layers).to(out.dtype)
         tokens, real = windows.tokens_of(chunk)
         if chunk.stop > windows.whole:
             tokens, result = tokens[real], result[:, real]
         out.index_copy_(1, tokens, result)
+
+    share_out(run_group, -(-len(windows) // count))
     return out
 
 

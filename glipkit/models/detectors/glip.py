@@ -11,6 +11,7 @@ import torch
 from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
+from glipkit.common.cores import start_threads
 from glipkit.errors import UserError
 from glipkit.models.alignment.label_pooling import Pool
 from glipkit.models.backbones.towers import layer_groups
@@ -22,7 +23,6 @@ from glipkit.models.detectors.prompt_passes import (
     plan_passes,
     rounds_at_once,
     run_passes,
-    start_threads,
 )
 from glipkit.models.heads.postprocess import Candidates, TestSettings, suppress
 from glipkit.models.tensor_form import TensorForm

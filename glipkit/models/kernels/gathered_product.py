@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from glipkit.common.cores import share_out
 from glipkit.common.linear import TransposedSum, prepared
 from glipkit.models.kernels.operators import operator
 
@@ -38,10 +39,13 @@ def gathered_product(table: Tensor, rows: Tensor, weights: Tensor, kernel: Tenso
     out = table.new_empty(len(rows), kernel.size(1))
     with torch.no_grad(), torch.autocast(table.device.type, enabled=False):
         multiply = prepared(kernel.t(), bias, CHUNK)
-        for start in range(0, len(rows), CHUNK):
-            part = slice(start, start + CHUNK)
+
+        def fill(i: int) -> None:
+            part = slice(i * CHUNK, (i + 1) * CHUNK)
             columns = _gather(table, rows[part], weights[part])
             out[part] = multiply(columns.view(-1, len(kernel)))
+
+        share_out(fill, -(-len(rows) // CHUNK))
     return out
 
 
