@@ -50,6 +50,14 @@ def share_out(work: Callable[[int], None], count: int) -> None:
             one.exception()
 
 
+def even_pieces(length: int, most: int) -> list[slice]:
+    """Runs of at most ``most`` elements, of equal length and as many for every core."""
+    cores = torch.get_num_threads()
+    count = -(-length // most)
+    count = min(count + -count % cores, length) if count > 1 else count
+    return [slice(length * i // count, length * (i + 1) // count) for i in range(count)]
+
+
 def thread_state() -> Callable[[], contextmanager]:
     """A context for another thread: no gradients, this one's autocast and inference mode."""
     enabled, dtype = torch.is_autocast_enabled('cpu'), torch.get_autocast_dtype('cpu')

@@ -94,6 +94,22 @@ def linear_layer(layer: nn.Linear, x: Tensor, activation: str = 'none',
     return linear(x, layer.weight, layer.bias, activation, residual)
 
 
+def batched_linear(x: Tensor, weights: Tensor) -> Tensor:
+    """Products of each group with a weight of its own, ``x @ weights.transpose(1, 2)``.
+
+    Args:
+        x: (B, h, T, I).
+        weights: (h, O, I), in any strides.
+
+    Returns:
+        (B, h, T, O).
+    """
+    rows = x.size(0) * x.size(2)
+    if not _suits(weights[0], rows * weights.size(1), _compute_dtype(weights)):
+        return x @ weights.transpose(1, 2)
+    return torch.stack([linear(x[:, i], weight) for i, weight in enumerate(weights)], dim=1)
+
+
 def _compute_dtype(x: Tensor) -> torch.dtype:
     """The dtype in which products of ``x`` are computed."""
     kind = x.device.type
@@ -124,10 +140,18 @@ def _needs_gradient(*tensors: Tensor | None) -> bool:
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str,
             residual: Tensor | None) -> Tensor:
     run = torch.ops.mkldnn._linear_pointwise
+    x, weight = _dense(x), _dense(weight)
     if residual is not None and residual.dtype == x.dtype:
         return run.binary(x, residual, weight, bias, 'add')
     y = run(x, weight, bias, activation, [], ACTIVATIONS[activation][1])
     return y if residual is None else residual + y
+
+
+def _dense(x: Tensor) -> Tensor:
+    """``x`` without gaps between rows or columns: with gaps oneDNN takes its slow reference code."""
+    if x.is_mkldnn or x.is_contiguous() or (x.dim() == 2 and x.t().is_contiguous()):
+        return x
+    return x.contiguous()
 
 
 class _Product(torch.autograd.Function):

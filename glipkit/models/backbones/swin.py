@@ -18,12 +18,12 @@ from mmdet.models.layers import PatchMerging
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from glipkit.common.cores import share_out
+from glipkit.common.cores import even_pieces, share_out
 from glipkit.common.linear import Linear, linear, prepared
 from glipkit.registry import MODELS
 
-CHUNK_ELEMENTS = 1 << 20
-"""Elements of the widest activation (tokens x 4 C) of a group of windows in inference."""
+CHUNK_ELEMENTS = 1 << 19
+"""Most elements of the widest activation (tokens x 4 C) of a group of windows in inference."""
 
 OTHER_REGION = -100.
 """Added to the similarity of two tokens that are neighbours only through the cyclic shift."""
@@ -72,18 +72,19 @@ def run_block(block: SwinBlock, x: Tensor, size: tuple[int, int]) -> Tensor:
             out = _run_windows(*arguments)
         return out.index_select(1, windows.places)
     out = torch.empty_like(x)
-    count = max(1, CHUNK_ELEMENTS // (4 * x.size(2) * side**2 * len(x)))
-    layers = BlockLayers.of(block, count * side**2 * len(x))
+    most = max(1, CHUNK_ELEMENTS // (4 * x.size(2) * side**2 * len(x)))
+    chunks = even_pieces(len(windows), most)
+    layers = BlockLayers.of(block, chunks[0].stop * side**2 * len(x))
 
     def run_group(i: int) -> None:
-        chunk = slice(i * count, min((i + 1) * count, len(windows)))
+        chunk = chunks[i]
         result = _run_windows(block, x, windows, chunk, bias, layers).to(out.dtype)
         tokens, real = windows.tokens_of(chunk)
         if chunk.stop > windows.whole:
             tokens, result = tokens[real], result[:, real]
         out.index_copy_(1, tokens, result)
 
-    share_out(run_group, -(-len(windows) // count))
+    share_out(run_group, len(chunks))
     return out
 
 
@@ -282,7 +283,8 @@ def merge_patches(merging: PatchMerging, x: Tensor,
     """
     channels = x.size(2)
     x = x.unflatten(1, size)
-    x = F.pad(x, (0, 0, 0, size[1] % 2, 0, size[0] % 2))
+    if size[0] % 2 or size[1] % 2:
+        x = F.pad(x, (0, 0, 0, size[1] % 2, 0, size[0] % 2))
     height, width = x.size(1) // 2, x.size(2) // 2
     x = x.view(-1, height, 2, width, 2, channels).transpose(2, 3).reshape(
         -1, height * width, 4 * channels)

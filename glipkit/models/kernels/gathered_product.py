@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from glipkit.common.cores import share_out
+from glipkit.common.cores import even_pieces, share_out
 from glipkit.common.linear import TransposedSum, prepared
 from glipkit.models.kernels.operators import operator
 
 NEIGHBOURS = 4
 CHUNK, BACKWARD_CHUNK = 512, 2048
-"""Outputs in one chunk: their gathered rows of 256 channels and 9 taps take 5 MiB and 19 MiB."""
+"""Most outputs in a chunk: their gathered rows of 256 channels and 9 taps take 5 and 19 MiB."""
 
 
 @operator('gathered_product')
@@ -38,14 +38,14 @@ def gathered_product(table: Tensor, rows: Tensor, weights: Tensor, kernel: Tenso
     """
     out = table.new_empty(len(rows), kernel.size(1))
     with torch.no_grad(), torch.autocast(table.device.type, enabled=False):
-        multiply = prepared(kernel.t(), bias, CHUNK)
+        multiply, parts = prepared(kernel.t(), bias, CHUNK), even_pieces(len(rows), CHUNK)
 
         def fill(i: int) -> None:
-            part = slice(i * CHUNK, (i + 1) * CHUNK)
+            part = parts[i]
             columns = _gather(table, rows[part], weights[part])
             out[part] = multiply(columns.view(-1, len(kernel)))
 
-        share_out(fill, -(-len(rows) // CHUNK))
+        share_out(fill, len(parts))
     return out
 
 
