@@ -56,7 +56,8 @@ def prepared(weight: Tensor, bias: Tensor | None, rows: int) -> Linear:
         rows: Rows M of a usual call.
     """
     dtype = _compute_dtype(weight)
-    if _needs_gradient(weight, bias) or not _suits(weight, rows * weight.size(0), dtype):
+    if _needs_gradient(weight, bias) or not (
+            _plain(weight, dtype) and _suits(weight, rows * weight.size(0), dtype)):
         return Linear(weight, bias)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype), rows)
     return Linear(packed, None if bias is None else bias.detach().to(dtype), packed=True)
@@ -77,8 +78,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: st
         (..., O). With a residual, in the wider dtype of both.
     """
     dtype = _compute_dtype(weight)
-    if not _suits(weight, x.numel() // max(x.size(-1), 1) * weight.size(0), dtype) \
-            or not _plain(x, dtype):
+    if not (_plain(x, dtype)
+            and _suits(weight, x.numel() // max(x.size(-1), 1) * weight.size(0), dtype)):
         y = ACTIVATIONS[activation][0](F.linear(x, weight, bias))
         return y if residual is None else residual + y
     if _needs_gradient(x, weight, bias, residual):
@@ -104,24 +105,22 @@ def batched_linear(x: Tensor, weights: Tensor) -> Tensor:
     Returns:
         (B, h, T, O).
     """
-    rows = x.size(0) * x.size(2)
-    if not _suits(weights[0], rows * weights.size(1), _compute_dtype(weights)):
+    dtype = _compute_dtype(weights)
+    if not (_plain(x, dtype)
+            and _suits(weights[0], x.size(0) * x.size(2) * weights.size(1), dtype)):
         return x @ weights.transpose(1, 2)
     return torch.stack([linear(x[:, i], weight) for i, weight in enumerate(weights)], dim=1)
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:
-    """The dtype in which products of ``x`` are computed."""
-    kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+    """The dtype in which a processor computes products of ``x``."""
+    return torch.get_autocast_dtype('cpu') if torch.is_autocast_enabled('cpu') else x.dtype
 
 
 def _suits(weight: Tensor, outputs: int, dtype: torch.dtype) -> bool:
     """Whether oneDNN is there for a product of so many numbers, and pays."""
     if not (_available and weight.device.type == 'cpu' and torch.backends.mkldnn.enabled):
         return False
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return False  # compilers and exporters know the common operator
     known = dtype == torch.float32 or \
         dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return known and 2. * outputs * weight.size(1) >= LEAST_OPERATIONS
@@ -129,6 +128,8 @@ def _suits(weight: Tensor, outputs: int, dtype: torch.dtype) -> bool:
 
 def _plain(x: Tensor, dtype: torch.dtype) -> bool:
     """Whether ``x`` is a tensor of memory, and F.linear would take it in this dtype too."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False  # compilers and exporters know the common operator
     fits = x.dtype == dtype or torch.is_autocast_enabled('cpu')
     return fits and type(x) in (Tensor, nn.Parameter) and x.device.type == 'cpu'
 
@@ -148,7 +149,7 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str,
 
 
 def _dense(x: Tensor) -> Tensor:
-    """``x`` without gaps between rows or columns: with gaps oneDNN takes its slow reference code."""
+    """``x`` without gaps between its rows or columns, for which oneDNN has slow code alone."""
     if x.is_mkldnn or x.is_contiguous() or (x.dim() == 2 and x.t().is_contiguous()):
         return x
     return x.contiguous()
