@@ -24,6 +24,9 @@ ACTIVATIONS = {'none': (lambda x: x, ''), 'gelu': (F.gelu, 'none')}
 """Name -> the function, and oneDNN's algorithm for it. GELU is the exact one, with erf."""
 
 _available = hasattr(torch.ops.mkldnn, '_linear_pointwise')
+LINEAR_OPERATORS = {torch.ops.mkldnn._linear_pointwise.default} if _available else set()
+"""Operators of oneDNN that products with gradients call, for rules about operators; their second
+argument is the weight (O, I)."""
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,13 @@ from torch.utils.checkpoint import (
     create_selective_checkpoint_contexts,
 )
 
+from glipkit.common.linear import LINEAR_OPERATORS
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import freeze_groups
 
 Grid = tuple[int, int]
 _aten = torch.ops.aten
 _PRODUCTS = {_aten.mm.default, _aten.addmm.default}
-if hasattr(torch.ops.mkldnn, '_linear_pointwise'):  # glipkit.common.linear
-    _PRODUCTS.add(torch.ops.mkldnn._linear_pointwise.default)
 _ATTENTION = {_aten.bmm.default, _aten._scaled_dot_product_flash_attention_for_cpu.default,
               _aten._scaled_dot_product_flash_attention.default,
               _aten._scaled_dot_product_efficient_attention.default,
@@ -199,9 +198,9 @@ class VisionTransformer(BaseModule):
 def _kept(_: Any, operator: Any, *inputs: Any, **__: Any) -> CheckpointPolicy:
     """What a layer with ``with_cp`` does not compute twice."""
     kept = operator in _ATTENTION
-    if operator in _PRODUCTS:
+    if operator in _PRODUCTS or operator in LINEAR_OPERATORS:
         # No gradient needs the result of the last product, which leads out of the MLP.
-        into, out = inputs[-1].shape
+        into, out = inputs[-1].shape if operator in _PRODUCTS else inputs[1].shape[::-1]
         kept = into <= out
     return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
