@@ -178,12 +178,21 @@ class GroundingDetector(LearnsNames, BaseDetector):
         encoder = self.text_encoder
         return encoder.tokenizer([prompt.caption for prompt in prompts], encoder.max_positions)
 
+    def forget_text(self) -> None:
+        """Forgets what the text encoder has read."""
+        self.text_cache.clear()
+
     def encode_text(self, tokens: TextTokens) -> TextFeatures:
         """Text features (B, T, C), remembered in evaluation."""
         return self.text_cache.encode(self.text_encoder, tokens)
 
     def train(self, mode: bool = True) -> GroundingDetector:
-        """Training mode for all parts but the frozen ones, which stay in evaluation mode."""
+        """Training mode for all parts but the frozen ones, which stay in evaluation mode.
+
+        A change of the mode forgets text: between the two, weights may change unseen.
+        """
+        if mode != self.training:
+            self.forget_text()
         super().train(mode)
         for part in self.frozen_parts:
             part.eval()

@@ -11,6 +11,7 @@ import torch
 from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
+from glipkit.common.devices import to_device
 from glipkit.errors import UserError
 from glipkit.models.alignment.label_pooling import Pool
 from glipkit.models.backbones.towers import layer_groups
@@ -19,12 +20,16 @@ from glipkit.models.detectors import glip_examples
 from glipkit.models.detectors.glip_boxes import exclusive_boxes, inclusive_boxes
 from glipkit.models.detectors.prompt_passes import (
     PromptPass,
+    TokenMaps,
+    labels_of_columns,
     plan_passes,
     rounds_at_once,
+    rows_of,
     run_passes,
     start_threads,
+    token_maps,
 )
-from glipkit.models.heads.postprocess import Candidates, TestSettings, suppress
+from glipkit.models.heads.postprocess import Candidates, TestSettings, real_ones, suppress
 from glipkit.models.tensor_form import TensorForm
 from glipkit.registry import MODELS
 from glipkit.text.encoders.words import word_features
@@ -178,7 +183,9 @@ class GLIP(GroundingDetector):
             found[i].append(candidates)
         for sample, candidates in zip(batch_data_samples, found):
             size = tuple(sample.get('img_shape', batch_inputs.shape[-2:]))[:2]
-            result = suppress(Candidates.cat(candidates), size, self.test_settings)
+            every = Candidates.cat(candidates)
+            every = real_ones(every) if every.scores.is_cuda else every
+            result = suppress(every, size, self.test_settings)
             result.bboxes = exclusive_boxes(result.bboxes, sample, rescale)
             sample.pred_instances = result
         return list(batch_data_samples)
@@ -221,7 +228,8 @@ class GLIP(GroundingDetector):
     def token_map_of(self, tokens: TextTokens, i: int, spans: Sequence) -> Tensor:
         """Token map (K, T) of the spans of caption ``i``, on the model's device."""
         width = tokens.ids.size(1)
-        return token_map(tokens.offsets[i], spans, width).to(self.bbox_head.alignment.bias0.device)
+        return to_device(token_map(tokens.offsets[i], spans, width),
+                         self.bbox_head.alignment.bias0.device)
 
     def _training_prompt(self, query: Query) -> Prompt:
         """One prompt; a class list that would be cut, and lose boxes by it, is refused."""
@@ -264,33 +272,40 @@ class GLIP(GroundingDetector):
     def _ground(self, levels: Sequence[Tensor],
                 queries: Sequence[Query]) -> Iterator[tuple[int, Candidates]]:
         """Candidates of every image for each prompt of its query, as (image, candidates)."""
-        rounds = rounds_at_once(levels)
-        on_cpu = levels[0].device.type == 'cpu'
-        passes = plan_passes([self.prompts(query) for query in queries], 1 if on_cpu else rounds)
+        prompts = [self.prompts(query) for query in queries]
+        # One round needs no look at the memory.
+        rounds = rounds_at_once(levels) if max(map(len, prompts)) > 1 else 1
+        device = levels[0].device
+        on_cpu = device.type == 'cpu'
+        passes = plan_passes(prompts, 1 if on_cpu else rounds)
         # Text is read before the threads begin, so that equal captions are read once.
-        asked = [(one, *self._read([prompt for _, prompt in one])) for one in passes]
+        asked = []
+        for one in passes:
+            tokens, maps = self._read(tuple(prompt for _, prompt in one), device)
+            asked.append((one, maps, self.encode_text(tokens)))
 
-        def pass_head(one: tuple[PromptPass, TextTokens, TextFeatures]) -> list[Candidates]:
-            pairs, tokens, text = one
-            rows = [i for i, _ in pairs]
-            whole = rows == list(range(len(levels[0])))
-            maps = levels if whole else [level[rows] for level in levels]
+        def pass_head(one: tuple[PromptPass, TokenMaps, TextFeatures]) -> list[Candidates]:
+            pairs, token_maps, text = one
+            maps = rows_of(levels, [i for i, _ in pairs])
             outputs = self.bbox_head(maps, text)
-            spans = [self.token_map_of(tokens, k, prompt.spans)
-                     for k, (_, prompt) in enumerate(pairs)]
             pools = [Pool.of([prompt], queries[i]) for i, prompt in pairs]
-            return self.bbox_head.candidates(outputs, spans, self.test_settings, pools)
+            return self.bbox_head.candidates(outputs, token_maps, self.test_settings, pools)
 
         results = run_passes(pass_head, asked, rounds) if on_cpu else map(pass_head, asked)
         for one, candidates_of_pass in zip(passes, results):
             for (i, prompt), candidates in zip(one, candidates_of_pass):
-                columns = candidates.labels.new_tensor(Pool.of([prompt], queries[i]).columns)
-                candidates.labels = columns[candidates.labels]  # labels of the query
+                columns = Pool.of([prompt], queries[i]).columns
+                candidates.labels = labels_of_columns(candidates.labels, columns)
                 yield i, candidates
 
-    def _read(self, prompts: Sequence[Prompt]) -> tuple[TextTokens, TextFeatures]:
-        tokens = self.tokenize(prompts)
-        return tokens, self.encode_text(tokens)
+    def _read(self, prompts: tuple[Prompt, ...],
+              device: torch.device) -> tuple[TextTokens, TokenMaps]:
+        """Tokens and token maps of prompts, made once for equal ones."""
+        def build() -> tuple[TextTokens, TokenMaps]:
+            tokens = self.tokenize(prompts)
+            return tokens, token_maps(tokens, prompts, device)
+
+        return self.prompt_cache.get((prompts, self.text_encoder.tokenizer, device), build)
 
 
 def _words_of_labels(query: Query) -> tuple[frozenset[str], ...]:
