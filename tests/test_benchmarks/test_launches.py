@@ -1,4 +1,4 @@
-"""A prediction on the stand-in for a GPU: nothing waits, and the work does not depend on the size."""
+"""A prediction on the stand-in for a GPU: nothing waits, and its size changes no launches."""
 import pytest
 import torch
 from mmdet.structures import DetDataSample
