@@ -25,8 +25,7 @@ from torch._subclasses.fake_tensor import (
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from glipkit.models.backbones import windows
-from glipkit.models.heads import glip_head
+from glipkit.models.kernels.tables import forget_tables
 
 Result = TypeVar('Result')
 GPU = 'cuda'
@@ -169,10 +168,15 @@ class _Operators(TorchDispatchMode):
 
 def _kernels(function: Any, args: tuple) -> int:
     """Kernels of an operator, where that is known; an operator of ours has one for each map."""
-    if name_of(function).startswith('deform_columns'):
-        return sum(isinstance(one, list) and isinstance(one[0], Tensor) and len(one)
-                   for one in args) // 2
-    return 1
+    if not name_of(function).startswith('deform_columns'):
+        return 1
+    *_, masks, _, _, begin, end = args
+    first = count = 0
+    for mask in masks:
+        after = first + mask[:, 0].numel()
+        count += first < end and begin < after
+        first = after
+    return count
 
 
 def name_of(function: Any) -> str:
@@ -182,9 +186,3 @@ def name_of(function: Any) -> str:
 
 def _tensors(values: Any) -> list[Tensor]:
     return [one for one in pytree.tree_leaves(values) if isinstance(one, Tensor)]
-
-
-def forget_tables() -> None:
-    """Forgets tables that are made once for each device and size: those here have no values."""
-    windows.split_into_windows.cache_clear()
-    glip_head._anchors_on.cache_clear()

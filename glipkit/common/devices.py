@@ -1,6 +1,8 @@
 """Tensors of the host on their way to a device."""
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -21,3 +23,8 @@ def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
     if torch.cuda.is_available():  # else nothing computes: shapes alone are followed
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+def on_gpu_of(x: Tensor) -> AbstractContextManager:
+    """Makes the GPU of a tensor the current one inside the block, where it is on one."""
+    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()

@@ -275,6 +275,15 @@ class GroundingDetector(LearnsNames, BaseDetector):
                          f'a {type(self).__name__}, which finds its boxes itself',
                          'name another model')
 
+    def use_graphs(self, wanted: bool = True) -> None:
+        """Whether predictions on a GPU are recorded for each size of images, then replayed.
+
+        Raises:
+            UserError: The model is not on a GPU, or cannot be recorded.
+        """
+        raise UserError('a model whose work on a GPU can be recorded, such as glip-t-c',
+                        f'a {type(self).__name__}', 'leave graphs out')
+
     def warm_up(self) -> None:  # noqa: B027
         """Prepares what threads share in prediction, before they begin; by default nothing."""
 

@@ -4,12 +4,12 @@ L = H*W tokens, n windows of S = side**2 tokens, h heads.
 """
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from mmdet.models.backbones.swin import WindowMSA
 from torch import Tensor
+
+from glipkit.models.kernels.tables import remembered
 
 OTHER_REGION = -100.
 """Added to the similarity of two tokens that are neighbours only through the cyclic shift."""
@@ -35,7 +35,7 @@ class Windows:
         self.padded = len(tokens) > len(places)
 
 
-@lru_cache(maxsize=64)
+@remembered(64)
 def split_into_windows(height: int, width: int, side: int, shift: int,
                        device: torch.device) -> Windows:
     """Pad (H, W) to multiples of ``side``, roll by ``-shift`` and cut into windows.

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +27,7 @@ from glipkit.models.heads.postprocess import (
     select_at_once,
     select_candidates,
 )
+from glipkit.models.kernels.tables import remembered
 from glipkit.registry import MODELS
 from glipkit.text.structures import TextFeatures
 
@@ -44,6 +44,16 @@ class HeadOutputs:
     token_logits: list[Tensor]
     bbox_preds: list[Tensor]
     centernesses: list[Tensor]
+
+    def parts(self) -> list[Tensor]:
+        """All tensors; `of_parts` puts them together again."""
+        return [*self.token_logits, *self.bbox_preds, *self.centernesses]
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Tensor]) -> HeadOutputs:
+        """What `parts` gave."""
+        count = len(parts) // 3
+        return cls(*(list(parts[k * count:(k + 1) * count]) for k in range(3)))
 
     def flat_boxes(self) -> list[Tensor]:
         """Deltas per level as (B, H_i*W_i, 4)."""
@@ -252,7 +262,7 @@ class GLIPHead(nn.Module):
         return results
 
 
-@lru_cache(maxsize=64)
+@remembered(64)
 def _anchors_on(device: torch.device, generator: AnchorGenerator, level: int,
                 size: tuple[int, int]) -> Tensor:
     """Inclusive anchors (H*W, 4) of one level on a GPU: each size is made and copied once."""

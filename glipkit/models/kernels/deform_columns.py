@@ -11,19 +11,23 @@ This module imports Triton: import it where it is used. Shapes: maps below each 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from glipkit.common.devices import on_gpu_of
 from glipkit.models.kernels.operators import operator
 
 TAPS = 9
 POSITIONS = 16
 """Output positions of one program; its samples of 256 channels fill the registers of a block."""
 CHANNELS = 256
+
+#: Numbers that differ between maps: a kernel for each kind of them would be built anew.
+_VARYING = ('offset_step', 'mask_step', 'start', 'count', 'first', 'height', 'width', 'h', 'w',
+            'stride')
 
 
 @triton.jit
@@ -56,7 +60,7 @@ def _rows(table, cell, real, channel, channels):
                    mask=real[:, None] & (channel < channels)[None, :], other=0.).to(tl.float32)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_VARYING)
 def _columns(table, offset, mask, out, offset_step, mask_step, start, count, first, height, width,
              h, w, stride, channels, P: tl.constexpr, C: tl.constexpr):
     """``P`` rows of the column matrix at one tap, ``C`` channels at a time."""
@@ -91,7 +95,7 @@ def _spread(table, cell, real, channel, channels, grad):
                   mask=real[:, None] & (channel < channels)[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_VARYING)
 def _columns_backward(grad, table, offset, mask, grad_table, grad_offset, grad_mask, offset_step,
                       mask_step, start, count, first, height, width, h, w, stride, channels,
                       P: tl.constexpr, C: tl.constexpr):
@@ -164,11 +168,6 @@ def _launch(kernel, tensors: tuple[Tensor, ...], offsets: Sequence[Tensor],
         done += batch * h * w
 
 
-def _on_device(x: Tensor) -> AbstractContextManager:
-    """Triton starts kernels on the current GPU."""
-    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
-
-
 @operator('deform_columns')
 def columns(table: Tensor, offsets: Sequence[Tensor], masks: Sequence[Tensor],
             sizes: Sequence[int], stride: int, begin: int, end: int) -> Tensor:
@@ -187,7 +186,7 @@ def columns(table: Tensor, offsets: Sequence[Tensor], masks: Sequence[Tensor],
         (end - begin, 9 * C) in the table's dtype.
     """
     out = table.new_empty(end - begin, TAPS * table.size(1))
-    with _on_device(table):
+    with on_gpu_of(table):
         _launch(_columns, (table, ), offsets, masks, lambda i, rows: (out[rows], ), sizes, stride,
                 begin, end)
     return out
@@ -211,7 +210,7 @@ def columns_backward(grad: Tensor, table: Tensor, offsets: Sequence[Tensor],
     """
     grad_table = torch.zeros_like(table, dtype=torch.float32)
     grads = [torch.zeros(one.shape, device=one.device) for one in (*offsets, *masks)]
-    with _on_device(table):
+    with on_gpu_of(table):
         _launch(_columns_backward, (grad, table), offsets, masks,
                 lambda i, rows: (grad_table, grads[i], grads[len(offsets) + i]), sizes, stride,
                 begin, end)
