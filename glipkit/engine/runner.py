@@ -24,6 +24,7 @@ from glipkit.common.tf32 import set_tf32
 from glipkit.engine.hooks.best import check_monitored, check_names, with_rules
 from glipkit.engine.hooks.finite import FiniteHook
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
+from glipkit.engine.optim.fused import fused_on_gpu
 from glipkit.engine.resuming import check_progress
 from glipkit.engine.token_budgets import share_tokenizer
 from glipkit.errors import UserError
@@ -113,8 +114,9 @@ class GroundingRunner(Runner):
             return super().test()
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        """Build the optimiser with its precision."""
-        built: OptimWrapper = super().build_optim_wrapper(optim_wrapper)
+        """Build the optimiser with its precision; on a GPU with a fused step."""
+        built: OptimWrapper = super().build_optim_wrapper(
+            fused_on_gpu(optim_wrapper, self.model))
         if isinstance(built, AutocastOptimWrapper):
             require_bfloat16('AutocastOptimWrapper', get_device())
         return built

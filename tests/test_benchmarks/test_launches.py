@@ -8,6 +8,7 @@ from glipkit.apis.build import build_model
 from glipkit.benchmarks.launches import HostWaits, StandIn
 from glipkit.testing import tiny_glip
 from glipkit.text.query import Query
+from glipkit.text.structures import TextFeatures
 
 
 @pytest.fixture(scope='module')
@@ -52,6 +53,19 @@ def test_the_number_of_launches_depends_on_neither_batch_nor_size(gpu, model):
             model.extract_feat(gpu.empty(batch, 3, *size))
             counts.append(sum(gpu.launches.values()))
     assert counts[0] == counts[1] > 50
+
+
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16])
+def test_tower_and_head_wait_for_nothing_in_training(gpu, model, dtype):
+    model.train()
+    try:
+        with gpu.used(dtype):
+            levels = model.extract_feat(gpu.empty(2, 3, 64, 96))
+            text = TextFeatures(gpu.empty(2, 7, 16), gpu.empty(2, 7, dtype=torch.bool))
+            outputs = model.bbox_head(levels, text)
+        assert all(part.is_cuda and part.requires_grad for part in outputs.parts())
+    finally:
+        model.eval()
 
 
 @pytest.mark.parametrize('waits', [
