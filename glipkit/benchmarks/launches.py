@@ -6,6 +6,7 @@ a GPU makes the host wait until all its work is done, is an error here.
 """
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -94,7 +95,10 @@ class StandIn:
             # torch.autocast itself asks for a real GPU.
             torch.set_autocast_enabled(GPU, dtype is not None)
             torch.set_autocast_dtype(GPU, dtype or before[1])
-            with mock.patch.multiple(torch.cuda, **_ASKED), _Functions(self), _Operators(self):
+            with mock.patch.multiple(torch.cuda, **_ASKED), warnings.catch_warnings(), \
+                    _Functions(self), _Operators(self):
+                # Who asks where a tensor is, to see whether it is another one, gets zero.
+                warnings.filterwarnings('ignore', 'Accessing the data pointer of FakeTensor')
                 yield self
         except (DataDependentOutputException, DynamicOutputShapeException) as error:
             raise HostWaits(f'{error.func} needs values') from error
