@@ -5,6 +5,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 
 from glipkit.apis.build import build_model
+from glipkit.benchmarks import gpu_launches
 from glipkit.benchmarks.launches import HostWaits, StandIn
 from glipkit.testing import tiny_glip
 from glipkit.text.query import Query
@@ -84,3 +85,12 @@ def test_views_start_nothing_and_attention_is_one_kernel(gpu):
         out = torch.nn.functional.scaled_dot_product_attention(x, x.flip(0)[:, :, :3], x[:, :, :3])
         assert out[0].transpose(0, 2).shape == (16, 8, 4)
     assert dict(gpu.launches) == {'flip': 1, 'scaled_dot_product_attention': 1}
+
+
+def test_a_recording_leaves_little_to_start(gpu, model):
+    rows = [gpu_launches.count(gpu, model, ['cat', 'dog'], (64, 96), 2, dtype)
+            for dtype in gpu_launches.PRECISIONS]
+    for row in rows:
+        assert row['all'] == row['tower'] + row['head and scores'] > 2 * row['recorded'] > 0
+        assert row['of deformable convolutions'] == 7  # three maps: 3 + 2 + 2
+    assert rows[1]['all'] > rows[0]['all'] and model.graphs is None

@@ -9,6 +9,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from torch import nn
 
+import glipkit
 from glipkit.apis.build import build_model
 from glipkit.errors import UserError
 from glipkit.models.kernels.graphs import RecordedCalls, Recording
@@ -140,3 +141,8 @@ def test_a_detector_answers_the_same_with_recordings():
     assert recorder.made == 2  # maps and head
     model.use_graphs(False)
     assert model.graphs is None
+
+
+def test_a_predictor_without_a_gpu_refuses_graphs():
+    with pytest.raises(UserError, match='a GPU for graphs; got a model on cpu'):
+        glipkit.Predictor('glip-mini', 'random', graphs=True)
