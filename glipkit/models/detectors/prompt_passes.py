@@ -35,6 +35,7 @@ Argument, Result = TypeVar('Argument'), TypeVar('Result')
 #: 9.6), and the share of the free memory that all passes may take together.
 _PYRAMIDS, _SHARE = 12, 0.5
 _TOKENS = 256  # of a long prompt, for the memory of the logits
+_WHOLE_MAPS = 4 * 8  # on a GPU, whole maps of the fusion at a time, times their heads
 
 
 def plan_passes(prompts: Sequence[Sequence[Prompt]], rounds: int) -> list[PromptPass]:
@@ -92,6 +93,8 @@ def rounds_at_once(levels: Sequence[Tensor]) -> int:
     """How many rounds over maps (B, C, H_i, W_i) fit into the free memory, at least one."""
     positions = sum(level[:, 0].numel() for level in levels)
     channels = _PYRAMIDS * levels[0].size(1) + _TOKENS
+    if levels[0].is_cuda:
+        channels += _WHOLE_MAPS * _TOKENS
     size = positions * channels * levels[0].element_size()
     return max(1, int(_SHARE * _free_memory(levels[0].device) / size))
 

@@ -24,8 +24,11 @@ def attend_at_once(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor,
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         # Subtracting a row's maximum first, as the official code does, changes no softmax.
         to_visual = logits.softmax(dim=1)
-        to_text = logits.unflatten(2, (num_heads, -1)).masked_fill(
-            ~mask[:, None, None], float('-inf')).softmax(dim=3).flatten(2)
+        # By the same name, so that the memory of the ones before is free again.
+        logits = logits.unflatten(2, (num_heads, -1)).masked_fill(~mask[:, None, None],
+                                                                  float('-inf'))
+        to_text = logits.softmax(dim=3).flatten(2)
+        del logits
         to_text, to_visual = (F.dropout(x, dropout) for x in (to_text, to_visual))
         updated = torch.baddbmm(visual + bias, to_text.to(values.dtype), values)
         context = to_visual.to(visual.dtype).transpose(1, 2) @ visual
