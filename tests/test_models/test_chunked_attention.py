@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from glipkit.models.fusion.attention_maps import attend_at_once
-from glipkit.models.kernels import chunked_attention
+from glipkit.models.kernels import attention_chunks, attention_gradients, chunked_attention
 from glipkit.models.kernels.chunked_attention import attend_both_ways
 
 HEADS = 2
@@ -14,9 +14,10 @@ HEADS = 2
 
 @pytest.fixture(autouse=True)
 def several_chunks(monkeypatch):
-    """Seven positions make three chunks, the last one shorter."""
-    monkeypatch.setattr(chunked_attention, '_chunks',
-                        lambda x, _: [slice(i, min(i + 3, len(x))) for i in range(0, len(x), 3)])
+    """Seven positions make three chunks in two groups, the last chunk shorter."""
+    for module in (chunked_attention, attention_gradients):
+        monkeypatch.setattr(module, 'chunk_rows', lambda keys: 3)
+    monkeypatch.setattr(attention_chunks, 'GROUPS', 2)
 
 
 def inputs(spread: float = 1.0, dtype=torch.float64, tokens: int = 4) -> list[torch.Tensor]:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glipkit.common.linear import linear, linear_layer
 from glipkit.common.rotary import Tables, rotary_tables
 from glipkit.errors import UserError
 from glipkit.models.backbones.towers import gathered
@@ -43,13 +44,15 @@ class EvaAttention(nn.Module):
     def forward(self, x: Tensor, tables: Tables) -> Tensor:
         """Tokens (B, T, C) and the rotary tables of all but the first -> (B, T, C)."""
         query, key, value = (one.unflatten(-1, (self.heads, -1)).transpose(1, 2) for one in (
-            self.q_proj(x) + self.q_bias, self.k_proj(x), self.v_proj(x) + self.v_bias))
+            linear(x, self.q_proj.weight, self.q_bias), linear_layer(self.k_proj, x),
+            linear(x, self.v_proj.weight, self.v_bias)))
         out = F.scaled_dot_product_attention(rotate(query, tables), rotate(key, tables), value)
-        return self.proj(self.inner_attn_ln(out.transpose(1, 2).flatten(2)))
+        return linear_layer(self.proj, self.inner_attn_ln(out.transpose(1, 2).flatten(2)))
 
     def values(self, x: Tensor) -> Tensor:
         """What each token (B, T, C) gives when it sees itself alone, (B, T, C)."""
-        return self.proj(self.inner_attn_ln(self.v_proj(x) + self.v_bias))
+        values = linear(x, self.v_proj.weight, self.v_bias)
+        return linear_layer(self.proj, self.inner_attn_ln(values))
 
     def low_rank_layers(self) -> list[nn.Linear]:
         """The four projections."""
@@ -68,7 +71,8 @@ class GatedMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
-        return self.w3(self.ffn_ln(F.silu(self.w1(x)) * self.w2(x)))
+        gated = F.silu(linear_layer(self.w1, x)) * linear_layer(self.w2, x)
+        return linear_layer(self.w3, self.ffn_ln(gated))
 
 
 class EvaLayer(nn.Module):

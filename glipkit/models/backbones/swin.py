@@ -7,14 +7,18 @@ H*W tokens, C channels, h heads, n windows of S = side**2 tokens.
 """
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from mmdet.models.backbones.swin import SwinBlock, WindowMSA
 from mmdet.models.backbones.swin import SwinTransformer as _SwinTransformer
 from mmdet.models.layers import PatchMerging
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from glipkit.common.cores import even_pieces, share_out
+from glipkit.common.linear import Linear, linear, prepared
 from glipkit.models.backbones.swin_at_once import run_block_at_once
 from glipkit.models.backbones.windows import (
     OTHER_REGION,
@@ -26,8 +30,8 @@ from glipkit.models.backbones.windows import (
 )
 from glipkit.registry import MODELS
 
-CHUNK_ELEMENTS = 1 << 20
-"""Elements of the widest activation (tokens x 4 C) of a group of windows in inference."""
+CHUNK_ELEMENTS = 1 << 19
+"""Most elements of the widest activation (tokens x 4 C) of a group of windows in inference."""
 
 
 @MODELS.register_module()
@@ -68,20 +72,26 @@ def run_block(block: SwinBlock, x: Tensor, size: tuple[int, int]) -> Tensor:
     bias = position_bias(block.attn.w_msa)
     if torch.is_grad_enabled() and (x.requires_grad
                                     or any(p.requires_grad for p in block.parameters())):
-        arguments = (block, x, windows, slice(0, None), bias)
+        arguments = (block, x, windows, slice(0, len(windows)), bias)
         if block.with_cp:
             out = checkpoint(_run_windows, *arguments, use_reentrant=False)
         else:
             out = _run_windows(*arguments)
         return out.index_select(1, windows.places)
     out = torch.empty_like(x)
-    count = max(1, CHUNK_ELEMENTS // (4 * x.size(2) * side**2 * len(x)))
-    for start in range(0, len(windows.regions), count):
-        chunk = slice(start, start + count)
-        tokens = slice(start * side**2, (start + count) * side**2)
-        real = windows.real[tokens]
-        result = _run_windows(block, x, windows, chunk, bias)
-        out[:, windows.tokens[tokens][real]] = result[:, real].to(out.dtype)
+    most = max(1, CHUNK_ELEMENTS // (4 * x.size(2) * side**2 * len(x)))
+    chunks = even_pieces(len(windows), most)
+    layers = BlockLayers.of(block, chunks[0].stop * side**2 * len(x))
+
+    def run_group(i: int) -> None:
+        chunk = chunks[i]
+        result = _run_windows(block, x, windows, chunk, bias, layers).to(out.dtype)
+        tokens, real = windows.tokens_of(chunk)
+        if chunk.stop > windows.whole:
+            tokens, result = tokens[real], result[:, real]
+        out.index_copy_(1, tokens, result)
+
+    share_out(run_group, len(chunks))
     return out
 
 
@@ -97,7 +107,10 @@ def run_whole_block(block: SwinBlock, x: Tensor, size: tuple[int, int]) -> Tenso
         regions = regions.flatten(0, 1).flatten(1)
         bias = bias + (regions[:, None, :, None] != regions[:, None, None, :]) * OTHER_REGION
     windows = maps.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3)
-    attended = attend_in_windows(block.attn.w_msa, windows.flatten(1, 2).flatten(2, 3), bias)
+    layers = BlockLayers.of(block, maps[..., 0].numel())
+    attended = attend_in_windows(block.attn.w_msa, layers.qkv,
+                                 windows.flatten(1, 2).flatten(2, 3), bias)
+    attended = block.attn.w_msa.proj_drop(layers.proj(attended))
     maps = attended.view(windows.shape).transpose(2, 3).flatten(3, 4).flatten(1, 2)
     if shift:
         maps = maps.roll((shift, shift), (1, 2))
@@ -105,38 +118,76 @@ def run_whole_block(block: SwinBlock, x: Tensor, size: tuple[int, int]) -> Tenso
     return block.ffn(block.norm2(x), identity=x)
 
 
-def _run_windows(block: SwinBlock, x: Tensor, windows: Windows, chunk: slice,
-                 bias: Tensor) -> Tensor:
-    """Tokens (B, L, C) -> those of some windows after the block, (B, n * S, C)."""
-    regions = windows.regions[chunk]
-    per_window = regions.size(1)
-    first = (chunk.start or 0) * per_window
-    part = slice(first, first + regions.numel())
-    x = x.index_select(1, windows.tokens[part])
+@dataclass(frozen=True)
+class BlockLayers:
+    """The four linear layers of a block, ready for several groups of windows."""
+    qkv: Linear
+    proj: Linear
+    widen: Linear
+    narrow: Linear
+
+    @classmethod
+    def of(cls, block: SwinBlock, rows: int) -> BlockLayers:
+        """Those of a block, for ``rows`` tokens at a time."""
+        attention, ffn = block.attn.w_msa, block.ffn.layers
+        return cls(*(prepared(layer.weight, layer.bias, rows)
+                     for layer in (attention.qkv, attention.proj, ffn[0][0], ffn[1])))
+
+
+def _run_windows(block: SwinBlock, x: Tensor, windows: Windows, chunk: slice, bias: Tensor,
+                 layers: BlockLayers | None = None) -> Tensor:
+    """Tokens (B, L, C) -> those of some windows after the block, (B, m * S, C)."""
+    tokens, real = windows.tokens_of(chunk)
+    x = x.index_select(1, tokens)
+    layers = layers or BlockLayers.of(block, x.size(0) * x.size(1))
     normed = block.norm1(x)
-    if windows.padded:
-        normed = normed * windows.real[part, None]
-    normed = normed.unflatten(1, (-1, per_window))
-    if windows.shifted:
-        other = regions[:, None, :, None] != regions[:, None, None, :]
-        bias = bias + other * OTHER_REGION
-    attended = attend_in_windows(block.attn.w_msa, normed, bias)
-    x = x + block.attn.drop(attended.flatten(1, 2))
-    return block.ffn(block.norm2(x), identity=x)
+    if chunk.stop > windows.whole:
+        normed = normed * real[:, None]
+    normed = normed.unflatten(1, (chunk.stop - chunk.start, -1))
+    # Where nothing is masked all windows share one bias, which need not be written out for each.
+    whole = max(0, windows.whole - chunk.start)
+    parts = [normed[:, :whole], normed[:, whole:]]
+    biases = [bias, bias + windows.mask_of(slice(chunk.start + whole, chunk.stop))]
+    attended = [attend_in_windows(block.attn.w_msa, layers.qkv, part, part_bias)
+                for part, part_bias in zip(parts, biases) if part.numel()]
+    attended = (torch.cat(attended, dim=1) if len(attended) > 1 else attended[0]).flatten(1, 2)
+    x = _add_branch(layers.proj, attended, x, block.attn.w_msa.proj_drop, block.attn.drop)
+    return _feed_forward(block, layers, block.norm2(x), x)
 
 
-def attend_in_windows(attention: WindowMSA, x: Tensor, bias: Tensor) -> Tensor:
-    """Multi-head attention inside windows.
+def _add_branch(layer: Linear, branch: Tensor, x: Tensor, *dropouts: nn.Module) -> Tensor:
+    """``x`` plus a branch after its last layer, in one pass where nothing is dropped."""
+    if not any(dropout.training for dropout in dropouts):
+        return layer(branch, residual=x)
+    branch = layer(branch)
+    for dropout in dropouts:
+        branch = dropout(branch)
+    return x + branch
+
+
+def _feed_forward(block: SwinBlock, layers: BlockLayers, x: Tensor, identity: Tensor) -> Tensor:
+    (_, activate, first_drop), _, second_drop = block.ffn.layers
+    if isinstance(activate, nn.GELU) and activate.approximate == 'none':
+        hidden = layers.widen(x, 'gelu')
+    else:
+        hidden = activate(layers.widen(x))
+    return _add_branch(layers.narrow, first_drop(hidden), identity, second_drop,
+                       block.ffn.dropout_layer)
+
+
+def attend_in_windows(attention: WindowMSA, qkv: Linear, x: Tensor, bias: Tensor) -> Tensor:
+    """Multi-head attention inside windows, up to, not including, the last projection.
 
     Args:
-        attention: Module with the parameters.
+        attention: Module with the settings.
+        qkv: Its projections to queries, keys and values.
         x: Tokens (B, n, S, C).
         bias: Bias (1, h, S, S) or (n, h, S, S), added to the similarities.
 
     Returns:
         Tokens (B, n, S, C).
     """
-    qkv = attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1))
+    qkv = qkv(x).unflatten(-1, (3, attention.num_heads, -1))
     # Images and windows are one batch of windows: (B * n, h, S, C / h).
     query, key, value = qkv.permute(3, 0, 1, 4, 2, 5).flatten(1, 2)
     if bias.shape[0] > 1:
@@ -144,8 +195,7 @@ def attend_in_windows(attention: WindowMSA, x: Tensor, bias: Tensor) -> Tensor:
     dropout = attention.attn_drop.p if attention.training else 0.
     out = F.scaled_dot_product_attention(query, key, value, bias.to(qkv.dtype), dropout,
                                          scale=attention.scale)
-    out = out.transpose(1, 2).flatten(2).unflatten(0, x.shape[:2])
-    return attention.proj_drop(attention.proj(out))
+    return out.transpose(1, 2).flatten(2).unflatten(0, x.shape[:2])
 
 
 def merge_patches(merging: PatchMerging, x: Tensor,
@@ -165,7 +215,8 @@ def merge_patches(merging: PatchMerging, x: Tensor,
     """
     channels = x.size(2)
     x = x.unflatten(1, size)
-    x = F.pad(x, (0, 0, 0, size[1] % 2, 0, size[0] % 2))
+    if size[0] % 2 or size[1] % 2:
+        x = F.pad(x, (0, 0, 0, size[1] % 2, 0, size[0] % 2))
     height, width = x.size(1) // 2, x.size(2) // 2
     x = x.view(-1, height, 2, width, 2, channels).transpose(2, 3).reshape(
         -1, height * width, 4 * channels)
@@ -173,4 +224,4 @@ def merge_patches(merging: PatchMerging, x: Tensor,
     if merging.norm is not None:
         x = F.layer_norm(x, x.shape[-1:], merging.norm.weight[order], merging.norm.bias[order],
                          merging.norm.eps)
-    return F.linear(x, merging.reduction.weight[:, order], merging.reduction.bias), (height, width)
+    return linear(x, merging.reduction.weight[:, order], merging.reduction.bias), (height, width)

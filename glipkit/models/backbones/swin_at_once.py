@@ -38,9 +38,10 @@ def _run(block: SwinBlock, x: Tensor, windows: Windows) -> Tensor:
     normed = block.norm1(x)
     if torch.is_autocast_enabled(x.device.type):  # before the gather, which moves half as much then
         normed = normed.to(torch.get_autocast_dtype(x.device.type))
-    inside = normed.index_select(1, windows.tokens)
+    tokens, real = windows.tokens_of(slice(0, len(windows)))
+    inside = normed.index_select(1, tokens)
     if windows.padded:
-        inside = inside * windows.real[:, None]
+        inside = inside * real[:, None]
     qkv = attention.qkv(inside).view(-1, windows.regions.size(1), 3, attention.num_heads,
                                      x.size(2) // attention.num_heads)
     query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B * n, h, S, C / h) each

@@ -27,6 +27,8 @@ from glipkit.models.backbones.towers import freeze_groups
 Grid = tuple[int, int]
 _aten = torch.ops.aten
 _PRODUCTS = {_aten.mm.default, _aten.addmm.default}
+if hasattr(torch.ops.mkldnn, '_linear_pointwise'):  # glipkit.common.linear
+    _PRODUCTS.add(torch.ops.mkldnn._linear_pointwise.default)
 _ATTENTION = {_aten.bmm.default, _aten._scaled_dot_product_flash_attention_for_cpu.default,
               _aten._scaled_dot_product_flash_attention.default,
               _aten._scaled_dot_product_efficient_attention.default,

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmdet.models.backbones.swin import WindowMSA
 from torch import Tensor
 
+from glipkit.common.devices import to_device
 from glipkit.models.kernels.tables import remembered
 
 OTHER_REGION = -100.
@@ -16,23 +17,49 @@ OTHER_REGION = -100.
 
 
 class Windows:
-    """Distribution of the tokens of a map over windows, in the order of the windows.
+    """Distribution of the tokens of a map over windows.
+
+    Windows that lie wholly in the map and in one region come first: nothing in them is masked.
+
+    Args:
+        tokens: (n, S) index of each token, on the host; -1 where the window reaches beyond the map.
+        regions: (n, S) region of each token, likewise; different regions do not attend to each
+            other.
+        count: Number L of tokens of the map.
+        device: Where the tables are wanted.
 
     Attributes:
-        tokens: (n * S,) index of each token; 0 where the window reaches beyond the map.
-        real: (n * S,) False where the window reaches beyond the map.
-        places: (L,) index of each token of the map in ``tokens``.
-        regions: (n, S) region of each token; different regions do not attend to each other.
+        whole: Number of the windows in which nothing is masked.
+        padded: Whether windows reach beyond the map.
         shifted: Whether there are different regions.
+        regions: (n, S) as above, in the order of the windows.
+        places: (L,) index of each token of the map among the tokens of all windows.
     """
 
-    def __init__(self, tokens: Tensor, places: Tensor, regions: Tensor, shifted: bool) -> None:
-        self.real = tokens >= 0
-        self.tokens = tokens.clamp(min=0)
-        self.places = places
-        self.regions = regions
-        self.shifted = shifted
-        self.padded = len(tokens) > len(places)
+    def __init__(self, tokens: Tensor, regions: Tensor, count: int, device: torch.device) -> None:
+        apart = (regions != regions[:, :1]).any(1)
+        masked = (tokens < 0).any(1) | apart
+        order = masked.int().argsort(stable=True)
+        tokens = tokens[order]
+        self.whole = len(tokens) - int(masked.sum())
+        self.padded, self.shifted = tokens.numel() > count, bool(apart.any())
+        places = torch.empty(count, dtype=torch.long)
+        places[tokens[tokens >= 0]] = (tokens >= 0).flatten().nonzero().flatten()
+        self.regions, self.places, self._real, self._tokens = (
+            to_device(x, device) for x in (regions[order], places, tokens >= 0,
+                                           tokens.clamp(min=0)))
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def tokens_of(self, chunk: slice) -> tuple[Tensor, Tensor]:
+        """Index of each token of some windows, 0 beyond the map, and whether it is in the map."""
+        return self._tokens[chunk].flatten(), self._real[chunk].flatten()
+
+    def mask_of(self, chunk: slice) -> Tensor:
+        """Addend (m, 1, S, S) of the similarities in some windows."""
+        regions = self.regions[chunk]
+        return (regions[:, None, :, None] != regions[:, None, None, :]) * OTHER_REGION
 
 
 @remembered(64)
@@ -40,23 +67,17 @@ def split_into_windows(height: int, width: int, side: int, shift: int,
                        device: torch.device) -> Windows:
     """Pad (H, W) to multiples of ``side``, roll by ``-shift`` and cut into windows.
 
-    Nothing here makes the host wait for a device.
+    The tables are made on the host, so that no GPU is waited for.
     """
     # What inference mode makes cannot be used where gradients are wanted later.
     with torch.inference_mode(False):
-        index = torch.arange(height * width, device=device).view(height, width)
+        index = torch.arange(height * width, device='cpu').view(height, width)
         index = F.pad(index, (0, -width % side, 0, -height % side), value=-1)
         if shift:
             index = index.roll((-shift, -shift), dims=(0, 1))
-        regions = region_numbers(*index.shape, side, shift, device)
-        windows = cut(index, side)
-        # The way back: every place in the windows, put where its token is in the map.
-        places = torch.arange(index.numel(), device=device).view(windows.shape)
-        places = places.transpose(1, 2).flatten(2, 3).flatten(0, 1)
-        if shift:
-            places = places.roll((shift, shift), dims=(0, 1))
-        return Windows(windows.flatten(), places[:height, :width].flatten(),
-                       cut(regions, side).flatten(0, 1).flatten(1), shift > 0)
+        regions = region_numbers(*index.shape, side, shift, index.device)
+        tokens, regions = (cut(x, side).flatten(0, 1).flatten(1) for x in (index, regions))
+        return Windows(tokens, regions, height * width, device)
 
 
 def region_numbers(height: int, width: int, side: int, shift: int, device: torch.device) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
+from glipkit.common.cores import start_threads
 from glipkit.common.devices import to_device
 from glipkit.errors import UserError
 from glipkit.models.alignment.label_pooling import Pool
@@ -27,7 +28,6 @@ from glipkit.models.detectors.prompt_passes import (
     rounds_at_once,
     rows_of,
     run_passes,
-    start_threads,
     token_maps,
 )
 from glipkit.models.heads.glip_head import HeadOutputs

@@ -10,17 +10,16 @@ depend on the free memory or on what other threads of the program do.
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import Future
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from glipkit.common.cores import POOL, thread_state
 from glipkit.common.devices import to_device
 from glipkit.text.spans import token_map
 from glipkit.text.structures import Prompt, TextTokens
@@ -123,11 +122,10 @@ def run_passes(work: Callable[[Argument], Result], arguments: Sequence[Argument]
     cores = torch.get_num_threads()
     if len(arguments) < 2 or cores < 2:
         return [work(argument) for argument in arguments]
-    enter = _autocast_state()
+    enter = thread_state()
 
     def in_thread(argument: Argument) -> Result:
-        with ExitStack() as stack, torch.no_grad():
-            enter(stack)
+        with enter():
             return work(argument)
 
     results: list[Result] = []
@@ -136,62 +134,9 @@ def run_passes(work: Callable[[Argument], Result], arguments: Sequence[Argument]
         for argument in arguments:
             if len(running) >= max(1, at_once):
                 results.append(running.popleft().result())
-            running.append(_POOL.get(cores).submit(in_thread, argument))
+            running.append(POOL.get(cores).submit(in_thread, argument))
         results += [one.result() for one in running]
     finally:
         for one in running:
             one.cancel()
     return results
-
-
-class _CorePool:
-    """Threads of one core each, made once per process and shared by all predictions.
-
-    ``torch.set_num_threads`` sets the number of the calling thread, and threads that begin later
-    take the number that any thread set last. So all threads of the pool begin at once, and the
-    caller's number is set again before another thread can begin.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
-        self._key: tuple[int, int] | None = None
-
-    def get(self, cores: int) -> ThreadPoolExecutor:
-        """A pool of ``cores`` threads; a forked process gets its own."""
-        key = (os.getpid(), cores)
-        with self._lock:
-            if self._key != key:
-                self._pool, self._key = self._make(cores), key
-            return self._pool
-
-    @staticmethod
-    def _make(cores: int) -> ThreadPoolExecutor:
-        ready = threading.Barrier(cores + 1)
-
-        def begin() -> None:
-            torch.get_num_threads()  # a thread's first call takes over the program's number
-            torch.set_num_threads(1)
-            ready.wait()
-
-        pool = ThreadPoolExecutor(cores, thread_name_prefix='glipkit-head', initializer=begin)
-        for _ in range(cores):  # each task starts a thread while none is idle
-            pool.submit(int)
-        ready.wait()
-        torch.set_num_threads(cores)
-        return pool
-
-
-_POOL = _CorePool()
-
-
-def start_threads() -> None:
-    """Starts the threads of the pool now, before other threads of the program begin."""
-    if (cores := torch.get_num_threads()) > 1:
-        _POOL.get(cores)
-
-
-def _autocast_state() -> Callable[[ExitStack], None]:
-    """A function that enters, in another thread, the CPU autocast of this one."""
-    enabled, dtype = torch.is_autocast_enabled('cpu'), torch.get_autocast_dtype('cpu')
-    return lambda stack: stack.enter_context(torch.autocast('cpu', dtype, enabled=enabled))

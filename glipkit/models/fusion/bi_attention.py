@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from glipkit.common.linear import batched_linear, linear_layer
 from glipkit.models.fusion.attention_maps import attend_at_once
 from glipkit.models.kernels.chunked_attention import attend_both_ways
 from glipkit.registry import MODELS
@@ -127,26 +128,26 @@ class BiAttention(nn.Module):
 
         With them equation (4) is one product with the visual positions.
         """
-        keys = self._heads(self.l_proj(hidden)) * self.head_dim**-0.5
+        keys = self._heads(linear_layer(self.l_proj, hidden)) * self.head_dim**-0.5
         weight = self.v_proj.weight.unflatten(0, (self.num_heads, self.head_dim))
         bias = self.v_proj.bias.unflatten(0, (self.num_heads, self.head_dim))
-        folded = torch.einsum('bthd,hdc->bhtc', keys, weight).flatten(1, 2)
+        folded = batched_linear(keys.transpose(1, 2), weight.transpose(1, 2)).flatten(1, 2)
         offset = torch.einsum('bthd,hd->bht', keys, bias).flatten(1)
         return folded.transpose(1, 2), offset
 
     def _values(self, hidden: Tensor) -> Tensor:
         """Tokens (B, T, C_l) -> values in visual space (B, h*T, C_v), for equation (5)."""
-        values = self._heads(self.values_l_proj(hidden))
+        values = self._heads(linear_layer(self.values_l_proj, hidden))
         weight = self.out_v_proj.weight.unflatten(1, (self.num_heads, self.head_dim))
-        return torch.einsum('bthd,chd->bhtc', values, weight).flatten(1, 2)
+        return batched_linear(values.transpose(1, 2), weight.transpose(0, 1)).flatten(1, 2)
 
     def _project_context(self, context: Tensor, mass: Tensor) -> Tensor:
         """Attended visual features (B, h*T, C_v) -> update (B, T, C_l), equation (6)."""
         context, mass = (x.unflatten(1, (self.num_heads, -1)) for x in (context, mass))
         weight = self.values_v_proj.weight.unflatten(0, (self.num_heads, self.head_dim))
         bias = self.values_v_proj.bias.unflatten(0, (self.num_heads, self.head_dim))
-        values = torch.einsum('bhtc,hdc->bthd', context, weight)
+        values = batched_linear(context, weight).transpose(1, 2)
         # With dropout a row's weights do not sum to one, so the bias is scaled by their sum.
         mass = mass.transpose(1, 2).unsqueeze(-1)
         values = values + mass.to(values.dtype) * bias
-        return self.out_l_proj(values.flatten(2))
+        return linear_layer(self.out_l_proj, values.flatten(2))

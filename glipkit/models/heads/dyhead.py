@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from glipkit.models.kernels.deform_conv import deform_conv2d, level_table
 from glipkit.models.kernels.sampling import TAPS, Geometry
+from glipkit.models.kernels.strips import in_strips
 from glipkit.registry import MODELS
 
 
@@ -73,11 +74,11 @@ class DyReLU(nn.Module):
             nn.Linear(channels, channels // reduction), nn.ReLU(inplace=True),
             nn.Linear(channels // reduction, 4 * channels))
 
-    def forward(self, x: Tensor, pooled: Tensor) -> Tensor:
-        """Map (B, C, H, W) and its mean over all positions (B, C) -> (B, C, H, W)."""
+    def coefficients(self, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Mean of a map over all positions (B, C) -> two slopes and shifts, each (B, C, 1, 1)."""
         theta = F.hardsigmoid(self.fc(pooled)) - 0.5
-        a1, b1, a2, b2 = theta[:, :, None, None].to(x.dtype).chunk(4, dim=1)
-        return torch.maximum(torch.addcmul(b1, x, 2 * a1 + 1), torch.addcmul(b2, x, 2 * a2))
+        a1, b1, a2, b2 = theta[:, :, None, None].chunk(4, dim=1)
+        return 2 * a1 + 1, b1, 2 * a2, b2
 
 
 @MODELS.register_module()
@@ -146,8 +147,17 @@ class DyConv(nn.Module):
         # The first layer of the scale attention is the pooling, which DyReLU needs as well.
         weights = [F.hardsigmoid(self.scale_attention[1:](pool)) / len(branches)
                    for pool in pools]
-        mean = branches[0] * weights[0]
-        for branch, weight in zip(branches[1:], weights[1:]):
-            mean = torch.addcmul(mean, branch, weight.to(mean.dtype))
         pooled = sum(pool * weight for pool, weight in zip(pools, weights))
-        return self.task_attention(mean, pooled.flatten(1))
+        factors = [factor.to(same.dtype) for factor in (
+            *weights, *self.task_attention.coefficients(pooled.flatten(1)))]
+        return in_strips(lambda *maps: _mix(maps, *factors), branches)
+
+
+def _mix(maps: Sequence[Tensor], *factors: Tensor) -> Tensor:
+    """Weighted sum of maps (B, C, H, W), through the larger of two lines of each channel."""
+    *weights, slope, shift, other_slope, other_shift = factors
+    mean = maps[0] * weights[0]
+    for branch, weight in zip(maps[1:], weights[1:]):
+        mean = torch.addcmul(mean, branch, weight)
+    return torch.maximum(torch.addcmul(shift, mean, slope),
+                         torch.addcmul(other_shift, mean, other_slope))

@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from glipkit.common.cores import even_pieces, share_out
+from glipkit.common.linear import TransposedSum, prepared
 from glipkit.models.kernels.operators import operator
 
 NEIGHBOURS = 4
 CHUNK, BACKWARD_CHUNK = 512, 2048
-"""Outputs in one chunk: their gathered rows of 256 channels and 9 taps take 5 MiB and 19 MiB."""
+"""Most outputs in a chunk: their gathered rows of 256 channels and 9 taps take 5 and 19 MiB."""
 
 
 @operator('gathered_product')
@@ -35,11 +37,15 @@ def gathered_product(table: Tensor, rows: Tensor, weights: Tensor, kernel: Tenso
         ``(sum over n of weights[k, n] * table[rows[k, n]]) @ kernel[k] + bias``.
     """
     out = table.new_empty(len(rows), kernel.size(1))
-    with torch.autocast(table.device.type, enabled=False):
-        for start in range(0, len(rows), CHUNK):
-            part = slice(start, start + CHUNK)
+    with torch.no_grad(), torch.autocast(table.device.type, enabled=False):
+        multiply, parts = prepared(kernel.t(), bias, CHUNK), even_pieces(len(rows), CHUNK)
+
+        def fill(i: int) -> None:
+            part = parts[i]
             columns = _gather(table, rows[part], weights[part])
-            torch.addmm(bias, columns.view(-1, len(kernel)), kernel, out=out[part])
+            out[part] = multiply(columns.view(-1, len(kernel)))
+
+        share_out(fill, len(parts))
     return out
 
 
@@ -60,16 +66,18 @@ def _gathered_product_backward(table: Tensor, rows: Tensor, weights: Tensor, ker
     sums = torch.promote_types(table.dtype, torch.float32)
     grad_table = torch.zeros_like(table, dtype=sums)
     grad_weights = torch.empty_like(weights)
-    grad_kernel = torch.zeros_like(kernel, dtype=sums)
-    with torch.autocast(table.device.type, enabled=False):
+    grad_kernel = TransposedSum(*kernel.shape, sums)
+    with torch.no_grad(), torch.autocast(table.device.type, enabled=False):
+        multiply = prepared(kernel, None, BACKWARD_CHUNK)
         for start in range(0, len(rows), BACKWARD_CHUNK):
             part = slice(start, start + BACKWARD_CHUNK)
             columns = _gather(table, rows[part], weights[part]).view(-1, len(kernel))
-            grad_kernel += columns.t() @ grad[part]
-            grad_columns = (grad[part] @ kernel.t()).view(-1, table.size(1))
+            grad_kernel.add(columns, grad[part])
+            grad_columns = multiply(grad[part]).view(-1, table.size(1))
             grad_weights[part] = _grad_weights(grad_columns, table, rows[part])
             _add_grad_table(grad_table, grad_columns, rows[part], weights[part])
-    return grad_table.to(table.dtype), grad_weights, grad_kernel.to(kernel.dtype)
+    return (grad_table.to(table.dtype), grad_weights,
+            grad_kernel.total.to(kernel.dtype, memory_format=torch.contiguous_format))
 
 
 @_gathered_product_backward.register_fake

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from glipkit.checkpoints.packaged import hold_packaged
+from glipkit.common.linear import linear_layer
 from glipkit.errors import UserError
 from glipkit.registry import MODELS
 from glipkit.text.encoders.sentences import SentenceReader
@@ -40,7 +41,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         query, key, value = (
-            projection(hidden).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            linear_layer(projection, hidden).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for projection in (self.query, self.key, self.value))  # (B, h, T, C / h)
         keys_seen = mask[:, None, None, :]
         if self.clamp is None:
@@ -74,7 +75,7 @@ class ResidualOutput(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, branch: Tensor, residual: Tensor) -> Tensor:
-        branch = _clamp(self.dropout(self.dense(branch)), self.clamp)
+        branch = _clamp(self.dropout(linear_layer(self.dense, branch)), self.clamp)
         return _clamp(self.LayerNorm(branch + residual), self.clamp)
 
 
@@ -88,7 +89,9 @@ class Intermediate(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         # GELU never exceeds its input, so this also keeps the bound after GELU.
-        return F.gelu(_clamp(self.dense(hidden), self.clamp))
+        if self.clamp is None:
+            return linear_layer(self.dense, hidden, 'gelu')
+        return F.gelu(_clamp(linear_layer(self.dense, hidden), self.clamp))
 
 
 @MODELS.register_module()

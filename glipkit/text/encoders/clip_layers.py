@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glipkit.common.linear import linear, linear_layer
+
 
 def quick_gelu(x: Tensor) -> Tensor:
     """The approximation of GELU that OpenAI's weights were trained with."""
@@ -52,7 +54,7 @@ class ClipAttention(nn.Module):
         Returns:
             Tokens (B, T, C), and the keys and values (B, h, P + T, C / h).
         """
-        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
+        qkv = linear(x, self.in_proj_weight, self.in_proj_bias)
         query, *own = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if before is None:
             out = F.scaled_dot_product_attention(query, *own, is_causal=self.causal)
@@ -62,13 +64,13 @@ class ClipAttention(nn.Module):
             seen = torch.ones(query.shape[2], own[0].shape[2], dtype=torch.bool, device=x.device)
             out = F.scaled_dot_product_attention(
                 query, *own, attn_mask=seen.tril(before[0].shape[2]))
-        return self.out_proj(out.transpose(1, 2).flatten(2)), tuple(own)
+        return linear_layer(self.out_proj, out.transpose(1, 2).flatten(2)), tuple(own)
 
     def values(self, x: Tensor) -> Tensor:
         """What each token (B, T, C) gives when it sees itself alone, (B, T, C)."""
         size = x.shape[-1]
-        return self.out_proj(F.linear(x, self.in_proj_weight[2 * size:],
-                                      self.in_proj_bias[2 * size:]))
+        values = linear(x, self.in_proj_weight[2 * size:], self.in_proj_bias[2 * size:])
+        return linear_layer(self.out_proj, values)
 
     def low_rank_layers(self) -> list[nn.Linear]:
         """The output projection."""
@@ -98,5 +100,5 @@ class ClipLayer(nn.Module):
         return self._project(x + self.attn.values(self.ln_1(x)))
 
     def _project(self, x: Tensor) -> Tensor:
-        inner = self.activation(self.mlp['c_fc'](self.ln_2(x)))
-        return x + self.mlp['c_proj'](inner)
+        inner = self.activation(linear_layer(self.mlp['c_fc'], self.ln_2(x)))
+        return linear_layer(self.mlp['c_proj'], inner, residual=x)
