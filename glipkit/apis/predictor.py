@@ -68,7 +68,9 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher, NameLearner):
             :meth:`.Detections.one_per_object`: of two things whose boxes overlap by more than half,
             one is lost. ``'all'`` returns whatever the model says, as evaluation does.
         dtype: What the model computes in, by autocast; its weights stay float32. ``'float32'``,
-            ``'bf16'``, or on a GPU ``'half'``. A warning says where bf16 is slow.
+            ``'bf16'``, or on a GPU ``'half'`` or ``'tf32'``. A warning says where bf16 is slow.
+        graphs: Whether a GPU replays what it has recorded, for images and words of the same sizes:
+            less work for the host, a second and some memory for every new size.
 
     Raises:
         UserError: For numbers outside their range, no weights, or an error of `glipkit.load`.
@@ -88,7 +90,8 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher, NameLearner):
                  task: str | Path | None = None,
                  channel_order: str = 'bgr',
                  per_object: str = 'one',
-                 dtype: str = 'float32') -> None:
+                 dtype: str = 'float32',
+                 graphs: bool = False) -> None:
         self.channel_order = check_channel_order(channel_order)
         self.batch_size = check_batch_size(batch_size)
         self.per_object = check_per_object(per_object)
@@ -103,6 +106,8 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher, NameLearner):
             else score_threshold
         self._own_threshold = score_threshold is not None
         self._pipelines = build_pipelines(self.model.cfg)
+        if graphs:
+            self.model.use_graphs()
         self._tasks = TaskViews(self.model)
         self._begin_learning(model)
         self._query: Query | None = None

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 from glipkit.apis.build import find_config
 from glipkit.apis.index import shipped_weights
 from glipkit.benchmarks.models import add_model_arguments, compare, settings, workload
 from glipkit.benchmarks.workload import PROMPTS, count_tokens, read_classes
+from glipkit.errors import UserError
 
 SUMMARY = 'time detection against another implementation'
 IMAGE = '800x1216'
@@ -29,14 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help='a class list (default: %(default)s)')
     names.add_argument('--classes', metavar='"A, B"|FILE',
                        help='class names, separated by commas or one on each line of a file')
+    parser.add_argument('--graphs', action='store_true',
+                        help='on a GPU, glipkit replays what it has recorded as CUDA graphs')
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Runs the benchmark; see :mod:`glipkit.benchmarks` for what comes back."""
     classes = read_classes(args.prompt, args.classes)
-    work = workload(args, classes)
+    work = replace(workload(args, classes), graphs=args.graphs)
+    if args.graphs and not args.device.startswith('cuda'):
+        raise UserError('a GPU for --graphs', f'--device {args.device}', 'leave --graphs out')
     result = compare('predict', work, args)
     if shipped_weights(find_config(args.config)) is None:
         result['notes'].insert(0, RANDOM)
-    return {'setting': {**settings(work, args), 'classes': len(classes),
+    recorded = {'graphs': True} if args.graphs else {}
+    return {'setting': {**settings(work, args), **recorded, 'classes': len(classes),
                         'tokens': count_tokens(classes)}, **result}

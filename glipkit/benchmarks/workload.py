@@ -43,6 +43,7 @@ class Workload:
         threads: Threads of torch in each process.
         seed: Seed of weights and images.
         count: Whether a call before the timed ones counts operations.
+        graphs: Whether our predictions on a GPU are recorded, see `GLIP.use_graphs`.
     """
     config: str
     image: tuple[int, int]
@@ -54,6 +55,7 @@ class Workload:
     threads: int = 1
     seed: int = 0
     count: bool = True
+    graphs: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; ``Workload.from_dict`` reads it."""

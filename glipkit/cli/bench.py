@@ -26,6 +26,8 @@ BENCHMARKS = {
     'distil-step': ('benchmarks.distil_step',
                     'time a step of distillation from crops against the same towers run the plain '
                     'way'),
+    'launches': ('benchmarks.gpu_launches',
+                 'count what a prediction starts on a GPU, on any machine'),
     'evaluation': ('benchmarks.evaluation',
                    'time LVIS AP, and what memory it takes, against mmdet'),
     'export': ('benchmarks.export', 'time exported models against the detector in PyTorch'),
@@ -79,6 +81,7 @@ SUITE = {
     'distil-step-clipself-b16-bf16': 'distil-step',
     'export-glip-mini': 'export --config glip-mini',
     'export-glip-t-c': 'export --config glip-t-c --image 800x1344 --rounds 3',
+    'launches-glip-t-c': 'launches',
     'evaluation-lvis': 'evaluation --images 1000 --limit 120',
     'loader': 'loader',
     'pseudo-labels': 'pseudo-labels',

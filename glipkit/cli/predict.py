@@ -73,8 +73,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         help='cpu, cuda, cuda:1, mps; auto (the default) takes a GPU where there '
                              'is one')
     parser.add_argument('--dtype', default='float32', metavar='DTYPE',
-                        help='what the model computes in: float32, bf16, or half on a GPU '
-                             '(default: %(default)s)')
+                        help='what the model computes in: float32, bf16, or half or '
+                             'tf32 on a GPU (default: %(default)s)')
     parser.add_argument('--batch-size', type=int, default=1,
                         help='images, tiles or frames of one size that go through the model '
                              'together (default: %(default)s)')

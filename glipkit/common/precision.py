@@ -7,11 +7,13 @@ of torch says which processors have such units, so a small product is timed.
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 
 import torch
 
+from glipkit.common.tf32 import tf32
 from glipkit.errors import UserError
 
 #: Side of the first product. It takes only 8 ms at half a GFLOP/s, and shows a slow processor.
@@ -21,31 +23,44 @@ _SMALL_SLOWDOWN = 4.
 _SIDE = 256
 _REPEATS = 5
 #: What a model may compute in: name -> type of its products; None computes in that of its weights.
-DTYPES = {'float32': None, 'bf16': torch.bfloat16, 'half': torch.float16}
+#: On a GPU 'tf32' rounds the factors of float32 products, and no other does.
+DTYPES = {'float32': None, 'tf32': None, 'bf16': torch.bfloat16, 'half': torch.float16}
+#: What a processor cannot compute in, or not otherwise than in float32.
+GPU_ONLY = ('tf32', 'half')
 
 
 def check_dtype(dtype: str, device: torch.device | str = 'cpu') -> str:
     """A name in `DTYPES` that a device can compute in.
 
     Raises:
-        UserError: Another name, or half precision on a processor.
+        UserError: Another name, or one that needs a GPU on a processor.
     """
     if dtype not in DTYPES:
         raise UserError(f'a dtype of {", ".join(DTYPES)}', repr(dtype), 'pass one of these')
-    if dtype == 'half' and torch.device(device).type == 'cpu':
-        raise UserError('a GPU for dtype half', 'a processor', 'pass bf16 or float32, or a device')
+    if dtype in GPU_ONLY and torch.device(device).type == 'cpu':
+        raise UserError(f'a GPU for dtype {dtype}', 'a processor',
+                        'pass bf16 or float32, or a device')
     return dtype
 
 
 def computing_in(dtype: str, device: torch.device | str = 'cpu') -> AbstractContextManager:
     """Inside the block a model computes in a type of `DTYPES`; its weights stay what they are.
 
-    For the arguments see :func:`check_dtype`. It holds for the thread that enters it.
+    For the arguments see :func:`check_dtype`. It holds for the thread that enters it; whether a GPU
+    may use TF32 is a setting of the process, see :func:`.tf32.tf32`.
     """
-    found = DTYPES[dtype]
-    if found is None:
-        return nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=found)
+    kind = torch.device(device).type
+    if kind == 'cuda':
+        return _on_gpu(dtype)
+    return nullcontext() if DTYPES[dtype] is None else torch.autocast(kind, dtype=DTYPES[dtype])
+
+
+@contextmanager
+def _on_gpu(dtype: str) -> Iterator[None]:
+    # What autocast leaves in float32 is left there for its bits.
+    with tf32(dtype == 'tf32'), nullcontext() if DTYPES[dtype] is None \
+            else torch.autocast('cuda', dtype=DTYPES[dtype]):
+        yield
 
 
 def bfloat16_pays(device: torch.device | str = 'cpu') -> bool:

@@ -20,9 +20,11 @@ from glipkit.checkpoints.files import only_data
 from glipkit.checkpoints.loading import check_state, fit_state, read_training_checkpoint
 from glipkit.checkpoints.soundness import check_statistics
 from glipkit.common.precision import require_bfloat16
+from glipkit.common.tf32 import set_tf32
 from glipkit.engine.hooks.best import check_monitored, check_names, with_rules
 from glipkit.engine.hooks.finite import FiniteHook
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
+from glipkit.engine.optim.fused import fused_on_gpu
 from glipkit.engine.resuming import check_progress
 from glipkit.engine.token_budgets import share_tokenizer
 from glipkit.errors import UserError
@@ -63,7 +65,9 @@ class GroundingRunner(Runner):
         super().call_hook(fn_name, **kwargs)
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Open the process group; gloo where there is no GPU."""
+        """Open the process group; gloo where there is no GPU. ``tf32`` allows TF32 on a GPU."""
+        if torch.cuda.is_available():
+            set_tf32(bool(env_cfg.get('tf32', False)))
         if self.distributed and not torch.cuda.is_available() \
                 and not torch.distributed.is_initialized():
             torch.distributed.init_process_group('gloo')
@@ -110,8 +114,9 @@ class GroundingRunner(Runner):
             return super().test()
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        """Build the optimiser with its precision."""
-        built: OptimWrapper = super().build_optim_wrapper(optim_wrapper)
+        """Build the optimiser with its precision; on a GPU with a fused step."""
+        built: OptimWrapper = super().build_optim_wrapper(
+            fused_on_gpu(optim_wrapper, self.model))
         if isinstance(built, AutocastOptimWrapper):
             require_bfloat16('AutocastOptimWrapper', get_device())
         return built

@@ -178,12 +178,21 @@ class GroundingDetector(LearnsNames, BaseDetector):
         encoder = self.text_encoder
         return encoder.tokenizer([prompt.caption for prompt in prompts], encoder.max_positions)
 
+    def forget_text(self) -> None:
+        """Forgets what the text encoder has read."""
+        self.text_cache.clear()
+
     def encode_text(self, tokens: TextTokens) -> TextFeatures:
         """Text features (B, T, C), remembered in evaluation."""
         return self.text_cache.encode(self.text_encoder, tokens)
 
     def train(self, mode: bool = True) -> GroundingDetector:
-        """Training mode for all parts but the frozen ones, which stay in evaluation mode."""
+        """Training mode for all parts but the frozen ones, which stay in evaluation mode.
+
+        A change of the mode forgets text: between the two, weights may change unseen.
+        """
+        if mode != self.training:
+            self.forget_text()
         super().train(mode)
         for part in self.frozen_parts:
             part.eval()
@@ -265,6 +274,15 @@ class GroundingDetector(LearnsNames, BaseDetector):
         return UserError('a model that reads regions, such as regionclip-rn50',
                          f'a {type(self).__name__}, which finds its boxes itself',
                          'name another model')
+
+    def use_graphs(self, wanted: bool = True) -> None:
+        """Whether predictions on a GPU are recorded for each size of images, then replayed.
+
+        Raises:
+            UserError: The model is not on a GPU, or cannot be recorded.
+        """
+        raise UserError('a model whose work on a GPU can be recorded, such as glip-t-c',
+                        f'a {type(self).__name__}', 'leave graphs out')
 
     def warm_up(self) -> None:  # noqa: B027
         """Prepares what threads share in prediction, before they begin; by default nothing."""

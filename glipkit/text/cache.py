@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterator
 import torch
 from torch import Tensor, nn
 
+from glipkit.common.devices import to_device
 from glipkit.errors import UserError
 from glipkit.text.structures import TextFeatures, TextTokens
 
@@ -23,6 +24,10 @@ class TextFeatureCache:
     ``load_state_dict``, optimiser steps and other in-place writes; addresses show swapped tensors;
     one probed element per tensor shows writes through ``.data``, as an EMA hook makes. A write
     through ``.data`` that leaves the probed element as it was is not seen: call ``clear`` after it.
+    On a GPU, where every probe would make the host wait, no write through ``.data`` is seen;
+    detectors empty the memory when they change between training and evaluation, as happens between
+    the writes of an EMA hook and the next prediction.
+
     Rows made under different devices, dtypes or autocast states are kept apart.
 
     Args:
@@ -76,20 +81,15 @@ class TextFeatureCache:
     def _encode(self, encoder: nn.Module, tokens: TextTokens) -> TextFeatures:
         device = next(encoder.parameters()).device
         state = autocast_state(device.type)
-        keys = [(state, tuple(ids[mask].tolist()))
-                for ids, mask in zip(tokens.ids.cpu(), tokens.mask.cpu())]
+        # Tokenizers work on the host, where `cpu` does nothing.
+        ids, mask = tokens.ids.cpu(), tokens.mask.cpu()
+        keys = [(state, tuple(own[real].tolist())) for own, real in zip(ids, mask)]
         rows = {key: self._rows[key] for key in keys if key in self._rows}
         missing = {key: i for i, key in enumerate(keys) if key not in rows}
         if missing:
-            rows.update(zip(missing, _run(encoder, tokens, list(missing.values()))))
+            rows.update(zip(missing, _run(encoder, tokens, mask, list(missing.values()))))
         self._store(rows)
-
-        mask = _places([rows[key] for key in keys], tokens)
-        first = rows[keys[0]]
-        hidden = first.new_zeros(*mask.shape, first.shape[-1])
-        for b, key in enumerate(keys):
-            hidden[b, mask[b]] = rows[key]
-        return TextFeatures(hidden, mask)
+        return _side_by_side([rows[key] for key in keys], mask)
 
     def _store(self, rows: dict[Hashable, Tensor]) -> None:
         for key, row in rows.items():
@@ -107,29 +107,53 @@ class TextFeatureCache:
             self._encoder, self._weights = weakref.ref(encoder), weights
 
 
-def _places(rows: list[Tensor], tokens: TextTokens) -> Tensor:
-    """Positions of the rows of each caption, (B, T) bool.
+def _side_by_side(rows: list[Tensor], mask: Tensor) -> TextFeatures:
+    """The rows of each caption as a batch; B captions of T places, C channels.
 
     An encoder of tokens gives a row for each real token, which stays in its place. An encoder of
     sentences gives fewer rows, which are placed from the left.
+
+    Args:
+        rows: Rows (T_i, C) of each caption, on the encoder's device.
+        mask: (B, T) of the tokens, on the host: from there all places are known without a look
+            at the device.
     """
-    mask = tokens.mask.to(rows[0].device)
-    counts = torch.tensor([len(row) for row in rows], device=mask.device)
-    if torch.equal(counts, mask.sum(1)):
-        return mask
-    return torch.arange(int(counts.max()), device=mask.device)[None] < counts[:, None]
+    counts = torch.tensor([len(row) for row in rows])
+    if not torch.equal(counts, mask.sum(1)):
+        mask = torch.arange(int(counts.max()))[None] < counts[:, None]
+    device = rows[0].device
+    if mask.all():
+        hidden = torch.stack(rows)
+    else:
+        table = torch.cat([*rows, rows[0].new_zeros(1, rows[0].shape[1])])
+        index = torch.full(mask.shape, len(table) - 1)
+        index[mask] = torch.arange(len(table) - 1)
+        hidden = table.index_select(0, to_device(index.flatten(), device))
+        hidden = hidden.unflatten(0, tuple(mask.shape))
+    return TextFeatures(hidden, to_device(mask, device))
 
 
-def _run(encoder: nn.Module, tokens: TextTokens, which: list[int]) -> list[Tensor]:
-    """Rows (T_i, C) of the real tokens, for some captions of a batch."""
-    mask = tokens.mask[which]
+def _run(encoder: nn.Module, tokens: TextTokens, mask: Tensor, which: list[int]) -> list[Tensor]:
+    """Rows (T_i, C) of the real tokens, for some captions of a batch.
+
+    Args:
+        encoder: The encoder.
+        tokens: The batch.
+        mask: Its mask, on the host.
+        which: The captions to read.
+    """
+    mask = mask[which]
     longest = int(mask.sum(1).max())
     if not bool(mask[:, :longest].sum() == mask.sum()):  # padding is not at the right
         longest = mask.shape[1]
-    part = TextTokens(tokens.ids[which][:, :longest], mask[:, :longest],
-                      [tokens.offsets[i] for i in which])
-    features = encoder(part)
-    return [hidden[real].clone() for hidden, real in zip(features.hidden, features.mask)]
+    mask = mask[:, :longest]
+    features = encoder(TextTokens(tokens.ids[which][:, :longest], mask.to(tokens.mask.device),
+                                  [tokens.offsets[i] for i in which]))
+    if not getattr(encoder, 'token_features', False):
+        mask = features.mask.cpu()  # a wait, once for each caption
+    real = to_device(mask.flatten().nonzero().flatten(), features.hidden.device)
+    rows = features.hidden.flatten(0, 1).index_select(0, real)
+    return [row.clone() for row in rows.split(mask.sum(1).tolist())]
 
 
 def autocast_state(device_type: str) -> Hashable:
@@ -148,8 +172,10 @@ def _tensors(encoder: nn.Module) -> Iterator[Tensor]:
 def fingerprint(encoder: nn.Module) -> Hashable:
     """A value that changes when a weight changes; see `TextFeatureCache` for what it can miss."""
     tensors = list(_tensors(encoder))
-    # Indexing, unlike flattening, never copies a tensor that is not contiguous.
-    probes = torch.stack([t[tuple(size // 2 for size in t.shape)].double() for t in tensors])
     marks = tuple((t.data_ptr(), t.dtype, t.device, 0 if t.is_inference() else t._version)
                   for t in tensors)
+    if tensors[0].is_cuda:
+        return marks
+    # Indexing, unlike flattening, never copies a tensor that is not contiguous.
+    probes = torch.stack([t[tuple(size // 2 for size in t.shape)].double() for t in tensors])
     return marks, tuple(probes.tolist())

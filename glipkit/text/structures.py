@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from glipkit.common.devices import to_device
+
 Span = tuple[int, int]
 """Half-open character range [start, end) of a caption."""
 
@@ -66,7 +68,7 @@ class TextTokens:
 
     def to(self, device: torch.device | str) -> TextTokens:
         """The same tokens with ids and mask on another device."""
-        return TextTokens(self.ids.to(device), self.mask.to(device), self.offsets)
+        return TextTokens(to_device(self.ids, device), to_device(self.mask, device), self.offsets)
 
 
 @dataclass

@@ -165,6 +165,8 @@ def test_the_whole_suite_keeps_its_results_and_resumes(monkeypatch, tmp_path, ca
     (['predict', '--rounds', '0'], 'at least 1 round'),
     (['predict', '--threads', '0'], '--threads'),
     (['predict', '--device', 'abacus'], 'abacus'),
+    (['predict', '--graphs'], 'a GPU for --graphs'),
+    (['launches', '--config', 'regionclip-mini'], 'expected a GLIP'),
     (['train-step', '--batch', '0'], '--batch'),
     (['train-step', '--rounds', '0', '--peer', 'mmdet', '--peer-env', 'new'], 'at least 1 round'),
     (['train-step', '--peer', 'mmdet', '--peer-env', __file__], 'peer environment'),

@@ -79,3 +79,19 @@ def test_the_norm_of_all_gradients_is_still_clipped():
     built = ClippingOptimWrapper(torch.optim.SGD([a, b], lr=1.), clip_grad=dict(max_norm=5.))
     built.update_params((6 * a + 8 * b).sum())
     torch.testing.assert_close(torch.cat([a, b]).detach(), torch.tensor([-3., -4.]))
+
+
+@pytest.mark.parametrize(('optimizer', 'fused'), [
+    (dict(type='AdamW', lr=1e-4), True), (dict(type='SGD', lr=1e-4), True),
+    (dict(type='AdamW', lr=1e-4, foreach=True), False), (dict(type='Adagrad', lr=1e-4), False)])
+def test_what_trains_on_a_gpu_has_a_fused_step(optimizer, fused):
+    from glipkit.benchmarks.launches import StandIn
+    from glipkit.engine.optim.fused import fused_on_gpu
+    model, config = nn.Linear(2, 2), dict(type='OptimWrapper', optimizer=optimizer)
+    assert fused_on_gpu(config, model) is config  # on a processor
+    StandIn().move(model)
+    found = fused_on_gpu(config, model)
+    assert found['optimizer'].get('fused', False) is fused and 'fused' not in optimizer
+    assert fused_on_gpu(None, model) is None
+    model.requires_grad_(False)
+    assert fused_on_gpu(config, model) is config

@@ -5,8 +5,9 @@ from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 
 from glipkit.models.heads.dyhead import DyConv, read_flat
 from glipkit.models.kernels import gathered_product
-from glipkit.models.kernels.deform_conv import Geometry, level_table
 from glipkit.models.kernels.deform_conv import deform_conv2d as deform_maps
+from glipkit.models.kernels.deform_conv import level_table
+from glipkit.models.kernels.sampling import Geometry
 
 
 def inputs(stride: int, batch: int = 2, size: tuple[int, int] = (6, 7)) -> list[torch.Tensor]:

@@ -2,6 +2,7 @@
 import pytest
 import torch
 
+from glipkit.models.fusion.attention_maps import attend_at_once
 from glipkit.models.fusion.bi_attention import BiAttention
 from glipkit.text.structures import TextFeatures
 
@@ -92,3 +93,19 @@ def test_dropout_keeps_the_mean():
 def test_wrong_head_count():
     with pytest.raises(ValueError, match='multiple of num_heads'):
         BiAttention(embed_dim=10, num_heads=4)
+
+
+def test_whole_maps_in_half_precision_stay_near_those_in_float32():
+    torch.manual_seed(0)
+    visual, keys, values = torch.randn(1, 60, 8), torch.randn(1, 8, 10), torch.randn(1, 10, 8)
+    mask = torch.tensor([[True, True, True, False, True]])
+    arguments = [visual, keys, torch.randn(1, 10), values, torch.zeros(8)]
+    with torch.no_grad():
+        full = attend_at_once(*arguments, mask, 2, 50000., 0.)
+        half = attend_at_once(*(x.bfloat16() for x in arguments), mask, 2, 50000., 0.)
+    for a, b in zip(half, full):
+        assert (a.float() - b).abs().max() < .03 * b.abs().max()
+    wanted = full[0] - visual  # a masked token gives nothing to any position
+    changed = values.index_fill(1, torch.tensor([3, 8]), 1e3)
+    found = attend_at_once(*arguments[:3], changed, arguments[4], mask, 2, 50000., 0.)[0] - visual
+    torch.testing.assert_close(found, wanted)

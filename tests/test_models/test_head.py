@@ -10,7 +10,13 @@ from glipkit.models.alignment.label_pooling import pool_to_labels
 from glipkit.models.alignment.token_logits import TokenAlignment
 from glipkit.models.heads.box_coder import centerness, decode, encode
 from glipkit.models.heads.glip_head import GLIPHead
-from glipkit.models.heads.postprocess import Candidates, select_candidates, suppress
+from glipkit.models.heads.postprocess import (
+    Candidates,
+    real_ones,
+    select_at_once,
+    select_candidates,
+    suppress,
+)
 from glipkit.models.heads.postprocess import TestSettings as Settings
 from glipkit.models.losses.token_focal import TokenFocalLoss
 from glipkit.models.necks.fpn import DropBlockFPN
@@ -138,6 +144,25 @@ def test_candidates_threshold_and_rank_per_level():
     rows = sorted(zip(found.scores.tolist(), found.labels.tolist(), found.boxes[:, 0].tolist()))
     assert rows == [(pytest.approx(0.1**0.5), 0, 5.0), (pytest.approx(0.5**0.5), 0, 2.0),
                     (pytest.approx(0.5**0.5), 1, 2.0)]
+
+
+def test_candidates_of_a_batch_by_shapes_alone_are_those_of_each_image():
+    """As on a GPU: every image has as many, and those without a score are dropped."""
+    torch.manual_seed(0)
+    scores = [torch.rand(2, n, 3) * torch.tensor([.3, .06])[:, None, None] for n in (20, 6, 2)]
+    centers, boxes = [torch.rand(2, n) for n in (20, 6, 2)], [torch.rand(2, n, 4)
+                                                              for n in (20, 6, 2)]
+    settings = Settings(nms_pre=7)
+    batch = select_at_once(scores, centers, boxes, settings)
+    assert batch.boxes.shape == (2, 7 + 7 + 6, 4)
+    for i in range(2):
+        found = real_ones(batch.where(i))
+        wanted = select_candidates(*([one[i] for one in part]
+                                     for part in (scores, centers, boxes)), settings)
+        assert 0 < len(found.scores) < 20
+        for name in ('scores', 'labels', 'boxes'):
+            pairs = [getattr(one, name)[one.scores.argsort()] for one in (found, wanted)]
+            torch.testing.assert_close(*pairs, rtol=0, atol=0)
 
 
 def test_suppression_is_per_label_and_keeps_ties_at_the_limit():

@@ -139,7 +139,8 @@ def test_glip_pools_probabilities_before_thresholds():
     levels = model.extract_feat(torch.randn(1, 3, 64, 96))
     query = Query.for_classes(['dog', 'cup'], synonyms={'cup': ['mug']})
     prompt, = model.prompts(query)
-    tokens, text = model._read([prompt])
+    tokens = model.tokenize([prompt])
+    text = model.encode_text(tokens)
     with torch.no_grad():
         outputs = model.bbox_head(levels, text)
         maps = model.token_map_of(tokens, 0, prompt.spans)

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from glipkit.models.detectors import glip, prompt_passes
-from glipkit.models.detectors.prompt_passes import plan_passes, rounds_at_once, run_passes
+from glipkit.models.detectors.prompt_passes import (
+    labels_of_columns,
+    plan_passes,
+    rounds_at_once,
+    rows_of,
+    run_passes,
+)
 
 
 def test_rounds_are_joined():
@@ -25,6 +31,25 @@ def test_memory_bounds_the_rounds(monkeypatch):
     for free, rounds in ((0, 1), (6 * one, 3), (7 * one, 3)):
         monkeypatch.setattr(prompt_passes, '_free_memory', lambda device, free=free: free)
         assert rounds_at_once(levels) == rounds
+
+
+def test_a_gpu_holds_whole_maps_of_the_fusion(monkeypatch):
+    from glipkit.benchmarks.launches import StandIn
+    levels = [StandIn().empty(2, 8, 10, 10)]
+    one = 2 * 100 * (12 * 8 + 256 + 4 * 8 * 256) * 4
+    monkeypatch.setattr(prompt_passes, '_free_memory', lambda device: 6 * one)
+    assert rounds_at_once(levels) == 3
+
+
+def test_maps_and_labels_of_some_images():
+    levels = [torch.arange(3.).view(3, 1, 1, 1), torch.arange(3.).view(3, 1, 1, 1) + 10]
+    assert rows_of(levels, [0, 1, 2])[0] is levels[0]
+    assert [one.flatten().tolist() for one in rows_of(levels, [2, 0, 2])] == [
+        [2, 0, 2], [12, 10, 12]]
+    found = torch.tensor([0, 2, 1])
+    assert labels_of_columns(found, [0, 1, 2]) is found
+    assert labels_of_columns(found, [4, 5, 6]).tolist() == [4, 6, 5]
+    assert labels_of_columns(found, [4, 9]).tolist() == [4, 9, 9]  # one place is behind the last
 
 
 @pytest.fixture

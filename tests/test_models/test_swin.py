@@ -24,9 +24,11 @@ def pair(**changes):
 
 # Multiples of the window at every stage; odd sizes that are padded; a map smaller than a window.
 @pytest.mark.parametrize('size', [(64, 64), (75, 58), (16, 9)])
-@pytest.mark.parametrize('budget', [1, 1 << 20], ids=['window by window', 'all at once'])
-def test_inference_equals_mmdets(size, budget, monkeypatch):
-    monkeypatch.setattr(swin, 'CHUNK_ELEMENTS', budget)
+@pytest.mark.parametrize('form', ['window by window', 'many windows', 'at once, as on a GPU'])
+def test_inference_equals_mmdets(size, form, monkeypatch):
+    monkeypatch.setattr(swin, 'CHUNK_ELEMENTS', 1 if form == 'window by window' else 1 << 20)
+    if form == 'at once, as on a GPU':
+        monkeypatch.setattr(swin, 'run_block', swin.run_block_at_once)
     reference, ours = pair()
     images = torch.randn(2, 3, *size, dtype=torch.float64)
     with torch.no_grad():
@@ -35,7 +37,10 @@ def test_inference_equals_mmdets(size, budget, monkeypatch):
 
 
 @pytest.mark.parametrize('with_cp', [False, True])
-def test_gradients_equal_mmdets(with_cp):
+@pytest.mark.parametrize('at_once', [False, True])
+def test_gradients_equal_mmdets(with_cp, at_once, monkeypatch):
+    if at_once:
+        monkeypatch.setattr(swin, 'run_block', swin.run_block_at_once)
     reference, ours = pair(with_cp=with_cp)
     images = torch.randn(2, 3, 43, 58, dtype=torch.float64)
     grads = []

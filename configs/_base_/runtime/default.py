@@ -12,6 +12,8 @@ custom_hooks = [dict(type='glipkit.IterSeedHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,
+    # Whether float32 products on a GPU may round their factors to 10 bits, for speed.
+    tf32=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'))
 randomness = dict(seed=0)

@@ -20,6 +20,7 @@ class Model:
         weights = shipped_weights(find_config(work.config)) or RANDOM
         self.model = load(work.config, weights, work.device)
         self._work, self._images = work, work.images()
+        self._called = False
         self.compilable = [self.model.backbone, self.model.neck, self.model.bbox_head]
         self.details: dict[str, Any] = {
             'text': 'encoded once and remembered, as over a data set' if work.classes else
@@ -27,6 +28,10 @@ class Model:
 
     def predict(self) -> list[DetDataSample]:
         """Detections, candidates without any among them."""
+        if self._work.graphs and self._called and getattr(self.model, 'graphs', None) is None:
+            # Not before: in the first call operations are counted, and a replay has none.
+            self.model.use_graphs()
+        self._called = True
         size = self._work.image
         samples = [DetDataSample(metainfo=dict(text=self._work.classes, img_shape=size))
                    for _ in range(self._work.batch)]

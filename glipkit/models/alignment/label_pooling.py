@@ -4,12 +4,14 @@ One map serves all methods: it is the identity where each name has one token.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from glipkit.common.devices import to_device
 from glipkit.text.query import Query
 from glipkit.text.structures import Prompt
 
@@ -76,11 +78,29 @@ def pool_names(scores: Tensor, pool: Pool, background: bool = False) -> Tensor:
         names[-1] = [len(pool.labels)]
     most = max(map(len, names.values()))
     # Every label has as many places: its first name fills those that it does not need.
-    places = torch.tensor([[*own, *own[:1] * (most - len(own))] for own in names.values()],
-                          device=scores.device)
+    places = to_device(torch.tensor([[*own, *own[:1] * (most - len(own))]
+                                     for own in names.values()]), scores.device)
     found = scores[..., places]
     if pool.combine == 'max':
         return found.amax(-1)
-    counts = torch.tensor([len(own) for own in names.values()], device=scores.device)
+    counts = to_device(torch.tensor([len(own) for own in names.values()]), scores.device)
     real = torch.arange(most, device=scores.device) < counts[:, None]
     return found.masked_fill(~real, 0).sum(-1) / counts
+
+
+def pool_rows(scores: Tensor, pools: Sequence[Pool]) -> Tensor:
+    """As `pool_names`, for a batch in which every row has names of its own.
+
+    Args:
+        scores: Scores (B, R, N) of up to N names.
+        pools: Labels of the names of each row.
+
+    Returns:
+        (B, R, K), K the most labels of a row; zero behind the labels of each.
+    """
+    if all(pool.plain for pool in pools):
+        return scores
+    own = [pool_names(one[..., :len(pool.labels)], pool)
+           for one, pool in zip(scores.unbind(), pools)]
+    most = max(len(pool.columns) for pool in pools)
+    return torch.stack([F.pad(one, (0, most - one.shape[-1])) for one in own])

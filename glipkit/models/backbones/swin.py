@@ -8,7 +8,6 @@ H*W tokens, C channels, h heads, n windows of S = side**2 tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +19,19 @@ from torch.utils.checkpoint import checkpoint
 
 from glipkit.common.cores import even_pieces, share_out
 from glipkit.common.linear import Linear, linear, prepared
+from glipkit.models.backbones.swin_at_once import run_block_at_once
+from glipkit.models.backbones.windows import (
+    OTHER_REGION,
+    Windows,
+    cut,
+    position_bias,
+    region_numbers,
+    split_into_windows,
+)
 from glipkit.registry import MODELS
 
 CHUNK_ELEMENTS = 1 << 19
 """Most elements of the widest activation (tokens x 4 C) of a group of windows in inference."""
-
-OTHER_REGION = -100.
-"""Added to the similarity of two tokens that are neighbours only through the cyclic shift."""
 
 
 @MODELS.register_module()
@@ -46,7 +51,9 @@ class SwinTransformer(_SwinTransformer):
         if self.use_abs_pos_embed:
             x = x + self.absolute_pos_embed
         x = self.drop_after_pos(x)
-        maps, run = [], run_whole_block if self.traceable else run_block
+        maps = []
+        # Pieces fit in a processor's cache; a GPU prefers few large kernels.
+        run = run_whole_block if self.traceable else run_block_at_once if x.is_cuda else run_block
         for i, stage in enumerate(self.stages):
             for block in stage.blocks:
                 x = run(block, x, size)
@@ -96,7 +103,7 @@ def run_whole_block(block: SwinBlock, x: Tensor, size: tuple[int, int]) -> Tenso
     bias, places = position_bias(block.attn.w_msa), maps.shape[1:3]
     if shift:
         maps = maps.roll((-shift, -shift), (1, 2))
-        regions = _cut(region_numbers(*places, side, shift, x.device), side)
+        regions = cut(region_numbers(*places, side, shift, x.device), side)
         regions = regions.flatten(0, 1).flatten(1)
         bias = bias + (regions[:, None, :, None] != regions[:, None, None, :]) * OTHER_REGION
     windows = maps.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3)
@@ -109,81 +116,6 @@ def run_whole_block(block: SwinBlock, x: Tensor, size: tuple[int, int]) -> Tenso
         maps = maps.roll((shift, shift), (1, 2))
     x = x + block.attn.drop(maps[:, :height, :width].flatten(1, 2))
     return block.ffn(block.norm2(x), identity=x)
-
-
-class Windows:
-    """Distribution of the tokens of a map over windows.
-
-    Windows that lie wholly in the map and in one region come first: nothing in them is masked.
-
-    Args:
-        tokens: (n, S) index of each token; -1 where the window reaches beyond the map.
-        regions: (n, S) region of each token; different regions do not attend to each other.
-        count: Number L of tokens of the map.
-
-    Attributes:
-        whole: Number of the windows in which nothing is masked.
-        places: (L,) index of each token of the map among the tokens of all windows.
-    """
-
-    def __init__(self, tokens: Tensor, regions: Tensor, count: int) -> None:
-        masked = (tokens < 0).any(1) | (regions != regions[:, :1]).any(1)
-        order = masked.int().argsort(stable=True)
-        tokens = tokens[order]
-        self.whole = len(tokens) - int(masked.sum())
-        self._regions = regions[order]
-        self._real = tokens >= 0
-        self._tokens = tokens.clamp(min=0)
-        self.places = torch.empty(count, dtype=torch.long, device=tokens.device)
-        self.places[tokens[self._real]] = self._real.flatten().nonzero().flatten()
-
-    def __len__(self) -> int:
-        return len(self._tokens)
-
-    def tokens_of(self, chunk: slice) -> tuple[Tensor, Tensor]:
-        """Index of each token of some windows, 0 beyond the map, and whether it is in the map."""
-        return self._tokens[chunk].flatten(), self._real[chunk].flatten()
-
-    def mask_of(self, chunk: slice) -> Tensor:
-        """Addend (m, 1, S, S) of the similarities in some windows."""
-        regions = self._regions[chunk]
-        return (regions[:, None, :, None] != regions[:, None, None, :]) * OTHER_REGION
-
-
-@lru_cache(maxsize=32)
-def split_into_windows(height: int, width: int, side: int, shift: int,
-                       device: torch.device) -> Windows:
-    """Pad (H, W) to multiples of ``side``, roll by ``-shift`` and cut into windows."""
-    index = torch.arange(height * width, device=device).view(height, width)
-    index = F.pad(index, (0, -width % side, 0, -height % side), value=-1)
-    if shift:
-        index = index.roll((-shift, -shift), dims=(0, 1))
-    regions = region_numbers(*index.shape, side, shift, device)
-    tokens, regions = (_cut(x, side).flatten(0, 1).flatten(1) for x in (index, regions))
-    return Windows(tokens, regions, height * width)
-
-
-def region_numbers(height: int, width: int, side: int, shift: int, device: torch.device) -> Tensor:
-    """(H, W), which tokens of a rolled map of whole windows were neighbours before: equal numbers.
-    """
-    regions = torch.zeros(height, width, dtype=torch.long, device=device)
-    for axis, length in enumerate((height, width) if shift else ()):
-        position = torch.arange(length, device=device)
-        part = (position >= length - side).long() + (position >= length - shift).long()
-        regions = 3 * regions + (part[:, None] if axis == 0 else part)
-    return regions
-
-
-def _cut(places: Tensor, side: int) -> Tensor:
-    """(H, W) -> windows (H / side, W / side, side, side)."""
-    return places.unflatten(1, (-1, side)).unflatten(0, (-1, side)).transpose(1, 2)
-
-
-def position_bias(attention: WindowMSA) -> Tensor:
-    """Relative position bias (1, h, S, S)."""
-    index = attention.relative_position_index
-    bias = attention.relative_position_bias_table[index.flatten()]
-    return bias.view(*index.shape, -1).permute(2, 0, 1).contiguous()[None]
 
 
 @dataclass(frozen=True)

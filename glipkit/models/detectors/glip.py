@@ -12,24 +12,32 @@ from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
 from glipkit.common.cores import start_threads
+from glipkit.common.devices import to_device
 from glipkit.errors import UserError
 from glipkit.models.alignment.label_pooling import Pool
 from glipkit.models.backbones.towers import layer_groups
 from glipkit.models.contract import GroundingDetector
 from glipkit.models.detectors import glip_examples
 from glipkit.models.detectors.glip_boxes import exclusive_boxes, inclusive_boxes
+from glipkit.models.detectors.glip_prompts import box_spans, whole_prompt, words_of_labels
 from glipkit.models.detectors.prompt_passes import (
     PromptPass,
+    TokenMaps,
+    labels_of_columns,
     plan_passes,
     rounds_at_once,
+    rows_of,
     run_passes,
+    token_maps,
 )
-from glipkit.models.heads.postprocess import Candidates, TestSettings, suppress
+from glipkit.models.heads.glip_head import HeadOutputs
+from glipkit.models.heads.postprocess import Candidates, TestSettings, real_ones, suppress
+from glipkit.models.kernels.graphs import RecordedCalls
 from glipkit.models.tensor_form import TensorForm
 from glipkit.registry import MODELS
 from glipkit.text.encoders.words import word_features
 from glipkit.text.phrases import extract_phrases
-from glipkit.text.prompts import class_prompt, clean_name, phrase_prompt, split_class_prompt
+from glipkit.text.prompts import phrase_prompt, split_class_prompt
 from glipkit.text.query import Query
 from glipkit.text.spans import token_map
 from glipkit.text.structures import Prompt, TextFeatures, TextTokens
@@ -73,11 +81,19 @@ class GLIP(GroundingDetector):
         self.bbox_head = MODELS.build(bbox_head)
         self.loss_words = None if loss_words is None else MODELS.build(loss_words)
         self.test_settings = TestSettings(**(test_cfg or {}))
+        self.graphs: RecordedCalls | None = None
         self.check_tokenizer()
 
     def warm_up(self) -> None:
         """On a processor, starts the threads in which prompts pass through the head."""
         start_threads()
+
+    def use_graphs(self, wanted: bool = True) -> None:
+        """See :meth:`GroundingDetector.use_graphs`."""
+        device = self.bbox_head.alignment.bias0.device
+        if wanted and device.type != 'cuda':
+            raise UserError('a GPU for graphs', f'a model on {device}', 'leave graphs out')
+        self.graphs = RecordedCalls() if wanted else None
 
     def layer_groups(self) -> dict[str, list[nn.Module]]:
         """Groups of parts, from the input to the scores; every parameter is in exactly one part.
@@ -99,7 +115,7 @@ class GLIP(GroundingDetector):
         Each sample needs ``text`` only. A class list is one prompt here, of at most the
         positions of the text encoder.
         """
-        prompts = [_whole_prompt(Query.of_sample(sample)) for sample in batch_data_samples]
+        prompts = [whole_prompt(Query.of_sample(sample)) for sample in batch_data_samples]
         text = self.encode_text(self.tokenize(prompts))
         outputs = self.bbox_head(self.extract_feat(batch_inputs), text)
         return dict(vars(outputs), token_mask=text.mask)
@@ -122,7 +138,7 @@ class GLIP(GroundingDetector):
                                              truncate=True)
         boxes = [inclusive_boxes(sample) for sample in batch_data_samples]
         box_tokens = [
-            self.token_map_of(tokens, i, _box_spans(sample, prompt))
+            self.token_map_of(tokens, i, box_spans(sample, prompt))
             for i, (sample, prompt) in enumerate(zip(batch_data_samples, prompts))
         ]
         text = self.encode_text(tokens)
@@ -139,7 +155,7 @@ class GLIP(GroundingDetector):
     def _word_loss(self, levels: Sequence[Tensor], queries: Sequence[Query],
                    boxes: Sequence[Tensor], samples: Sequence[DetDataSample]) -> Tensor:
         """The word loss of the class prompts; a caption does not say which words are absent."""
-        asked = [_words_of_labels(query) for query in queries]
+        asked = [words_of_labels(query) for query in queries]
         known = sorted(set().union(*(words for names in asked for words in names)))
         if not known:
             return self.loss_words(levels, [], [], [], self.bbox_head.alignment)
@@ -171,14 +187,16 @@ class GLIP(GroundingDetector):
                 phrases.
             rescale: Return boxes in the original image where the sample has a ``scale_factor``.
         """
-        levels = self.extract_feat(batch_inputs)
+        levels = self._maps(batch_inputs)
         queries = [Query.of_sample(sample) for sample in batch_data_samples]
         found: list[list[Candidates]] = [[] for _ in queries]
         for i, candidates in self._ground(levels, queries):
             found[i].append(candidates)
         for sample, candidates in zip(batch_data_samples, found):
             size = tuple(sample.get('img_shape', batch_inputs.shape[-2:]))[:2]
-            result = suppress(Candidates.cat(candidates), size, self.test_settings)
+            every = Candidates.cat(candidates)
+            every = real_ones(every) if every.scores.is_cuda else every
+            result = suppress(every, size, self.test_settings)
             result.bboxes = exclusive_boxes(result.bboxes, sample, rescale)
             sample.pred_instances = result
         return list(batch_data_samples)
@@ -218,14 +236,31 @@ class GLIP(GroundingDetector):
         """Images (B, 3, H, W) -> pyramid maps (B, C, H_i, W_i), finest first."""
         return self.neck(self.backbone(batch_inputs))
 
+    def _maps(self, images: Tensor) -> Sequence[Tensor]:
+        """As `extract_feat`, in prediction."""
+        if self.graphs is None or self.training:
+            return self.extract_feat(images)
+        return self.graphs(self, self.extract_feat, images)
+
+    def _outputs(self, maps: Sequence[Tensor], text: TextFeatures) -> HeadOutputs:
+        """As `bbox_head`, in prediction."""
+        if self.graphs is None or self.training:
+            return self.bbox_head(maps, text)
+
+        def head(hidden: Tensor, mask: Tensor, *maps: Tensor) -> list[Tensor]:
+            return self.bbox_head(maps, TextFeatures(hidden, mask)).parts()
+
+        return HeadOutputs.of_parts(self.graphs(self, head, text.hidden, text.mask, *maps))
+
     def token_map_of(self, tokens: TextTokens, i: int, spans: Sequence) -> Tensor:
         """Token map (K, T) of the spans of caption ``i``, on the model's device."""
         width = tokens.ids.size(1)
-        return token_map(tokens.offsets[i], spans, width).to(self.bbox_head.alignment.bias0.device)
+        return to_device(token_map(tokens.offsets[i], spans, width),
+                         self.bbox_head.alignment.bias0.device)
 
     def _training_prompt(self, query: Query) -> Prompt:
         """One prompt; a class list that would be cut, and lose boxes by it, is refused."""
-        prompt = _whole_prompt(query)
+        prompt = whole_prompt(query)
         if not query.is_caption and \
                 self.text_encoder.tokenizer.length(prompt.caption) > self.max_tokens:
             raise UserError(f'a training prompt of at most {self.max_tokens} tokens',
@@ -264,58 +299,37 @@ class GLIP(GroundingDetector):
     def _ground(self, levels: Sequence[Tensor],
                 queries: Sequence[Query]) -> Iterator[tuple[int, Candidates]]:
         """Candidates of every image for each prompt of its query, as (image, candidates)."""
-        rounds = rounds_at_once(levels)
-        on_cpu = levels[0].device.type == 'cpu'
-        passes = plan_passes([self.prompts(query) for query in queries], 1 if on_cpu else rounds)
+        prompts = [self.prompts(query) for query in queries]
+        # One round needs no look at the memory.
+        rounds = rounds_at_once(levels) if max(map(len, prompts)) > 1 else 1
+        device = levels[0].device
+        on_cpu = device.type == 'cpu'
+        passes = plan_passes(prompts, 1 if on_cpu else rounds)
         # Text is read before the threads begin, so that equal captions are read once.
-        asked = [(one, *self._read([prompt for _, prompt in one])) for one in passes]
+        asked = []
+        for one in passes:
+            tokens, maps = self._read(tuple(prompt for _, prompt in one), device)
+            asked.append((one, maps, self.encode_text(tokens)))
 
-        def pass_head(one: tuple[PromptPass, TextTokens, TextFeatures]) -> list[Candidates]:
-            pairs, tokens, text = one
-            rows = [i for i, _ in pairs]
-            whole = rows == list(range(len(levels[0])))
-            maps = levels if whole else [level[rows] for level in levels]
-            outputs = self.bbox_head(maps, text)
-            spans = [self.token_map_of(tokens, k, prompt.spans)
-                     for k, (_, prompt) in enumerate(pairs)]
+        def pass_head(one: tuple[PromptPass, TokenMaps, TextFeatures]) -> list[Candidates]:
+            pairs, token_maps, text = one
+            maps = rows_of(levels, [i for i, _ in pairs])
+            outputs = self._outputs(maps, text)
             pools = [Pool.of([prompt], queries[i]) for i, prompt in pairs]
-            return self.bbox_head.candidates(outputs, spans, self.test_settings, pools)
+            return self.bbox_head.candidates(outputs, token_maps, self.test_settings, pools)
 
         results = run_passes(pass_head, asked, rounds) if on_cpu else map(pass_head, asked)
         for one, candidates_of_pass in zip(passes, results):
             for (i, prompt), candidates in zip(one, candidates_of_pass):
-                columns = candidates.labels.new_tensor(Pool.of([prompt], queries[i]).columns)
-                candidates.labels = columns[candidates.labels]  # labels of the query
+                columns = Pool.of([prompt], queries[i]).columns
+                candidates.labels = labels_of_columns(candidates.labels, columns)
                 yield i, candidates
 
-    def _read(self, prompts: Sequence[Prompt]) -> tuple[TextTokens, TextFeatures]:
-        tokens = self.tokenize(prompts)
-        return tokens, self.encode_text(tokens)
+    def _read(self, prompts: tuple[Prompt, ...],
+              device: torch.device) -> tuple[TextTokens, TokenMaps]:
+        """Tokens and token maps of prompts, made once for equal ones."""
+        def build() -> tuple[TextTokens, TokenMaps]:
+            tokens = self.tokenize(prompts)
+            return tokens, token_maps(tokens, prompts, device)
 
-
-def _words_of_labels(query: Query) -> tuple[frozenset[str], ...]:
-    """The words of each class of a query, in all its names, and of each negative."""
-    words: dict[int, frozenset[str]] = {}
-    for name, label in query.asked:
-        words[label] = words.get(label, frozenset()) | set(clean_name(name).lower().split())
-    return tuple(words.values())
-
-
-def _whole_prompt(query: Query) -> Prompt:
-    """One prompt for a caption (without entities) or a class list."""
-    if query.is_caption:
-        return Prompt(query.caption, (), ())
-    return class_prompt([name for name, _ in query.asked], caption_prompt=query.caption_prompt,
-                        labels=[label for _, label in query.asked])
-
-
-def _box_spans(sample: DetDataSample, prompt: Prompt) -> list:
-    """Character spans of each ground-truth box."""
-    instances = sample.gt_instances
-    if not len(prompt):  # a caption
-        return list(instances.get('tokens_positive', sample.get('tokens_positive', ())))
-    # Every name of a class is true of its boxes.
-    spans: dict[int, tuple] = {}
-    for label, own in zip(prompt.labels, prompt.spans):
-        spans[label] = (*spans.get(label, ()), *own)
-    return [spans[label] for label in instances.labels.tolist()]
+        return self.prompt_cache.get((prompts, self.text_encoder.tokenizer, device), build)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from glipkit.models.alignment.label_pooling import Pool, pool_names
+from glipkit.models.alignment.label_pooling import Pool, pool_rows
 from glipkit.models.kernels.forms import traceable_view
 from glipkit.models.tensor_form import TensorForm
 from glipkit.text.query import Query
@@ -88,19 +88,11 @@ class GLIPTensors(TensorForm):
                   for level in self.neck(self.backbone(image))]
         outputs = self.head(levels, TextFeatures(hidden, mask))
         boxes, centers = self.head.decoded(outputs)
-        scores = [self._pooled(self.head.label_scores(logits, token_map))
+        scores = [pool_rows(self.head.label_scores(logits, token_map), self.pools)
                   for logits in outputs.token_logits]
         number = torch.cat([torch.full_like(one[0], i, dtype=torch.int64)
                             for i, one in enumerate(centers)])
         return (torch.cat(boxes, 1), torch.cat(scores, 1), torch.cat(centers, 1), number)
-
-    def _pooled(self, scores: Tensor) -> Tensor:
-        """Scores of names (P, N, M) -> of the labels of each prompt (P, N, K), zero behind them."""
-        if all(pool.plain for pool in self.pools):
-            return scores
-        own = [pool_names(one[..., :len(pool.labels)], pool)
-               for one, pool in zip(scores.unbind(), self.pools)]
-        return torch.stack([F.pad(one, (0, self.most - one.shape[-1])) for one in own])
 
     def candidates(self, results: tuple[Tensor, ...], starts: Tensor) -> tuple[Tensor, ...]:
         boxes, scores, centerness, level = results

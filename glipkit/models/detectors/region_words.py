@@ -82,6 +82,11 @@ class RegionWords(GroundingDetector):
         """How words become embeddings."""
         return LabelEmbeddings()
 
+    def forget_text(self) -> None:
+        """Forgets what the text encoder has read, and the embeddings made of it."""
+        super().forget_text()
+        self.label_embeddings.clear()
+
     def words_of(self, name: str) -> str:
         """What of a class name is put into templates.
 

@@ -16,13 +16,22 @@ def attend_at_once(visual: Tensor, keys: Tensor, offset: Tensor, values: Tensor,
 
     It is the readable form of that function, and holds tensors of (B, N, h*T).
     """
-    logits = torch.baddbmm(offset[:, None], visual, keys).clamp(-max_logit, max_logit)
-    logits = logits.unflatten(2, (num_heads, -1)).to(torch.promote_types(logits.dtype,
-                                                                         torch.float32))
-    # Subtracting a row's maximum first, as the official code does, changes no softmax.
-    to_text = logits.masked_fill(~mask[:, None, None], float('-inf')).softmax(dim=3)
-    to_visual = logits.softmax(dim=1)
-    to_text, to_visual = (F.dropout(x, dropout).flatten(2) for x in (to_text, to_visual))
-    updated = torch.baddbmm(visual + bias, to_text.to(values.dtype), values)
-    context = to_visual.to(visual.dtype).transpose(1, 2) @ visual
-    return updated, context, to_visual.sum(dim=1)
+    with torch.autocast(visual.device.type, enabled=False):
+        logits = torch.baddbmm(offset[:, None], visual, keys).clamp(-max_logit, max_logit)
+        if torch.is_grad_enabled():
+            # Gradients of the softmax need more bits than half precision keeps. Without them, a
+            # kernel that computes in float32 and rounds at the end moves half the bytes.
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        # Subtracting a row's maximum first, as the official code does, changes no softmax.
+        to_visual = logits.softmax(dim=1)
+        # By the same name, so that the memory of the ones before is free again.
+        logits = logits.unflatten(2, (num_heads, -1)).masked_fill(~mask[:, None, None],
+                                                                  float('-inf'))
+        to_text = logits.softmax(dim=3).flatten(2)
+        del logits
+        to_text, to_visual = (F.dropout(x, dropout) for x in (to_text, to_visual))
+        updated = torch.baddbmm(visual + bias, to_text.to(values.dtype), values)
+        context = to_visual.to(visual.dtype).transpose(1, 2) @ visual
+        # A softmax sums to one; only dropout changes that.
+        mass = to_visual.sum(dim=1) if dropout else torch.ones_like(to_visual[:, 0])
+        return updated, context, mass

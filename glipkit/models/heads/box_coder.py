@@ -25,10 +25,10 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
     """Inverse of :func:`encode`; sizes are limited to 62.5 times the anchor's."""
-    deltas = deltas / deltas.new_tensor(WEIGHTS)
     anchor_centers, anchor_sizes = _centers_sizes(anchors)
-    centers = deltas[..., :2] * anchor_sizes + anchor_centers
-    half = (deltas[..., 2:].clamp(max=MAX_LOG_SIZE).exp() * anchor_sizes - 1) / 2
+    # By numbers, not by a tensor of the weights, whose way to a GPU would make the host wait.
+    centers = deltas[..., :2] / WEIGHTS[0] * anchor_sizes + anchor_centers
+    half = ((deltas[..., 2:] / WEIGHTS[2]).clamp(max=MAX_LOG_SIZE).exp() * anchor_sizes - 1) / 2
     return torch.cat([centers - half, centers + half], dim=-1)
 
 

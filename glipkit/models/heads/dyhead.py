@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from glipkit.models.kernels.deform_conv import TAPS, Geometry, deform_conv2d, level_table
+from glipkit.models.kernels.deform_conv import deform_conv2d, level_table
+from glipkit.models.kernels.sampling import TAPS, Geometry
 from glipkit.models.kernels.strips import in_strips
 from glipkit.registry import MODELS
 
@@ -112,7 +113,7 @@ class DyConv(nn.Module):
         """Maps (B, C, H_i, W_i), finest first -> maps of the same shapes."""
         geometries = [self._geometry(level) for level in levels]
         table, bounds = None, None
-        if not (levels[0].is_cuda or self.traceable):
+        if not self.traceable:
             table = level_table(levels)
             bounds = table.size(0) - levels[-1][:, 0].numel(), levels[0][:, 0].numel()
         coarser, same, finer = self.convs
@@ -130,6 +131,8 @@ class DyConv(nn.Module):
 
     def _geometry(self, level: Tensor) -> Geometry:
         geometry = self.offset(level).to(torch.promote_types(level.dtype, torch.float32))
+        if level.is_cuda:  # what reads it, reads each image's in one piece
+            geometry = geometry.contiguous()
         return Geometry(geometry[:, :2 * TAPS], geometry[:, 2 * TAPS:].sigmoid())
 
     def _merge(self, same: Tensor, finer: Tensor | None, coarser: Tensor | None) -> Tensor:

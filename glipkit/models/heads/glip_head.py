@@ -15,12 +15,19 @@ from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmdet.utils import reduce_mean
 from torch import Tensor, nn
 
-from glipkit.models.alignment.label_pooling import Pool, pool_names, pool_to_labels
+from glipkit.common.devices import to_device
+from glipkit.models.alignment.label_pooling import Pool, pool_names, pool_rows, pool_to_labels
 from glipkit.models.alignment.token_logits import MeaningAlignment, TokenAlignment
 from glipkit.models.fusion.stack import build_tower, run_tower
 from glipkit.models.heads.assignment import AnchorTargets, assign_targets
 from glipkit.models.heads.box_coder import decode
-from glipkit.models.heads.postprocess import Candidates, TestSettings, select_candidates
+from glipkit.models.heads.postprocess import (
+    Candidates,
+    TestSettings,
+    select_at_once,
+    select_candidates,
+)
+from glipkit.models.kernels.tables import remembered
 from glipkit.registry import MODELS
 from glipkit.text.structures import TextFeatures
 
@@ -37,6 +44,16 @@ class HeadOutputs:
     token_logits: list[Tensor]
     bbox_preds: list[Tensor]
     centernesses: list[Tensor]
+
+    def parts(self) -> list[Tensor]:
+        """All tensors; `of_parts` puts them together again."""
+        return [*self.token_logits, *self.bbox_preds, *self.centernesses]
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Tensor]) -> HeadOutputs:
+        """What `parts` gave."""
+        count = len(parts) // 3
+        return cls(*(list(parts[k * count:(k + 1) * count]) for k in range(3)))
 
     def flat_boxes(self) -> list[Tensor]:
         """Deltas per level as (B, H_i*W_i, 4)."""
@@ -150,6 +167,9 @@ class GLIPHead(nn.Module):
         """Anchors of each level (H_i*W_i, 4), xyxy inclusive pixels of the padded input."""
         sizes = [pred.shape[-2:] for pred in outputs.bbox_preds]
         device = outputs.bbox_preds[0].device
+        if device.type == 'cuda':
+            return [_anchors_on(device, self.anchor_generator, i, tuple(size))
+                    for i, size in enumerate(sizes)]
         grids = self.anchor_generator.grid_priors(sizes, torch.float32, device)
         inclusive = grids[0].new_tensor([0, 0, 1, 1])
         return [grid - inclusive for grid in grids]
@@ -221,11 +241,17 @@ class GLIPHead(nn.Module):
 
         Args:
             outputs: Raw outputs of B images.
-            token_maps: Tokens (N, T) of each name for each image, bool; N may differ.
+            token_maps: Tokens (N, T) of each name for each image, bool; N may differ. On a GPU one
+                tensor (B, N, T), in which no token belongs to the rows of padding.
             settings: Threshold and number of candidates.
             pools: Labels of the names for each image; labels of candidates index their columns.
         """
         boxes, centers = self.decoded(outputs)
+        if boxes[0].is_cuda:
+            scores = self.label_scores(torch.cat(outputs.token_logits, dim=1), token_maps)
+            scores = pool_rows(scores, pools).split([one.shape[1] for one in boxes], dim=1)
+            found = select_at_once(scores, centers, boxes, settings)
+            return [found.where(i) for i in range(len(pools))]
         results = []
         for i, (token_map, pool) in enumerate(zip(token_maps, pools)):
             scores = [pool_names(self.label_scores(logits[i], token_map), pool)
@@ -234,6 +260,15 @@ class GLIPHead(nn.Module):
                 select_candidates(scores, [c[i] for c in centers], [b[i] for b in boxes],
                                   settings))
         return results
+
+
+@remembered(64)
+def _anchors_on(device: torch.device, generator: AnchorGenerator, level: int,
+                size: tuple[int, int]) -> Tensor:
+    """Inclusive anchors (H*W, 4) of one level on a GPU: each size is made and copied once."""
+    with torch.inference_mode(False):
+        grid = generator.single_level_grid_priors(size, level, torch.float32, 'cpu')
+        return to_device(grid - grid.new_tensor([0, 0, 1, 1]), device)
 
 
 def rows(maps: Tensor) -> Tensor:

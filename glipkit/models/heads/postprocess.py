@@ -35,15 +35,24 @@ class TestSettings:
 
 @dataclass
 class Candidates:
-    """Scored boxes before suppression: boxes (M, 4) xyxy inclusive pixels, scores, labels (M,)."""
+    """Scored boxes before suppression: boxes (M, 4) xyxy inclusive pixels, scores, labels (M,).
+
+    From `select_at_once` all have one more axis in front, of the images.
+    """
     boxes: Tensor
     scores: Tensor
     labels: Tensor
 
     @staticmethod
     def cat(parts: Sequence[Candidates]) -> Candidates:
+        if len(parts) == 1:
+            return parts[0]
         return Candidates(*(torch.cat([getattr(p, name) for p in parts])
                             for name in ('boxes', 'scores', 'labels')))
+
+    def where(self, kept: Tensor) -> Candidates:
+        """Those of an index, or of a slice of the first axis."""
+        return Candidates(self.boxes[kept], self.scores[kept], self.labels[kept])
 
 
 def select_candidates(label_scores: Sequence[Tensor], centernesses: Sequence[Tensor],
@@ -68,6 +77,38 @@ def select_candidates(label_scores: Sequence[Tensor], centernesses: Sequence[Ten
     return Candidates.cat(parts)
 
 
+def select_at_once(label_scores: Sequence[Tensor], centernesses: Sequence[Tensor],
+                   boxes: Sequence[Tensor], settings: TestSettings) -> Candidates:
+    """As `select_candidates`, for all images and by shapes alone, as a GPU prefers it.
+
+    How many pairs pass the threshold is known on the GPU only; to ask would make the host wait. So
+    every image has as many, and those that do not pass have the score 0: `real_ones` drops them.
+
+    Args:
+        label_scores: Probabilities (B, N_i, K) of each level.
+        centernesses: Probabilities (B, N_i) of each level.
+        boxes: Decoded boxes (B, N_i, 4) of each level.
+        settings: Threshold and number of pairs.
+
+    Returns:
+        Candidates with one more axis in front: boxes (B, M, 4), scores and labels (B, M).
+    """
+    parts = []
+    for scores, center, level_boxes in zip(label_scores, centernesses, boxes):
+        product = torch.where(scores > settings.score_threshold, scores * center[..., None], 0.)
+        count = min(settings.nms_pre, product[0].numel())
+        product, place = product.flatten(1).topk(count, sorted=False)
+        anchors = place // scores.shape[2]
+        own = level_boxes.gather(1, anchors[..., None].expand(-1, -1, 4))
+        parts.append((own, product.sqrt(), place - anchors * scores.shape[2]))
+    return Candidates(*(torch.cat(part, dim=1) for part in zip(*parts)))
+
+
+def real_ones(candidates: Candidates) -> Candidates:
+    """Candidates of one image without those of score 0. Here the host waits for a GPU."""
+    return candidates.where(candidates.scores.nonzero()[:, 0])
+
+
 def suppress(candidates: Candidates, image_size: tuple[int, int],
              settings: TestSettings) -> InstanceData:
     """Clip, per-label NMS and the limit per image.
@@ -81,8 +122,9 @@ def suppress(candidates: Candidates, image_size: tuple[int, int],
         bboxes (M, 4) xyxy inclusive pixels of the input image, scores and labels, best first.
     """
     height, width = image_size
-    limit = candidates.boxes.new_tensor([width - 1, height - 1, width - 1, height - 1])
-    boxes = torch.minimum(candidates.boxes.clamp(min=0), limit)
+    corners = candidates.boxes.unflatten(1, (2, 2))
+    boxes = torch.stack([corners[..., 0].clamp(0, width - 1), corners[..., 1].clamp(0, height - 1)],
+                        dim=-1).flatten(1)
     keep = batched_nms(boxes, candidates.scores, candidates.labels, settings.nms_iou)
     scores = candidates.scores[keep]
     if len(keep) > settings.max_per_image:

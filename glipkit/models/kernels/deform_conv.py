@@ -1,34 +1,21 @@
 """Modulated deformable convolution (Zhu et al., CVPR 2019, equation (1)), 3x3, padding 1.
 
-On CUDA this is torchvision's kernel; elsewhere rows of a channels-last table are gathered with
-their four bilinear weights and multiplied, which is several times faster than torchvision's CPU
-code. The maps of a pyramid share one table and one call. B images, C channels in, D out, (H, W)
-input and (h, w) output size.
+Rows of a channels-last table are gathered with their four bilinear weights and multiplied: on a
+processor in pieces that its cache holds, several times faster than torchvision's code; on a GPU as
+one matrix in the type of the maps (:mod:`.deform_on_gpu`). The maps of a pyramid share one table
+and one call. B images, C channels in, D out, (H, W) input and (h, w) output size.
 """
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 
+from glipkit.models.kernels.deform_on_gpu import deform_product
 from glipkit.models.kernels.gathered_product import gathered_product
-
-TAPS = 9
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Sampling positions and weights of the taps of one output map.
-
-    Attributes:
-        offset: (B, 18, h, w), per tap the shift (y, x) in input pixels.
-        mask: (B, 9, h, w), weight of each tap.
-    """
-    offset: Tensor
-    mask: Tensor
+from glipkit.models.kernels.sampling import Geometry, bilinear_rows
 
 
 def deform_conv2d(maps: Sequence[Tensor], table: Tensor | None, geometries: Sequence[Geometry],
@@ -39,29 +26,32 @@ def deform_conv2d(maps: Sequence[Tensor], table: Tensor | None, geometries: Sequ
 
     Args:
         maps: Maps (B, C, H_i, W_i).
-        table: Result of :func:`level_table` for these maps; without ``whole``, outside CUDA.
+        table: Result of :func:`level_table` for these maps, for all but ``whole``; None makes it.
         geometries: Geometry of each output map, as many as ``maps``.
         weight: Weight (D, C, 3, 3).
         bias: Bias (D,).
         stride: Stride of the output grids.
-        whole: Whether torchvision's operator takes each map as on CUDA: exporters know it.
+        whole: Whether torchvision's operator takes each map: exporters know it.
 
     Returns:
-        Maps (B, D, h_i, w_i); outside CUDA in channels-last memory.
+        Maps (B, D, h_i, w_i), but for ``whole`` in channels-last memory.
     """
-    if maps[0].is_cuda or whole:
+    if whole:
         return [torchvision_deform_conv2d(x, g.offset, weight, bias, stride, 1, mask=g.mask)
                 for x, g in zip(maps, geometries, strict=True)]
     if table is None:
         table = level_table(maps)
-    sampled, first = [], 0
-    for x, geometry in zip(maps, geometries, strict=True):
-        batch, _, height, width = x.shape
-        sampled.append(bilinear_rows(geometry, (height, width), stride, first))
-        first += batch * height * width
-    rows, weights = (torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*sampled))
     kernel = weight.to(table.dtype).permute(2, 3, 1, 0).reshape(-1, len(weight))
-    out = gathered_product(table, rows, weights, kernel, bias.to(table.dtype))
+    sizes = [tuple(x.shape[-2:]) for x in maps]
+    if maps[0].is_cuda:
+        out = deform_product(table, geometries, sizes, stride, kernel, bias.to(table.dtype))
+    else:
+        sampled, first = [], 0
+        for (height, width), geometry in zip(sizes, geometries, strict=True):
+            sampled.append(bilinear_rows(geometry, (height, width), stride, first))
+            first += len(geometry.mask) * height * width
+        rows, weights = (torch.cat(part) if len(part) > 1 else part[0] for part in zip(*sampled))
+        out = gathered_product(table, rows, weights, kernel, bias.to(table.dtype))
     shapes = [(len(g.mask), *g.mask.shape[-2:]) for g in geometries]
     parts = out.split([b * h * w for b, h, w in shapes])
     return [part.view(*shape, -1).permute(0, 3, 1, 2) for part, shape in zip(parts, shapes)]
@@ -76,49 +66,3 @@ def level_table(maps: Sequence[Tensor]) -> Tensor:
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
     return torch.cat([x.permute(0, 2, 3, 1).reshape(-1, x.size(1)).to(dtype or x.dtype)
                       for x in maps])
-
-
-def bilinear_rows(geometry: Geometry, size: tuple[int, int], stride: int,
-                  first: int = 0) -> tuple[Tensor, Tensor]:
-    """The four neighbours of every sampling position.
-
-    Args:
-        geometry: Offsets and masks of (h, w) outputs.
-        size: Size (H, W) of the input.
-        stride: Stride of the output grid.
-        first: Row of the table at which the input begins.
-
-    Returns:
-        Table rows (int32) and their weights, both (B*h*w, 9 * 4). A neighbour outside the image
-        has weight 0.
-    """
-    height, width = size
-    batch, taps, h, w = geometry.mask.shape
-    device = geometry.mask.device
-    shift = geometry.offset.view(batch, taps, 2, h, w).permute(2, 0, 3, 4, 1)
-    tap = torch.arange(taps, device=device)
-    y = torch.arange(h, device=device)[:, None, None] * stride + tap // 3 - 1
-    x = torch.arange(w, device=device)[:, None] * stride + tap % 3 - 1
-    tops, downs = _neighbours(shift[0] + y, height)
-    lefts, rights = _neighbours(shift[1] + x, width)
-    mask = geometry.mask.permute(0, 2, 3, 1)
-    image = torch.arange(batch, dtype=torch.int32, device=device) * (height * width) + first
-    rows, weights = [], []
-    for row, vertical in (tops, downs):
-        row, vertical = row * width + image.view(-1, 1, 1, 1), vertical * mask
-        for column, horizontal in (lefts, rights):
-            rows.append(row + column)
-            weights.append(vertical * horizontal)
-    return (torch.stack(rows, dim=-1).view(-1, taps * 4),
-            torch.stack(weights, dim=-1).view(-1, taps * 4))
-
-
-def _neighbours(position: Tensor, size: int) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Cells before and after each position with their weights; cells outside get weight 0."""
-    before = position.detach().floor()
-    fraction = position - before
-    # Positions further outside have weight 0 too, and very large ones would not fit an integer.
-    before = before.clamp(-2, size)
-    return tuple(
-        (cell.clamp(0, size - 1).int(), weight * ((cell >= 0) & (cell < size)))
-        for cell, weight in ((before, 1 - fraction), (before + 1, fraction)))
