@@ -116,8 +116,8 @@ def run_passes(work: Callable[[Argument], Result], arguments: Sequence[Argument]
         work: Function of one argument, safe in several threads and without gradients.
         arguments: Argument of each pass.
         at_once: Largest number of passes at a time. Several run in threads of the pool, with one
-            core each and the autocast of the calling thread; a single one runs in the calling
-            thread, on all its cores.
+            core each and the autocast of the calling thread. Those that are left when no core
+            gets another one run in the calling thread, on all its cores.
     """
     cores = torch.get_num_threads()
     if len(arguments) < 2 or cores < 2:
@@ -128,14 +128,16 @@ def run_passes(work: Callable[[Argument], Result], arguments: Sequence[Argument]
         with enter():
             return work(argument)
 
+    shared = len(arguments) - len(arguments) % cores
     results: list[Result] = []
     running: deque[Future] = deque()
     try:
-        for argument in arguments:
+        for argument in arguments[:shared]:
             if len(running) >= max(1, at_once):
                 results.append(running.popleft().result())
             running.append(POOL.get(cores).submit(in_thread, argument))
         results += [one.result() for one in running]
+        results += [work(argument) for argument in arguments[shared:]]
     finally:
         for one in running:
             one.cancel()
