@@ -7,6 +7,7 @@ from torch import nn
 
 from glipkit.engine.optim import compact_adamw, eight_bits
 from glipkit.engine.optim.compact_adamw import CompactAdamW
+from glipkit.errors import UserError
 
 
 def weights(count=5000, **kwargs):
@@ -129,16 +130,34 @@ def test_what_is_not_a_number_is_not_hidden():
     assert weight.isnan().any()
 
 
-def test_other_forms_of_weights():
-    """Layouts and precisions that pieces are not made for are AdamW's own."""
-    for weight in (nn.Parameter(torch.ones(64, 64, 3, 3).to(memory_format=torch.channels_last)),
-                   nn.Parameter(torch.ones(5000, dtype=torch.float64))):
+def test_layouts_change_nothing_but_the_blocks():
+    """The first step is AdamW's own in any layout of weight and gradient."""
+    for layout in (torch.channels_last, torch.contiguous_format):
+        weight = nn.Parameter(torch.ones(64, 64, 3, 3).to(memory_format=torch.channels_last))
         twin = nn.Parameter(weight.detach().clone())
-        weight.grad = torch.randn_like(weight)
+        weight.grad = torch.randn(64, 64, 3, 3).to(memory_format=layout)
         twin.grad = weight.grad.clone()
-        CompactAdamW([weight], lr=0.1).step()
+        optimizer = CompactAdamW([weight], lr=0.1)
+        optimizer.step()
         torch.optim.AdamW([twin], lr=0.1).step()
-        assert torch.equal(weight, twin)
+        torch.testing.assert_close(weight, twin)
+        assert optimizer.state[weight]['exp_avg'].dtype == torch.int8
+        state = optimizer.state_dict()
+        other = nn.Parameter(weight.detach().clone(memory_format=torch.contiguous_format))
+        with pytest.raises(UserError, match='strides'):
+            CompactAdamW([other]).load_state_dict(state)
+
+
+@pytest.mark.parametrize('weight', [torch.ones(5000, dtype=torch.float64),
+                                    torch.ones(100, 128)[:, ::2]])
+def test_what_pieces_are_not_made_for_is_adamw_s_own(weight):
+    weight = nn.Parameter(weight)
+    twin = nn.Parameter(weight.detach().clone())
+    weight.grad = torch.randn_like(weight)
+    twin.grad = weight.grad.clone()
+    CompactAdamW([weight], lr=0.1).step()
+    torch.optim.AdamW([twin], lr=0.1).step()
+    assert torch.equal(weight, twin)
 
 
 def test_bounds_of_a_step_and_wrong_numbers():

@@ -19,6 +19,7 @@ from glipkit.engine.optim.eight_bits import (
     blocks_of,
     largest_step,
 )
+from glipkit.errors import UserError
 from glipkit.registry import OPTIMIZERS
 
 #: Tensors with fewer elements, such as norms and biases, keep float32: they need little.
@@ -80,15 +81,16 @@ class CompactAdamW(Optimizer):
 
     def state_shapes(self, weight: Tensor) -> dict[str, tuple[int, ...]]:
         """Shapes of the tensors of a parameter's state, by key."""
-        if not _is_compact(weight):
-            return {'exp_avg': tuple(weight.shape), 'exp_avg_sq': tuple(weight.shape)}
-        count = weight.numel()
-        return {'exp_avg': (count,), 'exp_avg_sq': (count,), 'scales': (blocks_of(count),)}
+        shapes = dict.fromkeys(('exp_avg', 'exp_avg_sq'), tuple(weight.shape))
+        return {**shapes, 'scales': (blocks_of(weight.numel()),)} if _is_compact(weight) else shapes
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what :meth:`state_dict` gave.
 
         torch's own would make float32 of all moments.
+
+        Raises:
+            UserError: Weights lay otherwise in memory, and so did the blocks of moments.
         """
         super().load_state_dict({**state_dict, 'state': {}})
         weights = [weight for group in self.param_groups for weight in group['params']]
@@ -97,16 +99,22 @@ class CompactAdamW(Optimizer):
             if state_dict['state'].get(number):
                 self._begin(weight)
                 for key, value in self.state[weight].items():
-                    value.copy_(state_dict['state'][number][key])
+                    saved = state_dict['state'][number][key]
+                    if saved.stride() != value.stride():
+                        raise UserError(f'moments whose strides are {value.stride()}',
+                                        f'{saved.stride()}', 'resume with the model in the '
+                                        'memory format that it began with')
+                    value.copy_(saved)
 
     def _begin(self, weight: Tensor) -> None:
         state = self.state[weight]
         state['step'] = torch.tensor(0.)
+        first, second = None, None
         if _is_compact(weight):
-            moments = Moments.zeros(weight.numel(), weight.device)
-            state.update(exp_avg=moments.first, exp_avg_sq=moments.second, scales=moments.scales)
-        else:
-            state.update(exp_avg=torch.zeros_like(weight), exp_avg_sq=torch.zeros_like(weight))
+            first, second = torch.int8, torch.uint8
+            state['scales'] = torch.zeros(blocks_of(weight.numel()), device=weight.device)
+        state['exp_avg'] = torch.zeros_like(weight, dtype=first)
+        state['exp_avg_sq'] = torch.zeros_like(weight, dtype=second)
 
     def _step_whole(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         states = [self.state[weight] for weight in weights]
@@ -120,8 +128,10 @@ class CompactAdamW(Optimizer):
         state, (beta1, beta2), rate = self.state[weight], group['betas'], group['lr']
         state['step'] += 1
         number = int(state['step'])
-        moments = Moments(state['exp_avg'], state['exp_avg_sq'], state['scales'])
-        weights, grads = weight.view(-1), weight.grad.contiguous().view(-1)
+        moments = Moments(_flat(state['exp_avg']), _flat(state['exp_avg_sq']), state['scales'])
+        same = weight.grad.stride() == weight.stride()
+        grad = weight.grad if same else torch.empty_like(weight).copy_(weight.grad)
+        weights, grads = _flat(weight), _flat(grad)
         unit = largest_step(group['betas']) / LEVELS**2
         corrections = [math.sqrt(1 - beta2**max(count, 1)) for count in (number - 1, number)]
         was, now = (group['eps'] * unit * correction for correction in corrections)
@@ -144,4 +154,11 @@ class CompactAdamW(Optimizer):
 
 
 def _is_compact(weight: Tensor) -> bool:
-    return weight.numel() >= LEAST and weight.dtype == torch.float32 and weight.is_contiguous()
+    dense = weight.is_contiguous() or (
+        weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last))
+    return weight.numel() >= LEAST and weight.dtype == torch.float32 and dense
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """The elements as they lie in memory (N,), a view."""
+    return tensor.as_strided((tensor.numel(),), (1,))

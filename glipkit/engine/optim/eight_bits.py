@@ -41,13 +41,6 @@ class Moments:
     second: Tensor
     scales: Tensor
 
-    @classmethod
-    def zeros(cls, count: int, device: torch.device) -> Moments:
-        """Moments before the first step."""
-        return cls(torch.zeros(count, dtype=torch.int8, device=device),
-                   torch.zeros(count, dtype=torch.uint8, device=device),
-                   torch.zeros(blocks_of(count), device=device))
-
     def part(self, begin: int, end: int) -> Moments:
         """Elements from ``begin``, a multiple of BLOCK, to ``end``."""
         return Moments(self.first[begin:end], self.second[begin:end],

@@ -54,6 +54,11 @@ class ClippingOptimWrapper(OptimWrapper):
             self._release = GradientRelease(
                 self.optimizer, self._clip_one if self.clip_grad_kwargs else None)
 
+    @property
+    def releases_gradients(self) -> bool:
+        """Whether steps are in the backward pass."""
+        return self._release is not None
+
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """Back propagation; with released gradients the step as well."""
         if self._release is None:
