@@ -142,7 +142,7 @@ class CompactAdamW(Optimizer):
             part, grad = moments.part(begin, end), grads[begin:end]
             first, root = coder.read(part, unit, was)
             first.lerp_(grad, 1 - beta1)
-            root.mul_(root).mul_(beta2).addcmul_(grad, grad, value=1 - beta2).sqrt_()
+            coder.add_squares(grad, beta2, root)
             steps = coder.write(part, unit, now, number + begin // BLOCK)
             weights[begin:end].mul_(1 - rate * group['weight_decay']).add_(steps, alpha=-length)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 #: Elements that share a scale.
 BLOCK = 256
 #: Elements that are worked on at once: they stay in a processor's cache.
-PIECE = 1 << 17
+PIECE = 1 << 19
 #: Codes of the first moment on either side of zero.
 LEVELS = 127
 
@@ -25,7 +25,8 @@ _SHIFT = 19  # bits of a float32's mantissa that the root leaves out
 _BASE = (127 << 23 - _SHIFT) - 255  # code 255 is a one
 _FRACTION = (1 << _SHIFT) - 1
 _MAGIC = 1.5 * 2**23  # what is added to it is rounded to the lowest bits of the sum
-_TINY = 1e-30  # beside which roots and codes are nothing
+_TINY = 1e-30  # beside which codes are nothing
+_LEAST_SCALE = 1e-14  # no root is zero, nor is its square
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class Coder:
         self._bits = torch.empty(PIECE, dtype=torch.int32, device=device)
         self._codes = torch.empty_like(self._bits)
         self._first, self._spare = (torch.empty(PIECE, device=device) for _ in range(2))
+        # On the host, where a number waits for no device; it is added as one.
+        self._base = torch.tensor(_BASE << _SHIFT, dtype=torch.int32)
         # The same numbers on every device and in every process: replicas have to agree.
         chances = torch.rand(2 * PIECE, generator=torch.Generator().manual_seed(0))
         self._up = (chances * _FRACTION).int().sub_(_BASE << _SHIFT).to(device)
@@ -88,13 +91,26 @@ class Coder:
         count, width = len(moments.first), len(moments.scales) * BLOCK
         bits, first, spare = self._bits[:width], self._first[:width], self._spare[:width]
         bits[:count].copy_(moments.second)
-        bits[count:] = 0
-        root = bits.add_(_BASE).bitwise_left_shift_(_SHIFT).view(torch.float32)
-        _blocks(root).mul_(moments.scales[:, None])
+        torch.add(self._base, bits, alpha=1 << _SHIFT, out=bits)
+        root = bits.view(torch.float32)
+        _blocks(root).mul_(moments.scales.clamp(min=_LEAST_SCALE)[:, None])
         first[:count].copy_(moments.first)
         torch.abs(first, out=spare)
-        first.mul_(spare).mul_(torch.mul(root, unit, out=spare).add_(least))
+        first.mul_(spare)
+        first.mul_(torch.add(torch.tensor(least), root, alpha=unit, out=spare))
         return first[:count], root[:count]
+
+    def add_squares(self, grad: Tensor, decay: float, root: Tensor) -> Tensor:
+        """Roots of the second moments behind a step, in place of those before it.
+
+        Args:
+            grad: Gradient (N,).
+            decay: Of the second moment.
+            root: From :meth:`read`.
+        """
+        second = root.mul_(root).mul_(decay).addcmul_(grad, grad, value=1 - decay)
+        # x / sqrt(x): the power is faster than the root.
+        return second.mul_(torch.pow(second, -0.5, out=self._spare[:len(root)]))
 
     def write(self, moments: Moments, unit: float, least: float, seed: int) -> Tensor:
         """Writes the tensors that :meth:`read` gave, as the caller has changed them, where they
@@ -111,10 +127,10 @@ class Coder:
         count, width = len(moments.first), len(moments.scales) * BLOCK
         root, first, spare = (x[:width] for x in (self._bits, self._first, self._spare))
         root = root.view(torch.float32)
-        root[count:] = 0
-        first.div_(torch.mul(root, unit, out=spare).add_(least))
+        root[count:] = 0  # what a piece before this one has left there
+        first.div_(torch.add(torch.tensor(least), root, alpha=unit, out=spare))
         self._write_roots(moments, root, seed * 7919 % PIECE)
-        # Its root with its sign, as x / sqrt|x|: the power is faster than the root.
+        # Its root with its sign, as x / sqrt|x|.
         torch.abs(first, out=spare).add_(_TINY).pow_(-0.5).mul_(first)
         begin = (seed * 104729 + PIECE // 2) % PIECE
         spare.clamp_(-LEVELS, LEVELS).add_(self._half_up[begin:begin + width]).add_(_MAGIC)
@@ -123,7 +139,7 @@ class Coder:
 
     def _write_roots(self, moments: Moments, root: Tensor, begin: int) -> None:
         torch.amax(_blocks(root), 1, out=moments.scales)
-        _blocks(root).div_(moments.scales.clamp(min=_TINY)[:, None])
+        _blocks(root).mul_(moments.scales.clamp(min=_LEAST_SCALE).reciprocal_()[:, None])
         bits = root.view(torch.int32)
         bits.add_(self._up[begin:begin + len(bits)]).clamp_(min=0)
         codes = torch.bitwise_right_shift(bits, _SHIFT, out=self._codes[:len(bits)])
