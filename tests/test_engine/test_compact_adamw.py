@@ -186,3 +186,16 @@ def test_bounds_of_a_step_and_wrong_numbers():
     assert eight_bits.largest_step((0.9, 0.5)) == 16
     with pytest.raises(ValueError, match='betas'):
         compact_adamw.CompactAdamW([nn.Parameter(torch.zeros(1))], betas=(0.9, 1.))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+def test_a_device_steps_as_the_processor():
+    (ours, compact), (theirs, _) = weights(5000, lr=1e-3), weights(5000)
+    device = nn.Parameter(theirs.detach().cuda())
+    other = CompactAdamW([device], lr=1e-3)
+    for step in range(5):
+        gradient = torch.randn(5000, generator=torch.Generator().manual_seed(step))
+        ours.grad, device.grad = gradient, gradient.cuda()
+        compact.step(), other.step()
+    torch.testing.assert_close(device.cpu(), ours, atol=1e-4, rtol=0)
