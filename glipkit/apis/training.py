@@ -18,6 +18,7 @@ from glipkit.apis.loops import check_for_training, for_test
 from glipkit.apis.options import check_options
 from glipkit.apis.weights import RANDOM
 from glipkit.common.paths import config_root, packaged
+from glipkit.common.reporter import note
 from glipkit.data.formats.box_sets.hub_data import PREFIX
 from glipkit.errors import UserError
 from glipkit.files import check_folder, make_folder, remove_unfinished
@@ -228,7 +229,7 @@ def build_runner(cfg: Config):
 
 
 def train(cfg: Config, resume: str | bool = False, amp: bool = False,
-          track: Sequence[str] = ()) -> Any:
+          track: Sequence[str] = (), save_memory: bool = False) -> Any:
     """Train; returns the trained model.
 
     Args:
@@ -237,6 +238,7 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False,
             from there.
         amp: Forward pass in bfloat16 autocast.
         track: Trackers that get the curves, see :mod:`glipkit.engine.tracking`.
+        save_memory: Keep less of AdamW's state, see :mod:`glipkit.engine.optim.saving`.
 
     Raises:
         UserError: A config without training settings or with a part of what validates, a
@@ -250,6 +252,11 @@ def train(cfg: Config, resume: str | bool = False, amp: bool = False,
         from glipkit.common.precision import require_bfloat16
         require_bfloat16('--amp', get_device())  # before the data is read
         cfg.optim_wrapper.type = 'AutocastOptimWrapper'
+    if save_memory:
+        from glipkit.engine.optim import saving
+        cfg.optim_wrapper, remark = saving.save_memory(
+            cfg.optim_wrapper, cfg.get('launcher', 'none') == 'none')
+        note(remark)
     if track:
         from glipkit.engine.tracking import visualizer
         cfg.visualizer = visualizer(track, cfg.work_dir, 'train', cfg.get('visualizer'))

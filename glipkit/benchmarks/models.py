@@ -138,6 +138,8 @@ def _call(peer: Peer, task: str, work: Workload, args: argparse.Namespace) -> Wo
     if peer is not OURS and args.peer_dtype:
         workload['dtype'] = args.peer_dtype
     arguments = {'peer': peer.module, 'workload': workload}
+    if peer is OURS and getattr(args, 'save_memory', False):
+        arguments['save_memory'] = True
     return WorkerCall(f'glipkit.benchmarks.tasks:{task}', arguments, python, _environment(work))
 
 

@@ -24,6 +24,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument('--amp', action='store_true',
                         help='bfloat16 autocast; on a processor only where that is faster '
                              '(AVX512-BF16, AMX)')
+    parser.add_argument('--save-memory', action='store_true',
+                        help="AdamW's moments in 2 bytes a weight instead of 8, and no gradient "
+                             'longer than needed where the config clips none or each by itself')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale the learning rate with the global batch size')
     add_track_argument(parser)
@@ -41,5 +44,6 @@ def run(args: argparse.Namespace) -> int:
             raise UserError('auto_scale_lr.base_batch_size in the config', 'none',
                             'add it or leave out --auto-scale-lr')
         cfg.auto_scale_lr.enable = True
-    train(cfg, resume=args.resume, amp=args.amp, track=args.track)
+    train(cfg, resume=args.resume, amp=args.amp, track=args.track,
+          save_memory=args.save_memory)
     return 0

@@ -6,6 +6,7 @@ from glipkit.engine.hooks.part_weights import PartWeightsHook
 from glipkit.engine.hooks.plateau import PlateauHook
 from glipkit.engine.hooks.progress import ProgressBarHook
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
+from glipkit.engine.optim.compact_adamw import CompactAdamW
 from glipkit.engine.optim.constructor import GroundingOptimConstructor
 from glipkit.engine.optim.tensor_clip import ClippingOptimWrapper
 from glipkit.engine.runner import GroundingRunner
@@ -13,7 +14,8 @@ from glipkit.engine.tracking import MLflowBackend, WandbBackend
 from glipkit.engine.transfer.constructor import TransferOptimConstructor
 
 __all__ = [
-    'AutocastOptimWrapper', 'ClippingOptimWrapper', 'FiniteHook', 'GroundingOptimConstructor',
-    'GroundingRunner', 'InterpolateHook', 'IterSeedHook', 'MLflowBackend', 'PartWeightsHook',
-    'PlateauHook', 'ProgressBarHook', 'TransferOptimConstructor', 'WandbBackend'
+    'AutocastOptimWrapper', 'ClippingOptimWrapper', 'CompactAdamW', 'FiniteHook',
+    'GroundingOptimConstructor', 'GroundingRunner', 'InterpolateHook', 'IterSeedHook',
+    'MLflowBackend', 'PartWeightsHook', 'PlateauHook', 'ProgressBarHook',
+    'TransferOptimConstructor', 'WandbBackend'
 ]

@@ -108,12 +108,22 @@ def _wrong_in_optimizer(saved: Any, optimizer: Optimizer) -> str | None:
     for number, state in states.items():
         if number not in of_number or not isinstance(state, Mapping):
             return 'states of parameters that the optimizer does not have'
+        weight = of_number[number]
+        shapes = _shapes_of(optimizer, weight)
         for key, value in state.items():
             if isinstance(value, Tensor) and (
-                    value.dim() and value.shape != of_number[number].shape
+                    value.dim() and tuple(value.shape) != shapes.get(key, tuple(weight.shape))
                     or not torch.isfinite(value).all()):
                 return f'{key} of another shape, NaN or infinite in its optimizer'
+        if state and not shapes.keys() <= state.keys():
+            return f'states of another optimizer than {type(optimizer).__name__}'
     return None
+
+
+def _shapes_of(optimizer: Optimizer, weight: Tensor) -> dict[str, tuple[int, ...]]:
+    """Shapes of a state's tensors, by an optimiser that does not keep those of the weight."""
+    known = getattr(optimizer, 'state_shapes', None)
+    return {} if known is None else known(weight)
 
 
 def _wrong_in_schedulers(saved: Any, schedulers: list) -> str | None:

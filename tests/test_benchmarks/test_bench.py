@@ -14,6 +14,7 @@ from glipkit.benchmarks.worker import make
 from glipkit.cli import bench
 from glipkit.cli.main import build_parser, main
 from glipkit.common import precision
+from glipkit.errors import UserError
 from glipkit.testing.tiny_glip import write_config
 
 SMALL = ('--image', '64x96', '--threads', '1', '--rounds', '2', '--warmup', '0')
@@ -91,6 +92,20 @@ def test_a_training_step_trains_and_counts_its_backward_pass(in_one_process, con
     moved = {name.split('.')[0] for name, value in parameters.items()
              if not torch.equal(value, before[name])}
     assert moved == {'backbone', 'neck', 'text_encoder', 'bbox_head'}
+
+
+@pytest.mark.slow
+def test_a_training_step_that_saves_memory(in_one_process, config):
+    """glip-mini clips the norm of all gradients, so that they are kept: 4 + 4 + 2 bytes a weight,
+    and the scales of blocks; small tensors have moments of 8 bytes."""
+    from glipkit.benchmarks import tasks
+    from glipkit.benchmarks.workload import Workload
+    task = tasks.train_step('own', Workload('glip-mini', (64, 96), count=False).as_dict(), True)
+    task()
+    share = task.details['fixed_bytes'] / task.details['parameters']
+    assert 10 < share < 10.5 and 'gradients are kept' in task.details['saved']
+    with pytest.raises(UserError, match='without optim_wrapper'):
+        tasks.train_step('own', Workload(config, (64, 96), count=False).as_dict(), True)
 
 
 def test_help_of_every_benchmark(capsys):
