@@ -21,7 +21,7 @@ from glipkit.common.reporter import Reporter, reporting
 from glipkit.distil.settings import Asked, LabelPlan
 from glipkit.errors import UserError
 from glipkit.files import write_text
-from glipkit.labelling.engines import Teacher, follow, run_local, run_ray
+from glipkit.labelling.engines import ACTORS, Teacher, follow, run_ray
 from glipkit.runs.results import read_record, write_record
 
 #: Folder of the shards, below that of the run.
@@ -101,8 +101,11 @@ class PhotoLabeller:
         self._photos, self._out = photos, out
         predictor.batch_size = plan.batch_size
 
-    def label(self, index: int) -> dict[str, Any]:
-        """Labels range ``index``; returns its record."""
+    def label(self, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """See :class:`~glipkit.labelling.engines.Labeller`."""
+        return map(self._label, indices)
+
+    def _label(self, index: int) -> dict[str, Any]:
         begin, end = rows = range_of(index, self._plan.part_size, len(self._photos.paths))
         names = dict(zip(self._photos.paths[begin:end], self._photos.names[begin:end]))
         problems: list[list[str]] = []
@@ -154,7 +157,7 @@ def label_photos(teacher: Teacher, predictor: Predictor, asked: Asked, plan: Lab
             if (record := _done(out, index, plan, photos)) is not None}
     todo = [index for index in range(count) if index not in done]
     if engine == 'local':
-        work = run_local(todo, PhotoLabeller(predictor, asked, plan, photos, out))
+        work = PhotoLabeller(predictor, asked, plan, photos, out).label(todo)
     else:
         work = run_ray(todo, photo_labeller, (teacher, asked, plan, photos, out), workers, address)
     follow(work, len(photos.paths), sum(record['rows'][1] - record['rows'][0]

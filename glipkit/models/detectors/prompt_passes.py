@@ -10,16 +10,14 @@ depend on the free memory or on what other threads of the program do.
 from __future__ import annotations
 
 import os
-import threading
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from glipkit.common.core_threads import core_threads, in_order
 from glipkit.text.structures import Prompt
 
 PromptPass = list[tuple[int, Prompt]]
@@ -82,65 +80,13 @@ def run_passes(work: Callable[[Argument], Result], arguments: Sequence[Argument]
             enter(stack)
             return work(argument)
 
-    results: list[Result] = []
-    running: deque[Future] = deque()
-    try:
-        for argument in arguments:
-            if len(running) >= max(1, at_once):
-                results.append(running.popleft().result())
-            running.append(_POOL.get(cores).submit(in_thread, argument))
-        results += [one.result() for one in running]
-    finally:
-        for one in running:
-            one.cancel()
-    return results
-
-
-class _CorePool:
-    """Threads of one core each, made once per process and shared by all predictions.
-
-    ``torch.set_num_threads`` sets the number of the calling thread, and threads that begin later
-    take the number that any thread set last. So all threads of the pool begin at once, and the
-    caller's number is set again before another thread can begin.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
-        self._key: tuple[int, int] | None = None
-
-    def get(self, cores: int) -> ThreadPoolExecutor:
-        """A pool of ``cores`` threads; a forked process gets its own."""
-        key = (os.getpid(), cores)
-        with self._lock:
-            if self._key != key:
-                self._pool, self._key = self._make(cores), key
-            return self._pool
-
-    @staticmethod
-    def _make(cores: int) -> ThreadPoolExecutor:
-        ready = threading.Barrier(cores + 1)
-
-        def begin() -> None:
-            torch.get_num_threads()  # a thread's first call takes over the program's number
-            torch.set_num_threads(1)
-            ready.wait()
-
-        pool = ThreadPoolExecutor(cores, thread_name_prefix='glipkit-head', initializer=begin)
-        for _ in range(cores):  # each task starts a thread while none is idle
-            pool.submit(int)
-        ready.wait()
-        torch.set_num_threads(cores)
-        return pool
-
-
-_POOL = _CorePool()
+    return list(in_order(core_threads(cores), in_thread, arguments, max(1, at_once)))
 
 
 def start_threads() -> None:
     """Starts the threads of the pool now, before other threads of the program begin."""
     if (cores := torch.get_num_threads()) > 1:
-        _POOL.get(cores)
+        core_threads(cores)
 
 
 def _autocast_state() -> Callable[[ExitStack], None]:
