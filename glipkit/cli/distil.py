@@ -68,8 +68,9 @@ def _add_labels(group: argparse._ArgumentGroup) -> None:
                        help='photographs per shard (default: %(default)s)')
     group.add_argument('--engine', choices=['local', 'ray'], default='local',
                        help='label in this process, or in many (default: %(default)s)')
-    group.add_argument('--workers', type=int, default=2,
-                       help='processes of --engine ray (default: %(default)s)')
+    group.add_argument('--workers', type=int,
+                       help='threads of one core each, or processes of --engine ray; labels do not '
+                            'depend on it (default: all cores, or 2)')
     group.add_argument('--address', help='address of a ray cluster; default: one on this machine')
 
 

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -77,3 +78,40 @@ def in_order(pool: ThreadPoolExecutor, work: Callable[[Argument], Result],
     finally:
         for one in running:
             one.cancel()
+
+
+def as_here(work: Callable[[Argument], Result]) -> Callable[[Argument], Result]:
+    """``work`` for other threads: with the CPU autocast of this one, and without gradients."""
+    enabled, dtype = torch.is_autocast_enabled('cpu'), torch.get_autocast_dtype('cpu')
+
+    def there(argument: Argument) -> Result:
+        with torch.autocast('cpu', dtype, enabled=enabled), torch.no_grad():
+            return work(argument)
+
+    return there
+
+
+class Room:
+    """Memory that pieces of work share: one that finds too little waits for others to end.
+
+    Args:
+        size: Bytes of all together. Work that alone needs more runs alone.
+    """
+
+    def __init__(self, size: float) -> None:
+        self.size = size
+        self._taken = 0.
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def of(self, size: float) -> Iterator[None]:
+        """Holds ``size`` bytes for the block."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or self._taken + size <= self.size)
+            self._taken += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= size
+                self._changed.notify_all()

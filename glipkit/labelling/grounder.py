@@ -18,6 +18,8 @@ from glipkit.apis.batches import Prepared
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import ImageSource, unreadable
 from glipkit.apis.predictor import Predictor
+from glipkit.apis.side_by_side import with_room
+from glipkit.common.allocator import keep_freed_memory
 from glipkit.common.core_threads import core_threads, in_order
 from glipkit.data.formats.captioned import Captioned, CaptionedShard
 from glipkit.errors import UserError
@@ -134,6 +136,7 @@ class CaptionGrounder:
         self.predictor, self.settings = predictor, settings
         self._workers = torch.get_num_threads() if workers is None else workers
         self._on_cpu = predictor.device.type == 'cpu'
+        self._detect = with_room(predictor.detect) if self._on_cpu else predictor.detect
         self._tokenizer = predictor.model.text_encoder.tokenizer
         self._max_tokens = _budget(settings, predictor.model)
 
@@ -143,6 +146,7 @@ class CaptionGrounder:
 
     def label_ranges(self, ranges: Iterable[tuple[CaptionedShard, range]]) -> Iterator[Labels]:
         """The same for several ranges of pairs; while one ends, the next one has begun."""
+        keep_freed_memory()
         pool = core_threads(self._workers)
         read = in_order(pool, self._read, _pieces(ranges), self._workers + 1)
         batches = self._batches(read)
@@ -188,7 +192,7 @@ class CaptionGrounder:
     def _ground(self, batch: _Batch) -> tuple[_Batch, Labels]:
         """What the teacher finds."""
         labels = Labels()
-        found = self.predictor.detect([one.prepared for one in batch.asked], 0., per_object='all')
+        found = self._detect([one.prepared for one in batch.asked], 0., per_object='all')
         for one, detections in zip(batch.asked, found):
             self._keep(one, detections, labels)
         return batch, labels

@@ -9,15 +9,14 @@ depend on the free memory or on what other threads of the program do.
 """
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from glipkit.common.core_threads import core_threads, in_order
+from glipkit.common.allocator import free_memory
+from glipkit.common.core_threads import as_here, core_threads, in_order
 from glipkit.text.structures import Prompt
 
 PromptPass = list[tuple[int, Prompt]]
@@ -53,10 +52,7 @@ def rounds_at_once(levels: Sequence[Tensor]) -> int:
 def _free_memory(device: torch.device) -> int:
     if device.type == 'cuda':
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        return os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-    except (AttributeError, ValueError, OSError):  # not every system tells it
-        return 1 << 30
+    return free_memory()
 
 
 def run_passes(work: Callable[[Argument], Result], arguments: Sequence[Argument],
@@ -73,23 +69,10 @@ def run_passes(work: Callable[[Argument], Result], arguments: Sequence[Argument]
     cores = torch.get_num_threads()
     if len(arguments) < 2 or cores < 2:
         return [work(argument) for argument in arguments]
-    enter = _autocast_state()
-
-    def in_thread(argument: Argument) -> Result:
-        with ExitStack() as stack, torch.no_grad():
-            enter(stack)
-            return work(argument)
-
-    return list(in_order(core_threads(cores), in_thread, arguments, max(1, at_once)))
+    return list(in_order(core_threads(cores), as_here(work), arguments, max(1, at_once)))
 
 
 def start_threads() -> None:
     """Starts the threads of the pool now, before other threads of the program begin."""
     if (cores := torch.get_num_threads()) > 1:
         core_threads(cores)
-
-
-def _autocast_state() -> Callable[[ExitStack], None]:
-    """A function that enters, in another thread, the CPU autocast of this one."""
-    enabled, dtype = torch.is_autocast_enabled('cpu'), torch.get_autocast_dtype('cpu')
-    return lambda stack: stack.enter_context(torch.autocast('cpu', dtype, enabled=enabled))
