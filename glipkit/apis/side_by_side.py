@@ -24,7 +24,7 @@ from glipkit.errors import UserError
 #: Batches for each core from which on all together take less time than one after another, on any
 #: number of cores: fewer could leave cores without work at the end.
 _EACH = 4
-#: Bytes that the detection of an image takes per pixel (measured with a Swin-T and fusion: 700), and
+#: Bytes that the detection of an image takes per pixel (measured with Swin-T and fusion: 700), and
 #: the share of the free memory that all images may take together.
 _BYTES, _SHARE = 1000, 0.5
 
