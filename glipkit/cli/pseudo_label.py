@@ -34,6 +34,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              'default: those of its name, fetched on first use')
     parser.add_argument('--device', default='cpu',
                         help='device of the teacher (default: %(default)s)')
+    parser.add_argument('--dtype', default='float32', metavar='DTYPE',
+                        help='what the teacher computes in, as for glipkit predict '
+                             '(default: %(default)s)')
     parser.add_argument('--threshold', type=float, default=0.5,
                         help='keep boxes that score more (default: %(default)s)')
     parser.add_argument('--phrase-nms', type=float, default=0.5, metavar='IOU',
@@ -85,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         backend=args.phrases, picture_words=args.picture_words, max_tokens=args.max_tokens,
         batch_size=args.batch_size)
     checkpoint = checkpoint_for(args.teacher, args.checkpoint)
-    teacher = Teacher(str(args.teacher), str(checkpoint), args.device)
+    teacher = Teacher(str(args.teacher), str(checkpoint), args.device, dtype=args.dtype)
     manifest = pseudo_label(args.sources, args.out, teacher, settings, args.images,
                             args.part_size, args.engine, args.workers, args.address)
     width = max(map(len, manifest['counts']))

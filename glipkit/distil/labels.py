@@ -207,13 +207,13 @@ def read_labels(out: Path, records: Sequence[Mapping[str, Any]], photos: Photos,
                 size=tuple(one['size']), path=path_of[one['name']]))
 
 
-def identity(predictor: Predictor, asked: Asked, plan: LabelPlan, photos: Photos
-             ) -> dict[str, Any]:
+def identity(teacher: Teacher, predictor: Predictor, asked: Asked, plan: LabelPlan,
+             photos: Photos) -> dict[str, Any]:
     """What the labels of a run depend on, for its folder."""
     query = predictor.question(**asked.call()).query
     return dict(teacher=fingerprint(predictor.model), query=repr(query),
                 task=None if asked.task is None else file_sha256(asked.task),
-                **plan.record(), photographs=photos.digest())
+                **teacher.record(), **plan.record(), photographs=photos.digest())
 
 
 def range_of(index: int, size: int, count: int) -> tuple[int, int]:

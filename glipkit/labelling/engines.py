@@ -33,11 +33,16 @@ class Teacher:
     checkpoint: str
     device: str = 'cpu'
     task: str | None = None
+    dtype: str = 'float32'
 
     def load(self, device: str | None = None, per_object: str = 'all') -> Predictor:
-        """Loads the teacher; on another device where one is given."""
+        """Loads the teacher; where a device is given there, in float32, as all devices can."""
         return Predictor(self.config, self.checkpoint, device or self.device, task=self.task,
-                         per_object=per_object)
+                         per_object=per_object, dtype='float32' if device else self.dtype)
+
+    def record(self) -> dict[str, str]:
+        """What labels depend on besides the weights: the dtype, where it is not the usual one."""
+        return {} if self.dtype == 'float32' else dict(dtype=self.dtype)
 
 
 class Labeller(Protocol):

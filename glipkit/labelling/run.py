@@ -68,7 +68,8 @@ def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teache
     # Actors may have devices that this machine lacks.
     predictor = teacher.load(None if engine == 'local' else 'cpu')
     identity = dict(
-        teacher=dict(config=teacher.config, fingerprint=fingerprint(predictor.model)),
+        teacher=dict(config=teacher.config, fingerprint=fingerprint(predictor.model),
+                     **teacher.record()),
         settings=settings.record(),
         sources=[dict(path=str(shard.path), pairs=len(shard)) for shard in shards],
         part_size=part_size)
