@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     _check_equal([one.details['lines'] for name, one in measured.items() if name != SINGLE])
     rows = rows_beside(SINGLE, measured, args.rounds)
     for row in rows:
-        row['pairs / s'] = round(args.pairs / row['median s'], 2)
+        row['pairs / s'] = float(f"{args.pairs / row['median s']:.4g}")
     return {'setting': {'config': args.config, 'pairs': args.pairs, 'batch': args.batch_size,
                         'dtype': args.dtype, 'device': args.device, 'cores': cores,
                         'rounds': args.rounds, 'warm-up': args.warmup, 'load before': load},
