@@ -27,6 +27,7 @@ from glipkit.apis.images import Images, ImageSource, list_images
 from glipkit.apis.learner import NameLearner
 from glipkit.apis.regions import RegionScorer
 from glipkit.apis.segmentation import Segmenter
+from glipkit.apis.side_by_side import answer_batches, batches_of, workers_for
 from glipkit.apis.tasks import TaskViews
 from glipkit.apis.tile_windows import OVERLAP, Tiles
 from glipkit.apis.tiles import answer_in_tiles
@@ -261,29 +262,34 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher, NameLearner):
                 skip: Callable[[ImageSource, UserError], None] | None) -> Iterator[Detections]:
         several = len(sources) > 1
         with reporter.bar('predicting', len(sources), 'image') if several else Bar() as bar:
-            for begin in range(0, len(sources), self.batch_size):
-                chunk = sources[begin:begin + self.batch_size]
-                yield from self.answer(chunk, question, skip)
-                bar.update(len(chunk))
+            batches = batches_of(sources, self.batch_size)
+            for found, lost in answer_batches(self, batches, question, skip is not None,
+                                              workers_for(len(batches))):
+                for source, error in lost:
+                    skip(source, error)
+                yield from found
+                bar.update(len(found) + len(lost))
 
     def answer(self, sources: Sequence[ImageSource], question: Question,
-               skip: Callable[[ImageSource, UserError], None] | None = None) -> list[Detections]:
+               skip: Callable[[ImageSource, UserError], None] | None = None,
+               detect: Callable[..., list[Detections]] | None = None) -> list[Detections]:
         """Detections of some images that go through the model together.
 
         Args:
             sources: Images, from `list_images`.
             question: What they are asked, from `question`.
             skip: As in `stream`.
+            detect: What runs the model instead of the method of this name.
 
         Raises:
             UserError: An image cannot be read, and there is no ``skip``.
         """
-        found, prepared = [], []
+        found, prepared, detect = [], [], detect or self.detect
         for source in sources:
             try:
                 if question.tiles is not None:
                     found.append(answer_in_tiles(self._pipelines, source, question, self.batch_size,
-                                                 self.detect))
+                                                 detect))
                 else:
                     prepared.append(self.prepare(source, question.query, question.names,
                                                  question.channel_order, question.category_ids))
@@ -291,7 +297,7 @@ class Predictor(Segmenter, RegionScorer, VideoWatcher, NameLearner):
                 if skip is None:
                     raise
                 skip(source, error)
-        return found or self.detect(prepared, model=question.model, shown=question.shown)
+        return found or detect(prepared, model=question.model, shown=question.shown)
 
     def prepare(self, source: ImageSource, query: Query, names: tuple[str, ...],
                 channel_order: str | None = None,

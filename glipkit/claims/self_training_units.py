@@ -13,7 +13,7 @@ from mmengine.config import Config
 from glipkit.apis.build import find_config, read_config
 from glipkit.apis.config_parts import place_of
 from glipkit.claims.pretraining import SCORE_SECONDS, TRAIN_SECONDS, pretrain, score
-from glipkit.claims.pseudo_labels import hide_boxes, hits
+from glipkit.claims.pseudo_labels import hits
 from glipkit.errors import UserError
 from glipkit.labelling import LabelSettings, Teacher, pseudo_label
 from glipkit.runs.locks import locked
@@ -21,6 +21,7 @@ from glipkit.runs.results import write_json
 from glipkit.runs.units import Unit
 from glipkit.worlds import shapes, stamps
 from glipkit.worlds.english import plural
+from glipkit.worlds.pairs import hide_boxes
 from glipkit.worlds.stamp_source import digest, find_stamps_dir, list_stamps
 from glipkit.worlds.world_files import read_manifest
 

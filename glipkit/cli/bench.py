@@ -41,8 +41,10 @@ BENCHMARKS = {
     'loader': ('benchmarks.loader', 'time the training loader against mmdet'),
     'serve': ('benchmarks.serve',
               'glipkit serve under load: right answers, latency, memory'),
+    'labelling': ('benchmarks.labelling',
+                  'time the labelling of image-caption pairs against single predictions'),
     'pseudo-labels': ('claims.pseudo_labels',
-                      'precision of pseudo-labels, and throughput against single predictions'),
+                      'precision of pseudo-labels where the truth is known'),
     'transfer': ('claims.transfer', 'what tuning brings: seven comparisons of the paper, in hours'),
     'self-training': ('claims.self_training',
                       'what captions without boxes teach: teacher, student, and gold alone, in '
@@ -84,6 +86,9 @@ SUITE = {
     'launches-glip-t-c': 'launches',
     'evaluation-lvis': 'evaluation --images 1000 --limit 120',
     'loader': 'loader',
+    'labelling-glip-mini': 'labelling',
+    'labelling-glip-t-c':
+        'labelling --config glip-t-c --checkpoint random --pairs 6 --rounds 3',
     'pseudo-labels': 'pseudo-labels',
 }
 

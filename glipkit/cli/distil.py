@@ -43,6 +43,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                             'default: those of its name, fetched on first use')
     asked.add_argument('--device', default='cpu',
                        help='device of teacher and training (default: %(default)s)')
+    asked.add_argument('--dtype', default='float32', metavar='DTYPE',
+                       help='what the teacher computes in, as for glipkit predict '
+                            '(default: %(default)s)')
     _add_labels(parser.add_argument_group('labels'))
     _add_student(parser.add_argument_group('student'))
     parser.set_defaults(run=run)
@@ -68,8 +71,9 @@ def _add_labels(group: argparse._ArgumentGroup) -> None:
                        help='photographs per shard (default: %(default)s)')
     group.add_argument('--engine', choices=['local', 'ray'], default='local',
                        help='label in this process, or in many (default: %(default)s)')
-    group.add_argument('--workers', type=int, default=2,
-                       help='processes of --engine ray (default: %(default)s)')
+    group.add_argument('--workers', type=int,
+                       help='threads of one core each, or processes of --engine ray; labels do not '
+                            'depend on it (default: all cores, or 2)')
     group.add_argument('--address', help='address of a ray cluster; default: one on this machine')
 
 
@@ -121,10 +125,10 @@ def run(args: argparse.Namespace) -> int:
     asked = Asked(given['classes'], args.task, tuple(given['negative_classes']),
                   tuple(map(tuple, given['exclusive'])))
     checkpoint = checkpoint_for(args.teacher, args.checkpoint)
+    teacher = Teacher(str(args.teacher), str(checkpoint), args.device, dtype=args.dtype)
     done = distil(DistilRun(
-        args.photos, args.out, Teacher(str(args.teacher), str(checkpoint), args.device),
-        asked, labels, student, _test_data(args), args.name, args.engine, args.workers,
-        args.address))
+        args.photos, args.out, teacher, asked, labels, student, _test_data(args), args.name,
+        args.engine, args.workers, args.address))
     for name, why in done.problems[:5]:
         print(f'left out: {name}: {why}')
     counts = done.data.counts

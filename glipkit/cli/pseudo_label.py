@@ -34,6 +34,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                              'default: those of its name, fetched on first use')
     parser.add_argument('--device', default='cpu',
                         help='device of the teacher (default: %(default)s)')
+    parser.add_argument('--dtype', default='float32', metavar='DTYPE',
+                        help='what the teacher computes in, as for glipkit predict '
+                             '(default: %(default)s)')
     parser.add_argument('--threshold', type=float, default=0.5,
                         help='keep boxes that score more (default: %(default)s)')
     parser.add_argument('--phrase-nms', type=float, default=0.5, metavar='IOU',
@@ -67,8 +70,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         help='pairs per output shard (default: %(default)s)')
     parser.add_argument('--engine', choices=['local', 'ray'], default='local',
                         help='label in this process, or in many (default: %(default)s)')
-    parser.add_argument('--workers', type=int, default=2,
-                        help='processes of --engine ray (default: %(default)s)')
+    parser.add_argument('--workers', type=int,
+                        help='threads of one core each, or processes of --engine ray; results do '
+                             'not depend on it (default: all cores, or 2)')
     parser.add_argument('--address', help='address of a ray cluster; default: one on this machine')
     parser.set_defaults(run=run)
 
@@ -79,11 +83,12 @@ def run(args: argparse.Namespace) -> int:
     from glipkit.labelling import LabelSettings, Teacher, pseudo_label
     settings = LabelSettings(
         score=args.threshold, phrase_nms=args.phrase_nms, cross_nms=args.cross_nms,
-        min_boxes=args.min_boxes, min_strong=args.min_strong, strong_score=args.strong_score,
+        leftover=args.leftover, leftover_share=args.leftover_share, min_boxes=args.min_boxes,
+        min_strong=args.min_strong, strong_score=args.strong_score,
         backend=args.phrases, picture_words=args.picture_words, max_tokens=args.max_tokens,
         batch_size=args.batch_size)
     checkpoint = checkpoint_for(args.teacher, args.checkpoint)
-    teacher = Teacher(str(args.teacher), str(checkpoint), args.device)
+    teacher = Teacher(str(args.teacher), str(checkpoint), args.device, dtype=args.dtype)
     manifest = pseudo_label(args.sources, args.out, teacher, settings, args.images,
                             args.part_size, args.engine, args.workers, args.address)
     width = max(map(len, manifest['counts']))

@@ -7,13 +7,11 @@ another process needs takes fewer pieces.
 """
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 
 import torch
+
+from glipkit.common.core_threads import as_here, core_threads
 
 
 def share_out(work: Callable[[int], None], count: int) -> None:
@@ -32,14 +30,14 @@ def share_out(work: Callable[[int], None], count: int) -> None:
             for i in range(count):
                 work(i)
         return
-    pieces, enter = iter(range(count)), thread_state()
+    pieces = iter(range(count))
 
-    def take() -> None:
-        with enter():
-            for i in pieces:  # one iterator for all threads: each piece is taken once
-                work(i)
+    def take(_: int) -> None:
+        for i in pieces:  # one iterator for all threads: each piece is taken once
+            work(i)
 
-    running = [POOL.get(torch.get_num_threads()).submit(take) for _ in range(cores)]
+    pool, take_here = core_threads(torch.get_num_threads()), as_here(take)
+    running = [pool.submit(take_here, core) for core in range(cores)]
     try:
         for one in running:
             one.result()
@@ -58,63 +56,7 @@ def even_pieces(length: int, most: int) -> list[slice]:
     return [slice(length * i // count, length * (i + 1) // count) for i in range(count)]
 
 
-def thread_state() -> Callable[[], contextmanager]:
-    """A context for another thread: no gradients, this one's autocast and inference mode."""
-    enabled, dtype = torch.is_autocast_enabled('cpu'), torch.get_autocast_dtype('cpu')
-    inference = torch.is_inference_mode_enabled()
-
-    @contextmanager
-    def enter() -> Iterator[None]:
-        with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode() if inference else torch.no_grad())
-            stack.enter_context(torch.autocast('cpu', dtype, enabled=enabled))
-            yield
-
-    return enter
-
-
-class CorePool:
-    """Threads of one core each, made once per process and shared by everybody.
-
-    ``torch.set_num_threads`` sets the number of the calling thread, and threads that begin later
-    take the number that any thread set last. So all threads of the pool begin at once, and the
-    caller's number is set again before another thread can begin.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
-        self._key: tuple[int, int] | None = None
-
-    def get(self, cores: int) -> ThreadPoolExecutor:
-        """A pool of ``cores`` threads; a forked process gets its own."""
-        key = (os.getpid(), cores)
-        with self._lock:
-            if self._key != key:
-                self._pool, self._key = self._make(cores), key
-            return self._pool
-
-    @staticmethod
-    def _make(cores: int) -> ThreadPoolExecutor:
-        ready = threading.Barrier(cores + 1)
-
-        def begin() -> None:
-            torch.get_num_threads()  # a thread's first call takes over the program's number
-            torch.set_num_threads(1)
-            ready.wait()
-
-        pool = ThreadPoolExecutor(cores, thread_name_prefix='glipkit-core', initializer=begin)
-        for _ in range(cores):  # each task starts a thread while none is idle
-            pool.submit(int)
-        ready.wait()
-        torch.set_num_threads(cores)
-        return pool
-
-
-POOL = CorePool()
-
-
 def start_threads() -> None:
     """Starts the threads of the pool now, before other threads of the program begin."""
     if (cores := torch.get_num_threads()) > 1:
-        POOL.get(cores)
+        core_threads(cores)

@@ -4,24 +4,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import torch
 
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import ImageSource, list_images
 from glipkit.apis.prediction_writers import image_names
 from glipkit.apis.predictor import Predictor
+from glipkit.apis.side_by_side import Answer, answer_batches, batches_of
 from glipkit.apis.tasks import fingerprint
 from glipkit.common.digests import file_sha256
-from glipkit.common.reporter import Reporter, reporting
 from glipkit.distil.settings import Asked, LabelPlan
 from glipkit.errors import UserError
 from glipkit.files import write_text
-from glipkit.labelling.engines import Teacher, follow, run_local, run_ray
+from glipkit.labelling.engines import ACTORS, Teacher, follow, run_ray
 from glipkit.runs.results import read_record, write_record
 
 #: Folder of the shards, below that of the run.
@@ -93,26 +96,46 @@ class PhotoLabeller:
         plan: Threshold and sizes.
         photos: All photographs of the run.
         out: Folder of the run.
+        workers: Threads of one core each; None takes as many as PyTorch has.
     """
 
     def __init__(self, predictor: Predictor, asked: Asked, plan: LabelPlan, photos: Photos,
-                 out: Path) -> None:
-        self._predictor, self._asked, self._plan = predictor, asked, plan
+                 out: Path, workers: int | None = None) -> None:
+        self._predictor, self._plan = predictor, plan
+        self._question = predictor.question(**asked.call(), score_threshold=plan.score)
         self._photos, self._out = photos, out
-        predictor.batch_size = plan.batch_size
+        self._workers = torch.get_num_threads() if workers is None else workers
 
-    def label(self, index: int) -> dict[str, Any]:
-        """Labels range ``index``; returns its record."""
-        begin, end = rows = range_of(index, self._plan.part_size, len(self._photos.paths))
+    def label(self, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """See :class:`~glipkit.labelling.engines.Labeller`; while one range ends, the next has
+        begun."""
+        counts: deque[int] = deque()
+
+        def batches() -> Iterator[Sequence[ImageSource]]:
+            for index in indices:
+                begin, end = self._rows(index)
+                mine = batches_of(list_images(self._photos.paths[begin:end]),
+                                  self._plan.batch_size)
+                counts.append(len(mine))
+                yield from mine
+
+        answers = answer_batches(self._predictor, batches(), self._question, True, self._workers)
+        for index in indices:
+            first = next(answers)  # from here on the number of the range's batches is known
+            rest = islice(answers, counts.popleft() - 1)
+            yield self._write(index, [first, *rest])
+
+    def _rows(self, index: int) -> tuple[int, int]:
+        return range_of(index, self._plan.part_size, len(self._photos.paths))
+
+    def _write(self, index: int, answers: Iterable[Answer]) -> dict[str, Any]:
+        """Writes the shard of a range, and then its record; returns the record."""
+        begin, end = rows = self._rows(index)
         names = dict(zip(self._photos.paths[begin:end], self._photos.names[begin:end]))
-        problems: list[list[str]] = []
-
-        def lose(source: ImageSource, error: UserError) -> None:
-            problems.append([names[source.path], error.got])
-
-        with reporting(Reporter()):
-            found = {one.path: one for one in self._predictor.stream(
-                list(names), **self._asked.call(), score_threshold=self._plan.score, skip=lose)}
+        found, problems = {}, []
+        for answer in answers:
+            found.update((one.path, one) for one in answer.found)
+            problems += [[names[source.path], error.got] for source, error in answer.lost]
         lines = [json.dumps(_line(name, found[path]), ensure_ascii=False) + '\n'
                  for path, name in names.items() if path in found]
         path = shard_path(self._out, index)
@@ -128,7 +151,7 @@ def photo_labeller(teacher: Teacher, asked: Asked, plan: LabelPlan, photos: Phot
 
 
 def label_photos(teacher: Teacher, predictor: Predictor, asked: Asked, plan: LabelPlan,
-                 photos: Photos, out: Path, engine: str = 'local', workers: int = 2,
+                 photos: Photos, out: Path, engine: str = 'local', workers: int | None = None,
                  address: str | None = None) -> list[dict[str, Any]]:
     """Labels what is not labelled yet.
 
@@ -140,7 +163,8 @@ def label_photos(teacher: Teacher, predictor: Predictor, asked: Asked, plan: Lab
         photos: The photographs.
         out: Folder of the run.
         engine: ``'local'`` or ``'ray'``.
-        workers: Number of actors of Ray.
+        workers: Threads of one core each, or actors of Ray; None takes as many threads as PyTorch
+            has, or two actors.
         address: Address of a Ray cluster, see `run_ray`.
 
     Returns:
@@ -154,9 +178,10 @@ def label_photos(teacher: Teacher, predictor: Predictor, asked: Asked, plan: Lab
             if (record := _done(out, index, plan, photos)) is not None}
     todo = [index for index in range(count) if index not in done]
     if engine == 'local':
-        work = run_local(todo, PhotoLabeller(predictor, asked, plan, photos, out))
+        work = PhotoLabeller(predictor, asked, plan, photos, out, workers).label(todo)
     else:
-        work = run_ray(todo, photo_labeller, (teacher, asked, plan, photos, out), workers, address)
+        work = run_ray(todo, photo_labeller, (teacher, asked, plan, photos, out),
+                       workers or ACTORS, address)
     follow(work, len(photos.paths), sum(record['rows'][1] - record['rows'][0]
                                         for record in done.values()), 'photograph')
     # Only the files on the disk count, whichever process wrote them.
@@ -182,13 +207,13 @@ def read_labels(out: Path, records: Sequence[Mapping[str, Any]], photos: Photos,
                 size=tuple(one['size']), path=path_of[one['name']]))
 
 
-def identity(predictor: Predictor, asked: Asked, plan: LabelPlan, photos: Photos
-             ) -> dict[str, Any]:
+def identity(teacher: Teacher, predictor: Predictor, asked: Asked, plan: LabelPlan,
+             photos: Photos) -> dict[str, Any]:
     """What the labels of a run depend on, for its folder."""
     query = predictor.question(**asked.call()).query
     return dict(teacher=fingerprint(predictor.model), query=repr(query),
                 task=None if asked.task is None else file_sha256(asked.task),
-                **plan.record(), photographs=photos.digest())
+                **teacher.record(), **plan.record(), photographs=photos.digest())
 
 
 def range_of(index: int, size: int, count: int) -> tuple[int, int]:

@@ -58,7 +58,7 @@ def distil(run: DistilRun) -> Distilled:
         readable(run.test, '--test-images')
         shared_classes(run.test, classes)
     config = None if run.student is None else student_config(run.student, classes)
-    about = identity(predictor, run.asked, run.labels, photos)
+    about = identity(teacher, predictor, run.asked, run.labels, photos)
     with claimed(out, about) as resumed:
         if resumed:
             note(f'resuming the run in {out}')

@@ -35,7 +35,8 @@ class DistilRun:
         test: Data of the user to compare on, with boxes by people.
         name: Folder of the student in that of the run; several may learn from the same labels.
         engine: ``'local'`` or ``'ray'``.
-        workers: Number of actors of Ray.
+        workers: Threads of one core each, or actors of Ray; None takes as many threads as PyTorch
+            has, or two actors.
         address: Address of a Ray cluster.
     """
 
@@ -48,11 +49,12 @@ class DistilRun:
     test: AnnotatedImages | None = None
     name: str = STUDENT
     engine: str = 'local'
-    workers: int = 2
+    workers: int | None = None
     address: str | None = None
 
     def __post_init__(self) -> None:
-        if self.engine not in ('local', 'ray') or self.workers < 1:
+        if self.engine not in ('local', 'ray') or (
+                self.workers is not None and self.workers < 1):
             raise UserError("engine 'local' or 'ray', and workers of at least 1",
                             f'{self.engine!r}, {self.workers}', 'correct them')
         # '' and '..' are names to Path, too.

@@ -21,6 +21,9 @@ from glipkit.labelling.grounder import CaptionGrounder
 from glipkit.labelling.settings import LabelSettings
 from glipkit.labelling.shard_ranges import ShardRange, write_range
 
+#: Number of Ray's actors where nobody says another.
+ACTORS = 2
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -30,18 +33,23 @@ class Teacher:
     checkpoint: str
     device: str = 'cpu'
     task: str | None = None
+    dtype: str = 'float32'
 
     def load(self, device: str | None = None, per_object: str = 'all') -> Predictor:
-        """Loads the teacher; on another device where one is given."""
+        """Loads the teacher; where a device is given there, in float32, as all devices can."""
         return Predictor(self.config, self.checkpoint, device or self.device, task=self.task,
-                         per_object=per_object)
+                         per_object=per_object, dtype='float32' if device else self.dtype)
+
+    def record(self) -> dict[str, str]:
+        """What labels depend on besides the weights: the dtype, where it is not the usual one."""
+        return {} if self.dtype == 'float32' else dict(dtype=self.dtype)
 
 
 class Labeller(Protocol):
     """What labels the ranges of a run."""
 
-    def label(self, index: int) -> dict[str, Any]:
-        """Labels range ``index`` and writes its result; returns its record."""
+    def label(self, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Labels ranges and writes their results, one after another; gives their records."""
 
 
 class RangeLabeller:
@@ -52,17 +60,20 @@ class RangeLabeller:
         settings: Settings of labelling.
         ranges: All ranges of the run.
         out: Folder of the results.
+        workers: Threads of one core each; None takes as many as PyTorch has.
     """
 
     def __init__(self, predictor: Predictor, settings: LabelSettings,
-                 ranges: Sequence[ShardRange], out: Path) -> None:
-        self._grounder = CaptionGrounder(predictor, settings)
+                 ranges: Sequence[ShardRange], out: Path, workers: int | None = None) -> None:
+        self._grounder = CaptionGrounder(predictor, settings, workers)
         self._ranges, self._out = ranges, out
 
-    def label(self, index: int) -> dict[str, Any]:
-        """Labels range ``index``; returns its record."""
-        one = self._ranges[index]
-        return write_range(self._out, one, self._grounder.label(one.shard, one.rows))
+    def label(self, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """See :class:`Labeller`."""
+        chosen = [self._ranges[index] for index in indices]
+        found = self._grounder.label_ranges((one.shard, one.rows) for one in chosen)
+        for one, labels in zip(chosen, found):
+            yield write_range(self._out, one, labels)
 
 
 def caption_labeller(teacher: Teacher, settings: LabelSettings, ranges: Sequence[ShardRange],
@@ -84,14 +95,8 @@ class RayLabeller:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch of one index gives the record of its range, as JSON."""
-        return {'record': [json.dumps(self._labeller.label(int(index)))
-                           for index in batch['range']]}
-
-
-def run_local(todo: Sequence[int], labeller: Labeller) -> Iterator[dict[str, Any]]:
-    """Records of ranges, labelled one after another in this process."""
-    for index in todo:
-        yield labeller.label(index)
+        return {'record': [json.dumps(record)
+                           for record in self._labeller.label(batch['range'].tolist())]}
 
 
 def run_ray(todo: Sequence[int], make: Callable[..., Labeller], arguments: tuple, workers: int,

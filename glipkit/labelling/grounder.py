@@ -1,22 +1,26 @@
-"""A teacher that turns image-caption pairs into grounding data, in batches."""
+"""A teacher that turns image-caption pairs into grounding data, in batches on all cores."""
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from glipkit.apis.batches import Prepared
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import ImageSource, unreadable
 from glipkit.apis.predictor import Predictor
+from glipkit.apis.side_by_side import with_room
+from glipkit.common.allocator import keep_freed_memory
+from glipkit.common.core_threads import core_threads, in_order
 from glipkit.data.formats.captioned import Captioned, CaptionedShard
 from glipkit.errors import UserError
 from glipkit.labelling.screening import screen
@@ -26,8 +30,10 @@ from glipkit.text.phrases import extract_phrases
 from glipkit.text.prompts import phrase_prompt
 from glipkit.text.query import Query
 
-#: Batches that are decoded ahead of the teacher.
-_AHEAD = 2
+#: On a processor, pixels of a batch from which on more images bring nothing but need more memory.
+_PIXELS = 1 << 19
+#: Pairs that a thread reads at a time.
+_ROWS = 4
 
 
 @dataclass
@@ -60,6 +66,14 @@ class Labels:
         if damaged:
             self.damaged.add(row)
 
+    def add(self, later: Labels) -> None:
+        """Takes over labels of other prompts of the same pairs, or of other pairs."""
+        self.lines += later.lines
+        self.counts.update(later.counts)
+        self.damaged |= later.damaged
+        for row, (key, reasons) in later.losses.items():
+            self.losses.setdefault(row, (key, []))[1].extend(reasons)
+
 
 @dataclass(frozen=True)
 class _Asked:
@@ -72,48 +86,116 @@ class _Asked:
     prepared: Prepared
 
 
+@dataclass
+class _Range:
+    """Pairs of a shard, and what is known of them so far."""
+
+    shard: CaptionedShard
+    rows: range
+    labels: Labels = field(default_factory=Labels)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Pairs that one thread reads."""
+
+    owner: _Range
+    rows: range
+    last: bool
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Prompts that the teacher sees together; the range is complete with the last batch of it."""
+
+    owner: _Range
+    asked: Sequence[_Asked]
+    last: bool
+
+
 class CaptionGrounder:
     """Grounds the noun phrases of captions in their images.
 
-    Images are read and resized in a thread while the teacher works on those before. Images of one
-    size share a batch; which ones do depends on the given range of pairs alone, so that a range
-    that is labelled again gives the same lines.
+    On a processor several batches are at work at a time, each on one core. While they are, images
+    are read and resized and phrases are found for those that follow; so they are on a GPU, which
+    takes one batch after another. Images of one size share a batch; which ones do depends on the
+    given range of pairs alone, so that a range that is labelled again, with any number of workers,
+    gives the same lines.
 
     Args:
         predictor: Predictor of the teacher.
         settings: Thresholds and back end.
+        workers: Number of threads; None takes as many as PyTorch has.
+
+    Raises:
+        UserError: The text encoder cannot read prompts as long as the settings ask for.
     """
 
-    def __init__(self, predictor: Predictor, settings: LabelSettings) -> None:
-        # The thread counts what it reads, the caller what the teacher finds: other keys.
+    def __init__(self, predictor: Predictor, settings: LabelSettings,
+                 workers: int | None = None) -> None:
         self.predictor, self.settings = predictor, settings
+        self._workers = torch.get_num_threads() if workers is None else workers
+        self._on_cpu = predictor.device.type == 'cpu'
+        self._detect = with_room(predictor.detect) if self._on_cpu else predictor.detect
         self._tokenizer = predictor.model.text_encoder.tokenizer
         self._max_tokens = _budget(settings, predictor.model)
 
     def label(self, shard: CaptionedShard, rows: range) -> Labels:
         """Pseudo-labels of some pairs of a shard, in their order."""
-        labels = Labels()
-        with ThreadPoolExecutor(1) as reader:
-            for batch in _prefetched(reader, self._batches(shard, rows, labels)):
-                found = self.predictor.detect([query.prepared for query in batch], 0.,
-                                              per_object='all')
-                for query, detections in zip(batch, found):
-                    self._keep(query, detections, labels)
-        labels.lines.sort(key=lambda line: line[0])
-        return labels
+        return next(self.label_ranges([(shard, rows)]))
 
-    def _batches(self, shard: CaptionedShard, rows: range,
-                 labels: Labels) -> Iterator[list[_Asked]]:
+    def label_ranges(self, ranges: Iterable[tuple[CaptionedShard, range]]) -> Iterator[Labels]:
+        """The same for several ranges of pairs; while one ends, the next one has begun."""
+        keep_freed_memory()
+        pool = core_threads(self._workers)
+        read = in_order(pool, self._read, _pieces(ranges), self._workers + 1)
+        batches = self._batches(read)
+        ground = in_order(pool, self._ground, batches, 2 * self._workers) if self._on_cpu \
+            else map(self._ground, batches)
+        for batch, labels in ground:
+            whole = batch.owner.labels
+            whole.add(labels)
+            if batch.last:
+                whole.lines.sort(key=lambda line: line[0])
+                yield whole
+
+    def _read(self, piece: _Piece) -> tuple[_Piece, list[_Asked], Labels]:
+        """What the teacher is asked about some pairs, and what is lost of them before."""
+        labels = Labels()
+        asked = [one for row in piece.rows
+                 for one in self._queries(piece.owner.shard, row, labels)]
+        return piece, asked, labels
+
+    def _batches(self, read: Iterable[tuple[_Piece, list[_Asked], Labels]]) -> Iterator[_Batch]:
         """Queries of one image size each, in full batches first."""
         waiting: dict[tuple[int, ...], list[_Asked]] = {}
-        for row in rows:
-            for query in self._queries(shard, row, labels):
-                same = waiting.setdefault(tuple(query.prepared.packed['inputs'].shape), [])
-                same.append(query)
-                if len(same) == self.settings.batch_size:
-                    yield list(same)
-                    same.clear()
-        yield from (batch for batch in waiting.values() if batch)
+        for piece, asked, labels in read:
+            owner = piece.owner
+            owner.labels.add(labels)
+            for one in asked:
+                size = tuple(one.prepared.packed['inputs'].shape)
+                same = waiting.setdefault(size, [])
+                same.append(one)
+                if len(same) == self._together(size):
+                    yield _Batch(owner, waiting.pop(size), False)
+            if piece.last:
+                left = list(waiting.values())
+                yield from (_Batch(owner, one, False) for one in left[:-1])
+                yield _Batch(owner, left[-1] if left else [], True)
+                waiting.clear()
+
+    def _together(self, size: tuple[int, ...]) -> int:
+        """How many images (3, H, W) make a batch."""
+        fitting = max(1, _PIXELS // (size[1] * size[2])) if self._on_cpu else math.inf
+        return min(self.settings.batch_size, fitting)
+
+    def _ground(self, batch: _Batch) -> tuple[_Batch, Labels]:
+        """What the teacher finds."""
+        labels = Labels()
+        found = self._detect([one.prepared for one in batch.asked], 0., per_object='all')
+        for one, detections in zip(batch.asked, found):
+            self._keep(one, detections, labels)
+        return batch, labels
 
     def _queries(self, shard: CaptionedShard, row: int, labels: Labels) -> Iterator[_Asked]:
         labels.counts['pairs'] += 1
@@ -245,13 +327,12 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _prefetched(reader: ThreadPoolExecutor, batches: Iterable[Any]) -> Iterator[Any]:
-    """Items of an iterator, read ahead in a thread."""
-    iterator, end = iter(batches), object()
-    ahead = [reader.submit(next, iterator, end) for _ in range(_AHEAD)]
-    while (batch := ahead.pop(0).result()) is not end:
-        ahead.append(reader.submit(next, iterator, end))
-        yield batch
+def _pieces(ranges: Iterable[tuple[CaptionedShard, range]]) -> Iterator[_Piece]:
+    for shard, rows in ranges:
+        owner = _Range(shard, rows)
+        begins = range(0, len(rows), _ROWS) or (0, )
+        for begin in begins:
+            yield _Piece(owner, rows[begin:begin + _ROWS], begin == begins[-1])
 
 
 def _rounded(values: np.ndarray, digits: int = 2) -> list:

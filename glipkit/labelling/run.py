@@ -10,11 +10,11 @@ from glipkit.apis.tasks import fingerprint
 from glipkit.data.formats.captioned import open_captioned
 from glipkit.errors import UserError
 from glipkit.labelling.engines import (
+    ACTORS,
     RangeLabeller,
     Teacher,
     caption_labeller,
     follow,
-    run_local,
     run_ray,
 )
 from glipkit.labelling.settings import LabelSettings
@@ -30,7 +30,7 @@ from glipkit.runs.folder import claimed
 
 def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teacher,
                  settings: LabelSettings | None = None, images: str | Path | None = None,
-                 part_size: int = 256, engine: str = 'local', workers: int = 2,
+                 part_size: int = 256, engine: str = 'local', workers: int | None = None,
                  address: str | None = None) -> dict[str, Any]:
     """Grounds the phrases of image-caption pairs and writes caption shards for `CaptionShards`.
 
@@ -43,9 +43,10 @@ def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teache
         teacher: Model that labels.
         settings: Thresholds and back end.
         images: Folder of the images that jsonl shards name; default: the shard's.
-        part_size: Pairs per output shard; as many are labelled again after a kill, at most.
+        part_size: Pairs per output shard; about as many are labelled again after a kill, at most.
         engine: ``'local'`` or ``'ray'``.
-        workers: Number of actors of Ray.
+        workers: Threads of one core each, or actors of Ray; results do not depend on it. None takes
+            as many threads as PyTorch has, or two actors.
         address: Address of a Ray cluster.
 
     Returns:
@@ -55,7 +56,8 @@ def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teache
         UserError: An argument cannot be used, or another process is at work in ``out``.
     """
     settings = settings or LabelSettings()
-    if engine not in ('local', 'ray') or part_size < 1 or workers < 1:
+    if engine not in ('local', 'ray') or part_size < 1 or (
+            workers is not None and workers < 1):
         raise UserError("engine 'local' or 'ray', part_size and workers of at least 1",
                         f'{engine!r}, {part_size}, {workers}', 'correct them')
     out = Path(os.path.abspath(out))  # a link to nothing stays one, to be refused
@@ -66,7 +68,8 @@ def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teache
     # Actors may have devices that this machine lacks.
     predictor = teacher.load(None if engine == 'local' else 'cpu')
     identity = dict(
-        teacher=dict(config=teacher.config, fingerprint=fingerprint(predictor.model)),
+        teacher=dict(config=teacher.config, fingerprint=fingerprint(predictor.model),
+                     **teacher.record()),
         settings=settings.record(),
         sources=[dict(path=str(shard.path), pairs=len(shard)) for shard in shards],
         part_size=part_size)
@@ -74,11 +77,11 @@ def pseudo_label(sources: Sequence[str | Path], out: str | Path, teacher: Teache
         finished = _finished(out, ranges)
         todo = [index for index in range(len(ranges)) if index not in finished]
         if engine == 'local':
-            work = run_local(todo, RangeLabeller(predictor, settings, ranges, out))
+            work = RangeLabeller(predictor, settings, ranges, out, workers).label(todo)
         else:
             del predictor  # the actors load it themselves
-            work = run_ray(todo, caption_labeller, (teacher, settings, ranges, out), workers,
-                           address)
+            work = run_ray(todo, caption_labeller, (teacher, settings, ranges, out),
+                           workers or ACTORS, address)
         follow(work, sum(map(len, shards)), sum(len(ranges[index].rows) for index in finished),
                'pair')
         # Only the files on the disk count, whichever process wrote them.

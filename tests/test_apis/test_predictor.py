@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -517,3 +518,61 @@ def test_tiles_are_settled_together(predictor):
     image, names = picture(1, (100, 130)), ['red dog', 'Katze']
     found, = predictor(image, names, exclusive=[names], tile=64, per_object='all')
     assert len(found) and same(found, found.one_per_object())
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize('batch_size', [1, 3])
+def test_many_images_are_found_side_by_side(predictor, folder, two_threads, monkeypatch,
+                                            batch_size):
+    """Files and one PIL image that is read lazily, several times: as one after another."""
+    lazy = Image.open(folder / 'b.png')
+    images = [folder / 'a.png', picture(7), lazy] * 9
+    monkeypatch.setattr(predictor, 'batch_size', batch_size)
+    seen, detect = set(), predictor.detect
+
+    def watched(*args, **kwargs):
+        seen.add((threading.current_thread(), torch.get_num_threads()))
+        return detect(*args, **kwargs)
+
+    monkeypatch.setattr(predictor, 'detect', watched)
+    found = predictor(images, classes=CLASSES)
+    assert {threads for _, threads in seen} == {1} and threading.current_thread() not in {
+        thread for thread, _ in seen}
+    few = predictor(images[:3], classes=CLASSES)
+    assert threading.current_thread() in {thread for thread, _ in seen}
+    assert len(found) == 27
+    for one, other in zip(found, few * 9):
+        assert one.size == other.size and len(one) == len(other) > 0
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-3)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
+    assert torch.get_num_threads() == 2
+
+
+def test_errors_of_many_images_come_in_their_place(predictor, folder, two_threads):
+    (folder / 'cut.png').write_bytes((folder / 'a.png').read_bytes()[:60])
+    images = [folder / 'a.png'] * 10 + [folder / 'cut.png'] + [folder / 'b.png'] * 5
+    stream = predictor.stream(images, classes=CLASSES)
+    assert [len(next(stream)) > 0 for _ in range(10)] == [True] * 10
+    with pytest.raises(UserError, match='cut.png'):
+        next(stream)
+    lost, order = [], []
+    for found in predictor.stream(images, classes=CLASSES, skip=lambda *one: lost.append(one)):
+        order.append((found.path.name, len(lost)))
+    assert order == [('a.png', 0)] * 10 + [('b.png', 1)] * 5
+    assert lost[0][0].position == 10 and 'cut.png' in str(lost[0][1])
+
+
+def test_autocast_of_the_caller_holds_for_many_images(predictor, two_threads, monkeypatch):
+    types = set()
+    monkeypatch.setattr(predictor, 'detect', lambda prepared, *_, **__: [
+        types.add(torch.is_autocast_enabled('cpu')) or one for one in prepared])
+    with torch.autocast('cpu', torch.bfloat16):
+        assert len(predictor([picture()] * 8, classes=CLASSES)) == 8
+    assert types == {True}

@@ -99,6 +99,18 @@ def test_the_same_call_again_asks_the_teacher_nothing(labelled, world, monkeypat
     assert contents(labelled[0]) == before
 
 
+@pytest.mark.parametrize('workers', [1, 3])
+def test_any_number_of_workers_gives_the_same_labels(labelled, world, tmp_path, workers):
+    out = tmp_path / 'out'
+    distil(a_run(world, out, workers=workers,
+                 labels=LabelPlan(score=0.1, part_size=4, val_share=0.25, batch_size=3)))
+    first, second = (contents(place / 'labels') for place in (labelled[0], out))
+    assert set(first) == set(second) and len(first) == 6
+    again = tmp_path / 'again'
+    distil(a_run(world, again, workers=workers))
+    assert contents(again / 'labels') == first
+
+
 def test_a_calibrated_task_says_what_a_label_is(labelled, world, tmp_path):
     """No label of a class that needs a probability of 1; the others have the task's default."""
     model = load('glip-mini')

@@ -136,6 +136,41 @@ def test_a_damaged_result_is_made_again(labelled, world, tmp_path):
     assert contents(out) == whole == contents(labelled[0])
 
 
+@pytest.mark.parametrize('workers', [1, 3])
+def test_any_number_of_workers_gives_the_same_files(labelled, world, tmp_path, workers):
+    out = tmp_path / 'out'
+    label(world, out, workers=workers)
+    assert contents(out) == contents(labelled[0])
+
+
+def test_sizes_and_ranges_are_kept_apart(predictor, world, tmp_path):
+    """Batches hold images of one size and one range; each pair's lines are those it has alone."""
+    shard = pairs_of(tmp_path, [])
+    names = [record['filename'] for record in world[1][:9]]
+    for number, name in enumerate(names):
+        with Image.open(world[0] / 'images/train_grd' / name) as image:
+            image.resize((96, 96 + 32 * (number % 3))).save(tmp_path / name)
+    shard.path.write_text(''.join(
+        json.dumps({'filename': name, 'captions': [record['grounding']['caption']] * 2}) + '\n'
+        for name, record in zip(names, world[1])))
+    shard = CaptionedShard(shard.path)
+    settings = LabelSettings(score=0.05, batch_size=2, max_tokens=24)  # a prompt for each caption
+    grounder = CaptionGrounder(predictor, settings, 2)
+    parts = [range(5), range(5, 5), range(5, 9)]
+    found = list(grounder.label_ranges((shard, rows) for rows in parts))
+    assert [one.counts['pairs'] for one in found] == [5, 0, 4]
+    assert sum(one.counts['captions'] for one in found) > 9
+    for one, rows in zip(found, parts):
+        alone = [grounder.label(shard, range(row, row + 1)) for row in rows]
+        lines = [line for labels in alone for line in labels.lines]
+        assert [row for row, _ in one.lines] == [row for row, _ in lines]
+        for (_, mine), (_, other) in zip(one.lines, lines):
+            for region, same in zip(mine['grounding']['regions'], other['grounding']['regions'],
+                                    strict=True):
+                assert region['phrase'] == same['phrase']
+                np.testing.assert_allclose(region['bbox'], same['bbox'], atol=0.02)
+
+
 @pytest.mark.slow
 def test_killed_and_run_again(labelled, world, tmp_path):
     """SIGKILL in the middle; the rest is done, and every byte is that of an uninterrupted run."""
@@ -474,8 +509,12 @@ def test_one_bad_image_costs_no_page(tmp_path, capsys):
 def test_commands(world, tmp_path, capsys):
     images = str(world[0] / 'images/train_grd')
     assert main(['pseudo-label', str(world[0] / 'web.jsonl'), '--images', images, '--out',
-                 str(tmp_path / 'out'), '--part-size', '6', '--max-tokens', '64']) == 0
+                 str(tmp_path / 'out'), '--part-size', '6', '--max-tokens', '64', '--workers', '2',
+                 '--leftover', '0.2', '--leftover-share', '0.6', '--dtype', 'bf16']) == 0
     assert 'labelled captions' in capsys.readouterr().out
+    manifest = json.loads((tmp_path / 'out/manifest.json').read_text())
+    assert manifest['teacher']['dtype'] == 'bf16'
+    assert [manifest['settings'][key] for key in ('leftover', 'leftover_share')] == [0.2, 0.6]
     page = tmp_path / 'page.html'
     assert main(['browse', str(tmp_path / 'out/web-00000.jsonl'), '--images', images, '--out',
                  str(page), '--count', '3']) == 0
@@ -489,6 +528,8 @@ def test_commands(world, tmp_path, capsys):
     (['--phrases', 'magic'], 'back end'),
     (['--teacher', 'glip-t-c'], 'checkpoint'),
     (['--part-size', '0'], 'part_size'),
+    (['--workers', '0'], 'workers'),
+    (['--dtype', 'half'], 'dtype half'),
 ])
 def test_bad_input(world, tmp_path, capsys, change, words):
     source = [] if change[0] == 'nowhere.jsonl' else [str(world[0] / 'web.jsonl')]

@@ -9,17 +9,15 @@ depend on the free memory or on what other threads of the program do.
 """
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from glipkit.common.cores import POOL, thread_state
+from glipkit.common.allocator import free_memory
+from glipkit.common.core_threads import as_here, core_threads, in_order
 from glipkit.common.devices import to_device
 from glipkit.text.spans import token_map
 from glipkit.text.structures import Prompt, TextTokens
@@ -102,10 +100,7 @@ def _free_memory(device: torch.device) -> int:
     if device.type == 'cuda':  # what torch keeps for later is free as well
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
-    try:
-        return os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-    except (AttributeError, ValueError, OSError):  # not every system tells it
-        return 1 << 30
+    return free_memory()
 
 
 def run_passes(work: Callable[[Argument], Result], arguments: Sequence[Argument],
@@ -122,23 +117,6 @@ def run_passes(work: Callable[[Argument], Result], arguments: Sequence[Argument]
     cores = torch.get_num_threads()
     if len(arguments) < 2 or cores < 2:
         return [work(argument) for argument in arguments]
-    enter = thread_state()
-
-    def in_thread(argument: Argument) -> Result:
-        with enter():
-            return work(argument)
-
     shared = len(arguments) - len(arguments) % cores
-    results: list[Result] = []
-    running: deque[Future] = deque()
-    try:
-        for argument in arguments[:shared]:
-            if len(running) >= max(1, at_once):
-                results.append(running.popleft().result())
-            running.append(POOL.get(cores).submit(in_thread, argument))
-        results += [one.result() for one in running]
-        results += [work(argument) for argument in arguments[shared:]]
-    finally:
-        for one in running:
-            one.cancel()
-    return results
+    return [*in_order(core_threads(cores), as_here(work), arguments[:shared], max(1, at_once)),
+            *map(work, arguments[shared:])]
