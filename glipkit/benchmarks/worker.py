@@ -26,6 +26,12 @@ from glipkit.errors import UserError
 CLOSING_SECONDS = 10
 
 
+def thread_settings(threads: int) -> dict[str, str]:
+    """Environment of a process with so many threads: read when libraries are loaded, so that it
+    is too late in the process itself."""
+    return {'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads)}
+
+
 @dataclass(frozen=True)
 class WorkerCall:
     """A function to call in a separate process, and its arguments.
