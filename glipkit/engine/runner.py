@@ -20,6 +20,7 @@ from glipkit.checkpoints.files import only_data
 from glipkit.checkpoints.loading import check_state, fit_state, read_training_checkpoint
 from glipkit.checkpoints.soundness import check_statistics
 from glipkit.common.precision import require_bfloat16
+from glipkit.common.waiting import wait_briefly_in_a_crowd
 from glipkit.engine.hooks.best import check_monitored, check_names, with_rules
 from glipkit.engine.hooks.finite import FiniteHook
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
@@ -63,7 +64,8 @@ class GroundingRunner(Runner):
         super().call_hook(fn_name, **kwargs)
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Open the process group; gloo where there is no GPU."""
+        """Open the process group; gloo where there is no GPU. Threads share the processors."""
+        wait_briefly_in_a_crowd()
         if self.distributed and not torch.cuda.is_available() \
                 and not torch.distributed.is_initialized():
             torch.distributed.init_process_group('gloo')
