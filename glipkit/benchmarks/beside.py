@@ -37,9 +37,8 @@ NOTES = (
     'glipkit leaves it alone and shortens the waits while other work wants the processors.',
     'In every round each candidate is called once alone and once while the neighbour works, one '
     'second after the state has changed; ratios are of medians.',
-    'A neighbour that spins takes one processor; one of PyTorch asks for all of them. Where work '
-    'is cut in equal parts for two processors and another process has a half of one, 2 is what '
-    'can be expected.')
+    'A neighbour that spins keeps one processor busy; one of PyTorch asks for all. With two '
+    'threads on two processors, 1.5 to 2 is what can be expected beside the first one.')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
