@@ -16,6 +16,7 @@ from glipkit.apis.index import shipped_weights as shipped_weights  # where progr
 from glipkit.apis.weights import RANDOM, NoWeights, fetch_weights, weights_if_any
 from glipkit.checkpoints import load_checkpoint
 from glipkit.common.paths import config_root
+from glipkit.common.waiting import wait_briefly_in_a_crowd
 from glipkit.errors import UserError
 from glipkit.files import no_room
 from glipkit.registry import MODELS, building_in
@@ -162,9 +163,13 @@ def read_config(path: str | Path) -> Config:
 def build_model(cfg: Config) -> nn.Module:
     """Builds the detector of a config, without weights; the config stays with it as ``.cfg``.
 
+    From now on threads of PyTorch wait asleep while other processes want the processors
+    (:mod:`glipkit.common.waiting`).
+
     Raises:
         UserError: For an unknown or missing key, or an unknown class.
     """
+    wait_briefly_in_a_crowd()
     scope = cfg.get('default_scope', 'glipkit')
     with config_errors(), building_in(scope), _float32():
         model = MODELS.build(cfg.model)

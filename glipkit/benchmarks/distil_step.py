@@ -22,7 +22,7 @@ from torchvision.ops import roi_align
 from glipkit.apis.build import build_model, check_device, find_config, read_config
 from glipkit.benchmarks.flops import DTYPES
 from glipkit.benchmarks.harness import alternate_processes, check, rows_beside
-from glipkit.benchmarks.worker import WorkerCall
+from glipkit.benchmarks.worker import WorkerCall, thread_settings
 from glipkit.data.transforms.proposal_crops import grid_cells
 from glipkit.registry import MODELS
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     work = dict(config=args.config, batch=args.batch, side=args.image, crops=args.crops,
                 dtype=args.dtype, threads=threads, device=args.device, seed=args.seed)
     load = round(os.getloadavg()[0], 2)
-    environment = {'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads)}
+    environment = thread_settings(threads)
     measured = alternate_processes({
         name: WorkerCall(f'glipkit.benchmarks.distil_step:{job}', work, sys.executable,
                          environment)

@@ -18,7 +18,7 @@ from glipkit.apis.build import find_config, load
 from glipkit.apis.index import shipped_weights
 from glipkit.benchmarks.harness import alternate_processes, check, rows_beside
 from glipkit.benchmarks.runtimes import keep_torch_away, noise
-from glipkit.benchmarks.worker import WorkerCall
+from glipkit.benchmarks.worker import WorkerCall, thread_settings
 from glipkit.benchmarks.workload import PROMPTS, read_classes, read_size
 from glipkit.common.boxes import box_iou
 from glipkit.common.reporter import note
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def call(target: str, args: argparse.Namespace, arguments: dict[str, Any],
          first: Path | None = None) -> WorkerCall:
     """A job of this room in a process with as many threads; ``first`` in front of its path."""
-    environment = {name: str(args.threads) for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS')}
+    environment = thread_settings(args.threads)
     if first is not None:
         own = str(Path(__file__).parents[2])
         before = [part for part in (os.environ.get('PYTHONPATH'), ) if part]

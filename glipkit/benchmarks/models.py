@@ -20,7 +20,7 @@ from glipkit.benchmarks.harness import (
 )
 from glipkit.benchmarks.peers import OURS, PEERS, Peer
 from glipkit.benchmarks.peers.environment import default_folder, peer_python
-from glipkit.benchmarks.worker import WorkerCall
+from glipkit.benchmarks.worker import WorkerCall, thread_settings
 from glipkit.benchmarks.workload import DTYPES, Workload, read_size
 from glipkit.common.precision import slow_bfloat16_note
 from glipkit.common.reporter import note
@@ -144,10 +144,8 @@ def _call(peer: Peer, task: str, work: Workload, args: argparse.Namespace) -> Wo
 
 
 def _environment(work: Workload) -> dict[str, str]:
-    # Read when libraries are loaded: too late in the process itself.
-    threads = str(work.threads)
-    return {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads,
-            'HF_HUB_OFFLINE': '1'}  # weights are random: nothing is to be fetched
+    # Weights are random: nothing is to be fetched.
+    return {**thread_settings(work.threads), 'HF_HUB_OFFLINE': '1'}
 
 
 def row(name: str, one: Measured, limit: float, ours: Measured) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from glipkit.apis.build import build_model, check_device, find_config, read_config
 from glipkit.benchmarks.harness import alternate_processes, check, rows_beside
-from glipkit.benchmarks.worker import WorkerCall
+from glipkit.benchmarks.worker import WorkerCall, thread_settings
 from glipkit.benchmarks.workload import PROMPTS, read_classes, read_size
 from glipkit.text.query import Query
 from glipkit.text.templates import fill, find_templates
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 classes=classes, templates=args.templates, threads=threads, device=args.device,
                 seed=args.seed)
     load = round(os.getloadavg()[0], 2)
-    environment = {'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads)}
+    environment = thread_settings(threads)
     measured = alternate_processes({
         name: WorkerCall(f'glipkit.benchmarks.regions:{job}', work, sys.executable, environment)
         for name, job in ((OURS, 'ours'), (PLAIN, 'plain'), (IMAGE_ONLY, 'plain_image'))},

@@ -26,6 +26,12 @@ from glipkit.errors import UserError
 CLOSING_SECONDS = 10
 
 
+def thread_settings(threads: int) -> dict[str, str]:
+    """Environment of a process with so many threads: read when libraries are loaded, so that it
+    is too late in the process itself."""
+    return {'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads)}
+
+
 @dataclass(frozen=True)
 class WorkerCall:
     """A function to call in a separate process, and its arguments.
@@ -36,12 +42,12 @@ class WorkerCall:
             ``details`` (a dict that JSON can hold), it is read after the last round.
         arguments: Keyword arguments that JSON can hold.
         python: The interpreter.
-        environment: Variables on top of this process's.
+        environment: Variables on top of this process's; None takes one away.
     """
     target: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     python: str = sys.executable
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str | None] = field(default_factory=dict)
 
 
 class Worker:
@@ -59,7 +65,8 @@ class Worker:
         self._process = subprocess.Popen(
             [call.python, '-m', 'glipkit.benchmarks.worker'], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=self._log, text=True, encoding='utf-8',
-            env={**os.environ, **call.environment})
+            env={name: value for name, value in {**os.environ, **call.environment}.items()
+                 if value is not None})
         try:
             made = self._ask({'target': call.target, 'arguments': dict(call.arguments)})
         except BaseException:

@@ -39,6 +39,11 @@ BENCHMARKS = {
               'what tiles bring for small things in large pictures'),
     'video': ('benchmarks.video', 'whether tracks are right, and memory over a long video'),
     'loader': ('benchmarks.loader', 'time the training loader against mmdet'),
+    'beside': ('benchmarks.beside', 'time a step alone and beside another busy process'),
+    'cold-start': ('benchmarks.cold_start',
+                   'time whole processes: help, import, first prediction'),
+    'growth': ('benchmarks.growth',
+               'how time and memory grow with images, class names, batch and training set'),
     'serve': ('benchmarks.serve',
               'glipkit serve under load: right answers, latency, memory'),
     'labelling': ('benchmarks.labelling',
@@ -90,6 +95,13 @@ SUITE = {
     'labelling-glip-t-c':
         'labelling --config glip-t-c --checkpoint random --pairs 6 --rounds 3',
     'pseudo-labels': 'pseudo-labels',
+    'cold-start': 'cold-start',
+    'beside-train-step': 'beside --task train-step',
+    'beside-predict': 'beside --task predict',
+    'growth-image': 'growth --over image',
+    'growth-classes': 'growth --over classes',
+    'growth-batch': 'growth --over batch',
+    'growth-set': 'growth --over set',
 }
 
 DESCRIPTION = '''Times glipkit against named peers in one run: candidates take turns, each in a
@@ -178,11 +190,11 @@ def load_benchmark(name: str) -> ModuleType:
 
 def run(args: argparse.Namespace) -> int:
     """Run one benchmark; returns the exit code."""
-    from glipkit.benchmarks.results import save, to_markdown
+    from glipkit.benchmarks.results import to_markdown
     check_out(args.out)
     content = measure(args)
     if args.out is not None:
-        save(content, args.out, args.benchmark)
+        keep(content, args.out, args.benchmark)
     print(to_markdown(content), end='')
     return 0
 
@@ -200,17 +212,26 @@ def run_all(args: argparse.Namespace) -> int:
 
 
 def _run_suite(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from glipkit.benchmarks.results import save, table, write_page
+    from glipkit.benchmarks.results import table, write_page
     for name in args.only or SUITE:
         if args.resume and (args.out / f'{name}.json').is_file():
             note(f'{name}: there already')
             continue
         note(f'{name}: glipkit bench {SUITE[name]}')
         content = measure(parser.parse_args(['bench', *SUITE[name].split()]))
-        save(content, args.out, name)
+        keep(content, args.out, name)
         print(f"{name}\n{table(content['rows'])}\n", flush=True)
         if args.page is not None:
             write_page(args.page, args.out)
+
+
+def keep(content: dict, folder: Path, name: str) -> None:
+    """Writes a result to a folder, with its picture where the benchmark draws one."""
+    from glipkit.benchmarks.results import save
+    draw = getattr(load_benchmark(content['benchmark']), 'draw', None)
+    if draw is not None:
+        draw(content, folder, name)
+    save(content, folder, name)  # last: a result that is there is complete
 
 
 def run_page(args: argparse.Namespace) -> int:

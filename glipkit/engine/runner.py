@@ -21,6 +21,7 @@ from glipkit.checkpoints.loading import check_state, fit_state, read_training_ch
 from glipkit.checkpoints.soundness import check_statistics
 from glipkit.common.precision import require_bfloat16
 from glipkit.common.tf32 import set_tf32
+from glipkit.common.waiting import wait_briefly_in_a_crowd
 from glipkit.engine.hooks.best import check_monitored, check_names, with_rules
 from glipkit.engine.hooks.finite import FiniteHook
 from glipkit.engine.optim.autocast import AutocastOptimWrapper
@@ -65,7 +66,11 @@ class GroundingRunner(Runner):
         super().call_hook(fn_name, **kwargs)
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Open the process group; gloo where there is no GPU. ``tf32`` allows TF32 on a GPU."""
+        """Open the process group; gloo where there is no GPU. ``tf32`` allows TF32 on a GPU.
+
+        Threads share the processors.
+        """
+        wait_briefly_in_a_crowd()
         if torch.cuda.is_available():
             set_tf32(bool(env_cfg.get('tf32', False)))
         if self.distributed and not torch.cuda.is_available() \
