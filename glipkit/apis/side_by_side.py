@@ -18,7 +18,7 @@ from glipkit.apis.batches import Prepared
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import ImageSource
 from glipkit.common.allocator import free_memory, keep_freed_memory
-from glipkit.common.core_threads import Room, as_here, core_threads, in_order
+from glipkit.common.core_threads import WORKERS, Room, as_here, in_order
 from glipkit.errors import UserError
 
 #: Batches for each core from which on all together take less time than one after another, on any
@@ -83,7 +83,7 @@ def answer_batches(predictor: Finder, batches: Iterable[Sequence[ImageSource]],
     if not on_cpu or not workers:
         return map(answer, batches)
     keep_freed_memory()
-    return in_order(core_threads(workers), as_here(answer), map(_opened, batches), 2 * workers)
+    return in_order(WORKERS.get(workers), as_here(answer), map(_opened, batches), 2 * workers)
 
 
 def with_room(detect: Detect) -> Detect:

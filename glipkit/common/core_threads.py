@@ -6,7 +6,6 @@ less time together, and what it gives does not depend on how many run at a time.
 """
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,46 +13,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-import torch
+from glipkit.common.cores import CorePool, thread_state
 
 Argument, Result = TypeVar('Argument'), TypeVar('Result')
 
-_LOCK = threading.Lock()
-_POOLS: dict[tuple[int, int], ThreadPoolExecutor] = {}
-
-
-def core_threads(count: int) -> ThreadPoolExecutor:
-    """A pool of ``count`` threads in which PyTorch computes on one core each.
-
-    It is made once per process and shared by all who ask for as many threads; a forked process gets
-    its own. Work in the pool must not wait for other work in it.
-    """
-    key = (os.getpid(), count)
-    with _LOCK:
-        if key not in _POOLS:
-            _POOLS[key] = _make(count)
-        return _POOLS[key]
-
-
-def _make(count: int) -> ThreadPoolExecutor:
-    """``torch.set_num_threads`` sets the number of the calling thread, and threads that begin later
-    take the number that any thread set last. So all threads of the pool begin at once, and the
-    caller's number is set again before another thread can begin.
-    """
-    ready = threading.Barrier(count + 1)
-    before = torch.get_num_threads()
-
-    def begin() -> None:
-        torch.get_num_threads()  # a thread's first call takes over the program's number
-        torch.set_num_threads(1)
-        ready.wait()
-
-    pool = ThreadPoolExecutor(count, thread_name_prefix='glipkit-core', initializer=begin)
-    for _ in range(count):  # each task starts a thread while none is idle
-        pool.submit(int)
-    ready.wait()
-    torch.set_num_threads(before)
-    return pool
+WORKERS = CorePool()
+"""Threads for work of seconds, which short pieces of other threads' work shall not wait for."""
 
 
 def in_order(pool: ThreadPoolExecutor, work: Callable[[Argument], Result],
@@ -81,13 +46,11 @@ def in_order(pool: ThreadPoolExecutor, work: Callable[[Argument], Result],
 
 
 def as_here(work: Callable[[Argument], Result]) -> Callable[[Argument], Result]:
-    """``work`` for other threads: without gradients, with this one's autocast of the processor and
-    inference mode."""
-    enabled, dtype = torch.is_autocast_enabled('cpu'), torch.get_autocast_dtype('cpu')
-    mode = torch.inference_mode if torch.is_inference_mode_enabled() else torch.no_grad
+    """``work`` for other threads, in the state of this one, see `thread_state`."""
+    enter = thread_state()
 
     def there(argument: Argument) -> Result:
-        with torch.autocast('cpu', dtype, enabled=enabled), mode():
+        with enter():
             return work(argument)
 
     return there

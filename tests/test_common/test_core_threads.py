@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from glipkit.common import allocator
-from glipkit.common.core_threads import Room, as_here, core_threads, in_order
+from glipkit.common.core_threads import Room, as_here, in_order
+from glipkit.common.cores import POOL
 
 
 def test_results_and_errors_come_in_the_order_of_the_arguments():
@@ -20,7 +21,7 @@ def test_results_and_errors_come_in_the_order_of_the_arguments():
             first.set()
         return 6 / number
 
-    found = in_order(core_threads(3), work, [6, 3, 0, 1], 3)
+    found = in_order(POOL.get(3), work, [6, 3, 0, 1], 3)
     assert [next(found), next(found)] == [1, 2]
     with pytest.raises(ZeroDivisionError):
         next(found)
@@ -37,10 +38,10 @@ def test_no_more_is_taken_than_is_needed(at_once):
             threads.add(threading.current_thread())
             yield number
 
-    for number, result in enumerate(in_order(core_threads(2), abs, arguments(), at_once)):
+    for number, result in enumerate(in_order(POOL.get(2), abs, arguments(), at_once)):
         assert result == number and len(taken) <= number + at_once
     assert len(taken) == 9 and threads == {threading.current_thread()}
-    assert not list(in_order(core_threads(2), abs, [], at_once))
+    assert not list(in_order(POOL.get(2), abs, [], at_once))
 
 
 def test_every_thread_has_a_core_and_the_caller_keeps_its_own():
@@ -52,10 +53,10 @@ def test_every_thread_has_a_core_and_the_caller_keeps_its_own():
         return torch.get_num_threads(), torch.is_grad_enabled(), torch.is_autocast_enabled('cpu')
 
     with torch.autocast('cpu', torch.bfloat16):
-        found = list(in_order(core_threads(3), as_here(work), range(3), 3))
+        found = list(in_order(POOL.get(3), as_here(work), range(3), 3))
     assert found == [(1, False, True)] * 3
     assert torch.get_num_threads() == before and torch.is_grad_enabled()
-    assert core_threads(3) is core_threads(3)
+    assert POOL.get(3) is POOL.get(3)
 
 
 def test_what_finds_no_room_waits():

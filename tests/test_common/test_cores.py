@@ -33,8 +33,14 @@ def test_pieces_run_at_the_same_time_with_one_core_each():
         threads.append(torch.get_num_threads())
         both.wait()
 
-    share_out(work, 2)
-    assert threads == [1, 1] and torch.get_num_threads() == 2
+    share_out(work, 4)
+    assert threads == [1] * 4 and torch.get_num_threads() == 2
+
+
+def test_few_pieces_follow_each_other_in_the_calling_thread():
+    threads = []
+    share_out(lambda i: threads.append((i, threading.current_thread())), 3)
+    assert threads == [(i, threading.current_thread()) for i in range(3)]
 
 
 def test_an_error_reaches_the_caller_and_ends_the_work():
@@ -48,7 +54,7 @@ def test_an_error_reaches_the_caller_and_ends_the_work():
     with pytest.raises(ValueError, match='piece 3'):
         share_out(work, 10000)
     assert len(done) < 10000
-    share_out(done.append, 2)  # the threads are still there
+    share_out(done.append, 4)  # the threads are still there
 
 
 @pytest.mark.parametrize('enter', [torch.inference_mode, torch.no_grad])
@@ -76,8 +82,8 @@ def test_work_within_a_piece_is_not_shared_out_again():
         share_out(inner, 3)
         assert len(names) >= before + 3
 
-    share_out(work, 2)
-    assert len(names) == 6
+    share_out(work, 4)
+    assert len(names) == 12
 
 
 @given(st.integers(1, 300), st.integers(1, 40))

@@ -44,7 +44,7 @@ def test_gradcheck():
 
 @pytest.mark.parametrize('stride', [1, 2])
 def test_maps_that_share_a_table_equal_torchvision_in_any_chunks(stride, monkeypatch):
-    monkeypatch.setattr(gathered_product, 'CHUNK', 5)
+    monkeypatch.setattr(gathered_product, 'CHUNK_ELEMENTS', 5 * 9 * 4)
     monkeypatch.setattr(gathered_product, 'BACKWARD_CHUNK', 7)
     ones = [inputs(stride, size=size) for size in ((6, 7), (3, 4), (2, 1))]
     weight, bias = ones[0][3:]

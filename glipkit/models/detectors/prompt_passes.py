@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glipkit.common.allocator import free_memory
-from glipkit.common.core_threads import as_here, core_threads, in_order
+from glipkit.common.core_threads import as_here, in_order
+from glipkit.common.cores import POOL
 from glipkit.common.devices import to_device
 from glipkit.text.spans import token_map
 from glipkit.text.structures import Prompt, TextTokens
@@ -118,5 +119,5 @@ def run_passes(work: Callable[[Argument], Result], arguments: Sequence[Argument]
     if len(arguments) < 2 or cores < 2:
         return [work(argument) for argument in arguments]
     shared = len(arguments) - len(arguments) % cores
-    return [*in_order(core_threads(cores), as_here(work), arguments[:shared], max(1, at_once)),
+    return [*in_order(POOL.get(cores), as_here(work), arguments[:shared], max(1, at_once)),
             *map(work, arguments[shared:])]

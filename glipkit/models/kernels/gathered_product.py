@@ -16,8 +16,9 @@ from glipkit.common.linear import TransposedSum, prepared
 from glipkit.models.kernels.operators import operator
 
 NEIGHBOURS = 4
-CHUNK, BACKWARD_CHUNK = 512, 2048
-"""Most outputs in a chunk: their gathered rows of 256 channels and 9 taps take 5 and 19 MiB."""
+CHUNK_ELEMENTS, BACKWARD_CHUNK = 512 * 2304, 2048
+"""Most gathered elements (outputs x K * C) in a chunk, 4.5 MiB in float32; most outputs in one of
+the backward pass, whose gathered rows of 256 channels and 9 taps take 18 MiB."""
 
 
 @operator('gathered_product')
@@ -38,7 +39,8 @@ def gathered_product(table: Tensor, rows: Tensor, weights: Tensor, kernel: Tenso
     """
     out = table.new_empty(len(rows), kernel.size(1))
     with torch.no_grad(), torch.autocast(table.device.type, enabled=False):
-        multiply, parts = prepared(kernel.t(), bias, CHUNK), even_pieces(len(rows), CHUNK)
+        most = max(1, CHUNK_ELEMENTS // len(kernel))
+        multiply, parts = prepared(kernel.t(), bias, most), even_pieces(len(rows), most)
 
         def fill(i: int) -> None:
             part = parts[i]
