@@ -8,19 +8,30 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Kind -> program that says when it is ready, and never ends. It gets its number of threads.
+#: Ends with the process that started it, also where that one is killed.
+_LOOP = '''
+import os, sys
+parent = os.getppid()
+print(flush=True)
+while os.getppid() == parent:
+    for _ in range(10):
+        work()
+'''
+#: Kind -> program that defines its work, of some milliseconds. It gets its number of threads.
 KINDS = {
-    'spin': 'print(flush=True)\n'
-            'while True:\n'
-            '    pass\n',
-    'torch': 'import sys\n'
-             'import torch\n'
-             'torch.set_num_threads(int(sys.argv[1]))\n'
-             'a, b = torch.randn(2, 1024, 1024)\n'
-             'a @ b\n'
-             'print(flush=True)\n'
-             'while True:\n'
-             '    a @ b\n',
+    'spin': '''
+def work():
+    for _ in range(100_000):
+        pass
+''',
+    'torch': '''
+import sys, torch
+torch.set_num_threads(int(sys.argv[1]))
+a, b = torch.randn(2, 512, 512)
+def work():
+    a @ b
+work()
+''',
 }
 
 
@@ -36,8 +47,9 @@ class Neighbour:
     def __init__(self, kind: str, threads: int) -> None:
         waits = ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY', 'OMP_NUM_THREADS')
         environment = {name: value for name, value in os.environ.items() if name not in waits}
-        self._process = subprocess.Popen([sys.executable, '-c', KINDS[kind], str(threads)],
-                                         stdout=subprocess.PIPE, env=environment)
+        self._process = subprocess.Popen(
+            [sys.executable, '-c', KINDS[kind] + _LOOP, str(threads)],
+            stdout=subprocess.PIPE, env=environment)
 
     def __enter__(self) -> Neighbour:
         self._process.stdout.readline()
