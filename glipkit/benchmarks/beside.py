@@ -19,6 +19,7 @@ from glipkit.benchmarks.neighbours import KINDS, Neighbour
 from glipkit.benchmarks.worker import Worker, WorkerCall, thread_settings
 from glipkit.benchmarks.workload import DTYPES, Workload, read_classes
 from glipkit.common.reporter import bar
+from glipkit.common.waiting import SPINS
 
 SUMMARY = 'time a step alone and beside another busy process'
 EXAMPLES = '''examples:
@@ -28,13 +29,15 @@ EXAMPLES = '''examples:
 #: Task -> its image and batch unless the command line has others.
 TASKS = {'train-step': ('512x640', 2), 'predict': ('800x1216', 1)}
 #: Candidate -> rounds that a waiting thread stays awake; None leaves it to glipkit.
-WAITS = {'glipkit': None, 'as PyTorch comes': '300000', 'never awake': '0'}
+WAITS = {'glipkit': str(SPINS), 'glipkit, PyTorch imported first': None,
+         'as PyTorch comes': '300000', 'never awake': '0'}
 ALONE, BESIDE = 'alone', 'beside'
 #: Seconds until what watches the machine has seen who works there.
 SETTLE = 1
 NOTES = (
-    'GOMP_SPINCOUNT: rounds that a thread of GNU\'s OpenMP stays awake while it waits for others. '
-    'glipkit leaves it alone and shortens the waits while other work wants the processors.',
+    "GOMP_SPINCOUNT: rounds that a waiting thread of GNU's OpenMP stays awake. "
+    'Commands of glipkit set it. Where PyTorch was imported first, glipkit shortens the waits '
+    'while other work wants the processors.',
     'In every round each candidate is called once alone and once while the neighbour works, one '
     'second after the state has changed; ratios are of medians.',
     'A neighbour that spins keeps one processor busy; one of PyTorch asks for all. With two '

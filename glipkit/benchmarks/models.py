@@ -24,6 +24,7 @@ from glipkit.benchmarks.worker import WorkerCall, thread_settings
 from glipkit.benchmarks.workload import DTYPES, Workload, read_size
 from glipkit.common.precision import slow_bfloat16_note
 from glipkit.common.reporter import note
+from glipkit.common.waiting import short_waits
 from glipkit.errors import UserError
 
 MATMUL = 'matrix products'
@@ -140,7 +141,10 @@ def _call(peer: Peer, task: str, work: Workload, args: argparse.Namespace) -> Wo
     arguments = {'peer': peer.module, 'workload': workload}
     if peer is OURS and getattr(args, 'save_memory', False):
         arguments['save_memory'] = True
-    return WorkerCall(f'glipkit.benchmarks.tasks:{task}', arguments, python, _environment(work))
+    environment = _environment(work)
+    if peer is OURS:  # as in a command
+        environment |= short_waits()
+    return WorkerCall(f'glipkit.benchmarks.tasks:{task}', arguments, python, environment)
 
 
 def _environment(work: Workload) -> dict[str, str]:

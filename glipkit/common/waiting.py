@@ -7,7 +7,8 @@ processors, those milliseconds are taken from the thread that is waited for.
 GNU's OpenMP, which the wheels of Linux have, shortens the waits by itself where it knows of more
 threads than processors (its documentation, `GOMP_SPINCOUNT`). So a thread of ours looks every tenth
 of a second how long the process had to wait for a processor, and while that is much, it keeps idle
-threads that OpenMP counts. This works in any program, also where PyTorch was imported first.
+threads that OpenMP counts. This works in any program, also where PyTorch was imported first; a
+command sets the variable before it imports PyTorch.
 """
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ import os
 import platform
 import sys
 import threading
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -44,19 +45,25 @@ _watching = False
 
 
 def wait_briefly(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Lets idle threads of PyTorch sleep soon, at all times, where nobody can look.
+    """Lets idle threads of PyTorch sleep soon, at all times: what commands do.
 
-    It works before PyTorch is imported, on x86-64 with GNU's OpenMP; elsewhere, where the user has
-    chosen, and where `wait_briefly_in_a_crowd` does better, nothing changes.
+    It works before PyTorch is imported, on x86-64 with GNU's OpenMP; elsewhere, and where the user
+    has chosen, nothing changes. A quiet machine loses nothing by it: threads of one operator meet
+    soon, and work in pieces (`glipkit.common.cores`) needs the processors that others would hold.
 
     Args:
         environment: Changed in place.
     """
-    chosen = set(CHOICES) & set(environment)
-    if 'torch' in sys.modules or chosen or platform.machine().lower() not in ('x86_64', 'amd64') \
-            or _can_look():
-        return
-    environment['GOMP_SPINCOUNT'] = str(SPINS)
+    if 'torch' not in sys.modules:
+        environment.update(short_waits(environment))
+
+
+def short_waits(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables that make waits short in a process that begins with them; none where
+    :func:`wait_briefly` changes nothing."""
+    if set(CHOICES) & set(environment) or platform.machine().lower() not in ('x86_64', 'amd64'):
+        return {}
+    return {'GOMP_SPINCOUNT': str(SPINS)}
 
 
 def wait_briefly_in_a_crowd() -> bool:

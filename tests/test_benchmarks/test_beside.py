@@ -37,7 +37,7 @@ class FakeNeighbour:
 class FakeWorker:
     """Takes a second alone, and longer beside a neighbour the longer its threads stay awake."""
     log: list = []
-    beside = {None: 1.5, '300000': 4., '0': 2.}
+    beside = {'1000': 1.75, None: 1.5, '300000': 4., '0': 2.}
 
     def __init__(self, name, call):
         assert call.environment['OMP_WAIT_POLICY'] is None
@@ -63,8 +63,8 @@ def test_turns_and_ratios_by_hand(monkeypatch, tmp_path, capsys):
     turns = [(name, state) for name in beside.WAITS for state in (False, True)]
     assert FakeWorker.log == [(name, False) for name in beside.WAITS] + turns + turns[::-1]
     content = json.loads((tmp_path / 'beside.json').read_text())
-    assert [row['beside / alone'] for row in content['rows']] == [1.5, 4., 2.]
-    assert [row['alone / glipkit'] for row in content['rows']] == [1., 1., 1.]
+    assert [row['beside / alone'] for row in content['rows']] == [1.75, 1.5, 4., 2.]
+    assert [row['alone / glipkit'] for row in content['rows']] == [1.] * len(beside.WAITS)
     assert content['setting']['image'] == '512x640' and content['setting']['batch'] == 2
     capsys.readouterr()
 

@@ -17,20 +17,15 @@ from glipkit.common.waiting import CALM, FULL, Watch, wait_briefly, wait_briefly
     ('x86_64', {'GOMP_SPINCOUNT': '5'}, {'GOMP_SPINCOUNT': '5'}),
     ('x86_64', {'OMP_WAIT_POLICY': 'active'}, {'OMP_WAIT_POLICY': 'active'}),
     ('aarch64', {}, {})])
-def test_where_nobody_has_chosen_and_nobody_can_look(monkeypatch, machine, given, expected):
+def test_where_nobody_has_chosen(monkeypatch, machine, given, expected):
     monkeypatch.setattr(platform, 'machine', lambda: machine)
-    monkeypatch.setattr(waiting, '_can_look', lambda: False)
     monkeypatch.delitem(sys.modules, 'torch', raising=False)
     wait_briefly(given)
     assert given == expected
 
 
-@pytest.mark.parametrize('torch, look', [(True, False), (False, True)])
-def test_nothing_changes_once_torch_is_there_or_where_somebody_looks(monkeypatch, torch, look):
+def test_nothing_changes_once_torch_is_there(monkeypatch):
     monkeypatch.setitem(sys.modules, 'torch', object())
-    if not torch:
-        monkeypatch.delitem(sys.modules, 'torch')
-    monkeypatch.setattr(waiting, '_can_look', lambda: look)
     environment = {}
     wait_briefly(environment)
     assert environment == {}
@@ -42,8 +37,6 @@ def test_commands_set_it_before_torch(command, expected):
     code = ('import os, sys; os.environ.pop("GOMP_SPINCOUNT", None); '
             'os.environ.pop("OMP_WAIT_POLICY", None); '
             'from glipkit.cli.main import main\n'
-            'from glipkit.common import waiting\n'
-            'waiting._can_look = lambda: False\n'
             'try: main(sys.argv[1:])\nexcept SystemExit: pass\n'
             'print(os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)')
     ran = subprocess.run([sys.executable, '-c', code, command, '--help'], capture_output=True,
