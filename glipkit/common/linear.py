@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.utils.flop_counter import register_flop_formula
 
 LEAST_OPERATIONS = 4e6
@@ -117,7 +118,9 @@ def batched_linear(x: Tensor, weights: Tensor) -> Tensor:
 
 def _compute_dtype(x: Tensor) -> torch.dtype:
     """The dtype in which a processor computes products of ``x``."""
-    return torch.get_autocast_dtype('cpu') if torch.is_autocast_enabled('cpu') else x.dtype
+    if torch.is_autocast_enabled('cpu') and x.dtype != torch.float64:  # which autocast leaves alone
+        return torch.get_autocast_dtype('cpu')
+    return x.dtype
 
 
 def _suits(weight: Tensor, outputs: int, dtype: torch.dtype) -> bool:
@@ -133,7 +136,7 @@ def _plain(x: Tensor, dtype: torch.dtype) -> bool:
     """Whether ``x`` is a tensor of memory, and F.linear would take it in this dtype too."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False  # compilers and exporters know the common operator
-    fits = x.dtype == dtype or torch.is_autocast_enabled('cpu')
+    fits = _compute_dtype(x) == dtype
     return fits and type(x) in (Tensor, nn.Parameter) and x.device.type == 'cpu'
 
 
@@ -164,17 +167,18 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.has_bias = bias is not None
+        ctx.bias_dtype = None if bias is None else bias.dtype
         return _onednn(x, weight, bias, 'none', None)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         rows, grads = x.flatten(0, -2), grad.flatten(0, -2)
         for_x, for_weight, for_bias = ctx.needs_input_grad
         return (_onednn(grad, weight.t(), None, 'none', None) if for_x else None,
                 transposed_product(grads, rows) if for_weight else None,
-                grads.sum(0) if for_bias and ctx.has_bias else None)
+                grads.sum(0, dtype=ctx.bias_dtype) if for_bias else None)
 
 
 def transposed_product(a: Tensor, b: Tensor) -> Tensor:

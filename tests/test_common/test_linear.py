@@ -105,6 +105,32 @@ def test_autocast_computes_in_its_type(calls):
 
 
 @needs_onednn
+def test_gradients_under_autocast_have_the_types_of_the_weights(calls):
+    x, weight, bias = draw(6, 8), draw(5, 8).requires_grad_(), draw(5).requires_grad_()
+    with torch.autocast('cpu', torch.bfloat16):
+        y = linear(x, weight, bias)
+    y.float().square().sum().backward()
+    assert weight.grad.dtype == bias.grad.dtype == torch.float32
+    expected = 2 * y.detach().float()
+    torch.testing.assert_close(bias.grad, expected.sum(0), rtol=.02, atol=.02)
+    torch.testing.assert_close(weight.grad, expected.t() @ x, rtol=.05, atol=.2)
+
+
+@needs_onednn
+def test_second_derivatives_are_refused_rather_than_wrong(calls):
+    x = draw(3, 4).requires_grad_()
+    grad, = torch.autograd.grad(linear(x, draw(5, 4)).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match='once_differentiable'):
+        grad.sum().backward()
+
+
+def test_autocast_leaves_double_precision_alone():
+    x, weight = draw(3, 4).double(), draw(5, 4).double()
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(linear(x, weight), F.linear(x, weight))
+
+
+@needs_onednn
 def test_operations_are_counted(calls):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         linear(draw(2, 3, 12), draw(5, 12), draw(5))
