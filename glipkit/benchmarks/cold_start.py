@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glipkit.benchmarks.harness import GIB, alternate
+from glipkit.benchmarks.harness import alternate
 from glipkit.errors import UserError
 
 SUMMARY = 'time whole processes: help, import, first prediction'
@@ -45,13 +45,11 @@ class Process:
         folder: Where it runs.
         environment: All of its variables.
         cpu_seconds: Of each run.
-        peak_bytes: Most memory of any run.
     """
     words: Sequence[str]
     folder: Path
     environment: dict[str, str]
     cpu_seconds: list[float] = field(default_factory=list)
-    peak_bytes: int = 0
 
     def __call__(self) -> None:
         """Runs it.
@@ -71,8 +69,6 @@ class Process:
                                 f'{said.read()[-500:].decode(errors="replace")}',
                                 'look at what it says')
         self.cpu_seconds.append(used.ru_utime + used.ru_stime)
-        self.peak_bytes = max(self.peak_bytes, used.ru_maxrss
-                              * (1 if sys.platform == 'darwin' else 1024))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,8 +87,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         calls: dict[str, Callable[[], None]] = {**processes}
         timings = alternate(calls, args.rounds, args.warmup)
     rows = [{'program': name, 'median s': round(timing.median, 3), 'IQR s': round(timing.iqr, 3),
-             'CPU s': round(float(np.median(processes[name].cpu_seconds[-args.rounds:])), 3),
-             'peak GiB': round(processes[name].peak_bytes / GIB, 2)}
+             'CPU s': round(float(np.median(processes[name].cpu_seconds[-args.rounds:])), 3)}
             for name, timing in timings.items()]
     return {'setting': {'rounds': args.rounds, 'warm-up': args.warmup, 'load before': load},
             'rows': rows, 'notes': [*NOTES],

@@ -17,7 +17,6 @@ def test_what_a_process_took(tmp_path):
     process()
     process()
     assert len(process.cpu_seconds) == 2 and min(process.cpu_seconds) > 0
-    assert 2**26 < process.peak_bytes < 2**30
 
 
 def test_a_process_that_fails(tmp_path):
@@ -36,13 +35,12 @@ def test_the_command(monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_predictions_of_whole_processes(tmp_path):
-    predictions = {name: process for name, process in programs(tmp_path).items()
-                   if 'predict' in name}
+    predictions = [process for name, process in programs(tmp_path).items()
+                   if 'predict' in name]
     assert len(predictions) == 2
-    for name, process in predictions.items():
+    for process in predictions:
         # Compiled files of all libraries take a minute.
         del process.environment['PYTHONPYCACHEPREFIX']
         process.environment['PYTHONDONTWRITEBYTECODE'] = '1'
         process()
-        assert process.peak_bytes, name
     assert (tmp_path / 'found').is_dir()
