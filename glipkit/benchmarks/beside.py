@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from typing import Any
 
-from glipkit.benchmarks.harness import Timing, check, ratio, ratio_range, turns
+from glipkit.benchmarks.harness import Timing, check, load_workers, ratio, ratio_range, turns
 from glipkit.benchmarks.models import workload
 from glipkit.benchmarks.neighbours import KINDS, Neighbour
-from glipkit.benchmarks.worker import Worker, WorkerCall, thread_settings
+from glipkit.benchmarks.worker import WorkerCall, thread_settings
 from glipkit.benchmarks.workload import DTYPES, Workload, read_classes
 from glipkit.common.reporter import bar
 from glipkit.common.waiting import SPINS
@@ -110,15 +110,7 @@ def measure(calls: Mapping[str, WorkerCall], neighbour: Neighbour, rounds: int,
         name: {ALONE: [], BESIDE: []} for name in calls}
     with ExitStack() as stack, \
             bar('timing', len(calls) * (1 + warmup + 2 * rounds), 'call') as shown:
-        workers: dict[str, Worker] = {}
-        for name, call in calls.items():
-            shown.show(candidate=name, now='loading')
-            workers[name] = stack.enter_context(Worker(name, call))
-            shown.update()
-        for name in turns(list(calls), warmup):
-            shown.show(candidate=name, now='warming up')
-            workers[name].call()
-            shown.update()
+        workers = load_workers(calls, warmup, stack, shown)
         for name, state in turns([(name, state) for name in calls for state in (ALONE, BESIDE)],
                                  rounds):
             shown.show(candidate=name, now=state)

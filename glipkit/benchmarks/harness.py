@@ -101,6 +101,25 @@ def alternate(candidates: Mapping[str, Callable[[], Any]], rounds: int, warmup: 
     return {name: Timing(values) for name, values in seconds.items()}
 
 
+def load_workers(calls: Mapping[str, WorkerCall], warmup: int, stack: ExitStack,
+                 shown: Any) -> dict[str, Worker]:
+    """Processes of jobs, which end with ``stack``, after ``warmup`` calls of each.
+
+    ``shown`` is the bar of :mod:`glipkit.common.reporter` that counts them.
+    """
+    workers: dict[str, Worker] = {}
+    for name, call in calls.items():
+        # One after the other: two that load at once would need both their peaks of memory.
+        shown.show(candidate=name, now='loading')
+        workers[name] = stack.enter_context(Worker(name, call))
+        shown.update()
+    for name in turns(list(calls), warmup):
+        shown.show(candidate=name, now='warming up')
+        workers[name].call()
+        shown.update()
+    return workers
+
+
 def alternate_processes(calls: Mapping[str, WorkerCall], rounds: int, warmup: int = 1) -> \
         dict[str, Measured]:
     """Times jobs in turns, each in a separate process that sleeps while another one runs.
@@ -121,16 +140,7 @@ def alternate_processes(calls: Mapping[str, WorkerCall], rounds: int, warmup: in
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     with ExitStack() as stack, \
             bar('timing', len(calls) * (1 + warmup + rounds), 'call') as shown:
-        workers: dict[str, Worker] = {}
-        for name, call in calls.items():
-            # One after the other: two that load at once would need both their peaks of memory.
-            shown.show(candidate=name, now='loading')
-            workers[name] = stack.enter_context(Worker(name, call))
-            shown.update()
-        for name in turns(list(calls), warmup):
-            shown.show(candidate=name, now='warming up')
-            workers[name].call()
-            shown.update()
+        workers = load_workers(calls, warmup, stack, shown)
         for name in turns(list(calls), rounds):
             shown.show(candidate=name, now='timing')
             seconds[name].append(workers[name].call())

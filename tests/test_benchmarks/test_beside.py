@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from glipkit.benchmarks import beside
+from glipkit.benchmarks import beside, harness
 from glipkit.benchmarks.neighbours import KINDS, Neighbour
 from glipkit.cli.main import main
 
@@ -55,7 +55,7 @@ class FakeWorker:
 
 
 def test_turns_and_ratios_by_hand(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(beside, 'Worker', FakeWorker)
+    monkeypatch.setattr(harness, 'Worker', FakeWorker)
     monkeypatch.setattr(beside, 'Neighbour', FakeNeighbour)
     monkeypatch.setattr(beside, 'SETTLE', 0)
     assert main(['bench', 'beside', '--config', 'glip-mini', '--rounds', '2', '--out',
