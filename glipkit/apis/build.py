@@ -15,6 +15,7 @@ from glipkit.apis.index import default_model, entry_of, model_index, model_name
 from glipkit.apis.index import shipped_weights as shipped_weights  # where programs look for it
 from glipkit.apis.weights import RANDOM, NoWeights, fetch_weights, weights_if_any
 from glipkit.checkpoints import load_checkpoint
+from glipkit.common.allocator import keep_freed_memory
 from glipkit.common.paths import config_root
 from glipkit.common.waiting import wait_briefly_in_a_crowd
 from glipkit.errors import UserError
@@ -164,12 +165,14 @@ def build_model(cfg: Config) -> nn.Module:
     """Builds the detector of a config, without weights; the config stays with it as ``.cfg``.
 
     From now on threads of PyTorch wait asleep while other processes want the processors
-    (:mod:`glipkit.common.waiting`).
+    (:mod:`glipkit.common.waiting`), and freed memory is used again rather than given back and asked
+    for anew (:mod:`glipkit.common.allocator`).
 
     Raises:
         UserError: For an unknown or missing key, or an unknown class.
     """
     wait_briefly_in_a_crowd()
+    keep_freed_memory()
     scope = cfg.get('default_scope', 'glipkit')
     with config_errors(), building_in(scope), _float32():
         model = MODELS.build(cfg.model)

@@ -17,7 +17,7 @@ from glipkit.apis.asking import Question
 from glipkit.apis.batches import Prepared
 from glipkit.apis.detections import Detections
 from glipkit.apis.images import ImageSource
-from glipkit.common.allocator import free_memory, keep_freed_memory
+from glipkit.common.allocator import free_memory
 from glipkit.common.core_threads import WORKERS, Room, as_here, in_order
 from glipkit.errors import UserError
 
@@ -82,7 +82,6 @@ def answer_batches(predictor: Finder, batches: Iterable[Sequence[ImageSource]],
 
     if not on_cpu or not workers:
         return map(answer, batches)
-    keep_freed_memory()
     return in_order(WORKERS.get(workers), as_here(answer), map(_opened, batches), 2 * workers)
 
 

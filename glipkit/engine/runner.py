@@ -19,6 +19,7 @@ from torch import nn
 from glipkit.checkpoints.files import only_data
 from glipkit.checkpoints.loading import check_state, fit_state, read_training_checkpoint
 from glipkit.checkpoints.soundness import check_statistics
+from glipkit.common.allocator import keep_freed_memory
 from glipkit.common.precision import require_bfloat16
 from glipkit.common.tf32 import set_tf32
 from glipkit.common.waiting import wait_briefly_in_a_crowd
@@ -71,6 +72,7 @@ class GroundingRunner(Runner):
         Threads share the processors.
         """
         wait_briefly_in_a_crowd()
+        keep_freed_memory()
         if torch.cuda.is_available():
             set_tf32(bool(env_cfg.get('tf32', False)))
         if self.distributed and not torch.cuda.is_available() \

@@ -19,7 +19,6 @@ from glipkit.apis.detections import Detections
 from glipkit.apis.images import ImageSource, unreadable
 from glipkit.apis.predictor import Predictor
 from glipkit.apis.side_by_side import with_room
-from glipkit.common.allocator import keep_freed_memory
 from glipkit.common.core_threads import WORKERS, in_order
 from glipkit.data.formats.captioned import Captioned, CaptionedShard
 from glipkit.errors import UserError
@@ -146,7 +145,6 @@ class CaptionGrounder:
 
     def label_ranges(self, ranges: Iterable[tuple[CaptionedShard, range]]) -> Iterator[Labels]:
         """The same for several ranges of pairs; while one ends, the next one has begun."""
-        keep_freed_memory()
         pool = WORKERS.get(self._workers)
         read = in_order(pool, self._read, _pieces(ranges), self._workers + 1)
         batches = self._batches(read)

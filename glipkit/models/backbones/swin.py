@@ -77,7 +77,7 @@ def run_block(block: SwinBlock, x: Tensor, size: tuple[int, int]) -> Tensor:
             out = checkpoint(_run_windows, *arguments, use_reentrant=False)
         else:
             out = _run_windows(*arguments)
-        return out.index_select(1, windows.places)
+        return out.index_select(1, windows.ranks)
     out = torch.empty_like(x)
     most = max(1, CHUNK_ELEMENTS // (4 * x.size(2) * side**2 * len(x)))
     chunks = even_pieces(len(windows), most)
@@ -86,10 +86,7 @@ def run_block(block: SwinBlock, x: Tensor, size: tuple[int, int]) -> Tensor:
     def run_group(i: int) -> None:
         chunk = chunks[i]
         result = _run_windows(block, x, windows, chunk, bias, layers).to(out.dtype)
-        tokens, real = windows.tokens_of(chunk)
-        if chunk.stop > windows.whole:
-            tokens, result = tokens[real], result[:, real]
-        out.index_copy_(1, tokens, result)
+        out.index_copy_(1, windows.real_tokens_of(chunk)[0], result)
 
     share_out(run_group, len(chunks))
     return out
@@ -136,13 +133,17 @@ class BlockLayers:
 
 def _run_windows(block: SwinBlock, x: Tensor, windows: Windows, chunk: slice, bias: Tensor,
                  layers: BlockLayers | None = None) -> Tensor:
-    """Tokens (B, L, C) -> those of some windows after the block, (B, m * S, C)."""
-    tokens, real = windows.tokens_of(chunk)
+    """Tokens (B, L, C) -> those of the map in some windows after the block, (B, R, C).
+
+    What lies beyond the map is a token of zeros for the attention, and nothing elsewhere.
+    """
+    tokens, slots = windows.real_tokens_of(chunk)
     x = x.index_select(1, tokens)
     layers = layers or BlockLayers.of(block, x.size(0) * x.size(1))
     normed = block.norm1(x)
-    if chunk.stop > windows.whole:
-        normed = normed * real[:, None]
+    if slots is not None:
+        count = windows.regions[chunk].numel()
+        normed = normed.new_zeros(x.size(0), count, x.size(2)).index_copy(1, slots, normed)
     normed = normed.unflatten(1, (chunk.stop - chunk.start, -1))
     # Where nothing is masked all windows share one bias, which need not be written out for each.
     whole = max(0, windows.whole - chunk.start)
@@ -151,6 +152,8 @@ def _run_windows(block: SwinBlock, x: Tensor, windows: Windows, chunk: slice, bi
     attended = [attend_in_windows(block.attn.w_msa, layers.qkv, part, part_bias)
                 for part, part_bias in zip(parts, biases) if part.numel()]
     attended = (torch.cat(attended, dim=1) if len(attended) > 1 else attended[0]).flatten(1, 2)
+    if slots is not None:
+        attended = attended.index_select(1, slots)
     x = _add_branch(layers.proj, attended, x, block.attn.w_msa.proj_drop, block.attn.drop)
     return _feed_forward(block, layers, block.norm2(x), x)
 

@@ -34,6 +34,7 @@ class Windows:
         shifted: Whether there are different regions.
         regions: (n, S) as above, in the order of the windows.
         places: (L,) index of each token of the map among the tokens of all windows.
+        ranks: (L,) the same among those tokens of all windows that are in the map.
     """
 
     def __init__(self, tokens: Tensor, regions: Tensor, count: int, device: torch.device) -> None:
@@ -45,8 +46,9 @@ class Windows:
         self.padded, self.shifted = tokens.numel() > count, bool(apart.any())
         places = torch.empty(count, dtype=torch.long)
         places[tokens[tokens >= 0]] = (tokens >= 0).flatten().nonzero().flatten()
-        self.regions, self.places, self._real, self._tokens = (
-            to_device(x, device) for x in (regions[order], places, tokens >= 0,
+        ranks = ((tokens >= 0).flatten().cumsum(0) - 1)[places]
+        self.regions, self.places, self.ranks, self._real, self._tokens = (
+            to_device(x, device) for x in (regions[order], places, ranks, tokens >= 0,
                                            tokens.clamp(min=0)))
 
     def __len__(self) -> int:
@@ -55,6 +57,15 @@ class Windows:
     def tokens_of(self, chunk: slice) -> tuple[Tensor, Tensor]:
         """Index of each token of some windows, 0 beyond the map, and whether it is in the map."""
         return self._tokens[chunk].flatten(), self._real[chunk].flatten()
+
+    def real_tokens_of(self, chunk: slice) -> tuple[Tensor, Tensor | None]:
+        """Index of each token of the map in some windows (R,), and its place among all m * S tokens
+        of these windows, or None where all of them are in the map. A GPU would be waited for."""
+        tokens = self._tokens[chunk].flatten()
+        if not self.padded or chunk.stop <= self.whole or bool(self._real[chunk].all()):
+            return tokens, None
+        slots = self._real[chunk].flatten().nonzero()[:, 0]
+        return tokens[slots], slots
 
     def mask_of(self, chunk: slice) -> Tensor:
         """Addend (m, 1, S, S) of the similarities in some windows."""

@@ -143,7 +143,9 @@ class DyConv(nn.Module):
         if coarser is not None:
             branches.append(F.interpolate(self.convs[0].norm(coarser), size=same.shape[-2:],
                                           mode='bilinear', align_corners=True))
-        pools = [branch.mean(dim=(2, 3), keepdim=True) for branch in branches]
+        # The mean of a bfloat16 map would be that of a float32 copy.
+        pools = [branch.sum(dim=(2, 3), keepdim=True) / branch[0, 0].numel()
+                 for branch in branches]
         # The first layer of the scale attention is the pooling, which DyReLU needs as well.
         weights = [F.hardsigmoid(self.scale_attention[1:](pool)) / len(branches)
                    for pool in pools]

@@ -163,9 +163,12 @@ class _Image:
         weights = self._similarity(x).exp_()
         heads = weights.view(len(x), self.num_heads, -1)
         seen = heads if self._all_seen else heads * self.mask.to(heads.dtype)
-        sums = torch.sum(seen, dim=2, dtype=self.row_sums.dtype, out=self.row_sums[chunk])
+        # In the dtype of the weights, which the factor below has too: PyTorch adds up in float32
+        # there, but to ask for a float32 result copies all weights first.
+        sums = seen.sum(dim=2)
+        self.row_sums[chunk] = sums
         token_sums.add(weights, weights * drop.like(weights) if drop else weights, x)
-        heads.mul_(sums.reciprocal().to(weights.dtype)[..., None])
+        heads.mul_(sums.reciprocal()[..., None])
         if drop:
             weights *= drop.like(weights)
         self.updated[chunk] = self._receive(weights, residual=x)
