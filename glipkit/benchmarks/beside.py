@@ -36,8 +36,8 @@ ALONE, BESIDE = 'alone', 'beside'
 SETTLE = 1
 NOTES = (
     "GOMP_SPINCOUNT: rounds that a waiting thread of GNU's OpenMP stays awake. "
-    'Commands of glipkit set it. Where PyTorch was imported first, glipkit shortens the waits '
-    'while other work wants the processors.',
+    'Commands of glipkit set it. In both of its candidates glipkit shortens the waits while other '
+    'work wants the processors.',
     'In every round each candidate is called once alone and once while the neighbour works, one '
     'second after the state has changed; ratios are of medians.',
     'A neighbour that spins keeps one processor busy; one of PyTorch asks for all. With two '

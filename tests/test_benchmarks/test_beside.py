@@ -37,7 +37,7 @@ class FakeNeighbour:
 class FakeWorker:
     """Takes a second alone, and longer beside a neighbour the longer its threads stay awake."""
     log: list = []
-    beside = {'1000': 1.75, None: 1.5, '300000': 4., '0': 2.}
+    beside = {beside.WAITS['glipkit']: 1.75, None: 1.5, '300000': 4., '0': 2.}
 
     def __init__(self, name, call):
         assert call.environment['OMP_WAIT_POLICY'] is None

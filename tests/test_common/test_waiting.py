@@ -11,14 +11,18 @@ from glipkit.common import waiting
 from glipkit.common.waiting import CALM, FULL, Watch, wait_briefly, wait_briefly_in_a_crowd
 
 
-@pytest.mark.parametrize('machine,given,expected', [
-    ('x86_64', {}, {'GOMP_SPINCOUNT': '1000'}),
-    ('AMD64', {'A': 'b'}, {'A': 'b', 'GOMP_SPINCOUNT': '1000'}),
-    ('x86_64', {'GOMP_SPINCOUNT': '5'}, {'GOMP_SPINCOUNT': '5'}),
-    ('x86_64', {'OMP_WAIT_POLICY': 'active'}, {'OMP_WAIT_POLICY': 'active'}),
-    ('aarch64', {}, {})])
-def test_where_nobody_has_chosen(monkeypatch, machine, given, expected):
+@pytest.mark.parametrize('machine,processors,account,given,expected', [
+    ('x86_64', 2, True, {}, {'GOMP_SPINCOUNT': '20000'}),
+    ('AMD64', 16, True, {'A': 'b'}, {'A': 'b', 'GOMP_SPINCOUNT': '20000'}),
+    ('x86_64', 17, True, {}, {'GOMP_SPINCOUNT': '1000'}),  # nobody shortens waits in a crowd there
+    ('x86_64', 2, False, {}, {'GOMP_SPINCOUNT': '1000'}),
+    ('x86_64', 2, True, {'GOMP_SPINCOUNT': '5'}, {'GOMP_SPINCOUNT': '5'}),
+    ('x86_64', 2, True, {'OMP_WAIT_POLICY': 'active'}, {'OMP_WAIT_POLICY': 'active'}),
+    ('aarch64', 2, True, {}, {})])
+def test_where_nobody_has_chosen(monkeypatch, machine, processors, account, given, expected):
     monkeypatch.setattr(platform, 'machine', lambda: machine)
+    monkeypatch.setattr(os, 'cpu_count', lambda: processors)
+    monkeypatch.setattr(waiting, '_can_look', lambda: account)
     monkeypatch.delitem(sys.modules, 'torch', raising=False)
     wait_briefly(given)
     assert given == expected
@@ -32,8 +36,9 @@ def test_nothing_changes_once_torch_is_there(monkeypatch):
 
 
 @pytest.mark.skipif(platform.machine().lower() not in ('x86_64', 'amd64'), reason='left alone')
-@pytest.mark.parametrize('command,expected', [('env', '1000'), ('bench', 'None')])
-def test_commands_set_it_before_torch(command, expected):
+@pytest.mark.parametrize('command,sets', [('env', True), ('bench', False)])
+def test_commands_set_it_before_torch(command, sets):
+    expected = waiting.short_waits({}).get('GOMP_SPINCOUNT') if sets else None
     code = ('import os, sys; os.environ.pop("GOMP_SPINCOUNT", None); '
             'os.environ.pop("OMP_WAIT_POLICY", None); '
             'from glipkit.cli.main import main\n'
@@ -77,6 +82,30 @@ def test_nobody_watches_where_the_user_has_chosen(monkeypatch, choice):
     monkeypatch.setattr(waiting, '_watching', False)
     monkeypatch.setenv(choice, '1000')
     assert not wait_briefly_in_a_crowd()
+
+
+#: What a process that begins with a command's variable does.
+IN_A_COMMAND = '''
+import torch
+torch.set_num_threads(2)
+from glipkit.common import waiting
+print(waiting._openmp() is None or waiting._openmp().omp_get_num_procs() > waiting.MOST)
+print(waiting.wait_briefly_in_a_crowd())
+'''
+
+
+@pytest.mark.skipif(sys.platform != 'linux' or not waiting._can_look(), reason="Linux's account")
+@pytest.mark.slow
+@pytest.mark.parametrize('spins,watched', [(waiting.SPINS, True), (waiting.SPINS + 1, False)])
+def test_a_command_watches_beside_the_variable_that_it_sets(spins, watched):
+    environment = {name: value for name, value in os.environ.items()
+                   if name not in waiting.CHOICES}
+    ran = subprocess.run([sys.executable, '-c', IN_A_COMMAND], capture_output=True, text=True,
+                         timeout=120, env={**environment, 'OMP_NUM_THREADS': '2',
+                                           'GOMP_SPINCOUNT': str(spins)})
+    assert ran.returncode == 0, ran.stderr
+    cannot, does = ran.stdout.split()
+    assert does == str(watched and cannot == 'False')
 
 
 #: Threads of the process, in the middle of short waits and after them; what torch computes there.

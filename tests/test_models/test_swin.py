@@ -2,6 +2,7 @@
 import pytest
 import torch
 from mmdet.models.backbones.swin import SwinTransformer as Reference
+from torch.utils.flop_counter import FlopCounterMode
 
 from glipkit.models.backbones import swin
 from glipkit.models.backbones.swin import SwinTransformer
@@ -50,6 +51,22 @@ def test_gradients_equal_mmdets(with_cp, at_once, monkeypatch):
     assert grads[0].keys() == grads[1].keys()
     for name in grads[0]:
         torch.testing.assert_close(grads[0][name], grads[1][name])
+
+
+@pytest.mark.parametrize('grad', [False, True])
+@pytest.mark.parametrize('shift', [0, 2])
+def test_what_lies_beyond_the_map_is_in_the_attention_alone(grad, shift, monkeypatch):
+    """A map of 5 x 6 tokens in windows of 4: 4 windows, 64 tokens, 30 of which are real."""
+    monkeypatch.setattr(swin, 'CHUNK_ELEMENTS', 1 << 20)
+    _, ours = pair()
+    block, channels = ours.stages[0].blocks[shift // 2], 8
+    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(grad):
+        swin.run_block(block, torch.randn(1, 30, channels, dtype=torch.float64), (5, 6))
+    flops = counter.get_flop_counts()['Global']
+    products = sum(count for name, count in flops.items()
+                   if 'attention' not in str(name) and 'bmm' not in str(name))
+    assert block.attn.shift_size == shift
+    assert products == 2 * (64 * channels * 3 * channels + 30 * channels * (1 + 4 + 4) * channels)
 
 
 def test_frozen_stages_get_no_gradient():
