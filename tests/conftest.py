@@ -12,7 +12,7 @@ from hypothesis import settings
 settings.register_profile('fixed', derandomize=True, deadline=None)
 settings.load_profile('fixed')
 
-# As the commands do (glipkit.common.waiting), before torch is imported: tests often run beside
+# Short waits of threads (glipkit.common.waiting), before torch is imported: tests often run beside
 # other processes.
 os.environ.setdefault('GOMP_SPINCOUNT', '1000')
 
@@ -54,3 +54,13 @@ def forget_runs():
             handler.close()
     for manager in (MMLogger, MessageHub, DefaultScope, Visualizer):
         manager._instance_dict.clear()
+
+
+@pytest.fixture
+def two_threads():
+    """PyTorch computes in two threads, on any machine."""
+    import torch  # not before the variables above
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)

@@ -520,14 +520,6 @@ def test_tiles_are_settled_together(predictor):
     assert len(found) and same(found, found.one_per_object())
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize('batch_size', [1, 3])
 def test_many_images_are_found_side_by_side(predictor, folder, two_threads, monkeypatch,
                                             batch_size):

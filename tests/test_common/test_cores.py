@@ -10,13 +10,7 @@ from glipkit.common.cores import even_pieces, share_out
 from glipkit.models.kernels import strips
 from glipkit.models.kernels.strips import in_strips
 
-
-@pytest.fixture(autouse=True)
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures('two_threads')
 
 
 def test_every_piece_is_done_once():

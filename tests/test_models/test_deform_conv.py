@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 
-from glipkit.models.heads.dyhead import DyConv, read_flat
+from glipkit.models.heads.dyhead import DyConv, _mean, read_flat
 from glipkit.models.kernels import gathered_product
 from glipkit.models.kernels.deform_conv import deform_conv2d as deform_maps
 from glipkit.models.kernels.deform_conv import level_table
@@ -95,6 +95,13 @@ def test_dyconv_keeps_shapes_and_gives_gradients_to_all_levels():
     outputs[1].sum().backward()
     assert all(level.grad.abs().sum() > 0 for level in levels)
     assert all(p.grad is not None for p in block.parameters())
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16, torch.float32])
+def test_means_of_maps_stay_in_range(dtype):
+    """200 * 300 positions of 2 add up to more than float16 holds."""
+    mean = _mean(torch.full((1, 3, 200, 300), 2., dtype=dtype))
+    assert mean.shape == (1, 3, 1, 1) and mean.dtype == dtype and (mean == 2).all()
 
 
 def test_dyconv_under_bf16_autocast_stays_close():

@@ -52,14 +52,6 @@ def test_maps_and_labels_of_some_images():
     assert labels_of_columns(found, [4, 9]).tolist() == [4, 9, 9]  # one place is behind the last
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_jobs_run_side_by_side_and_in_order(two_threads):
     meet = threading.Barrier(2, timeout=20)  # nobody passes alone
 

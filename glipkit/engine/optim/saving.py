@@ -4,11 +4,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from glipkit.engine.optim.fused import OWN_WAYS
 from glipkit.engine.optim.tensor_clip import check_release
 from glipkit.errors import UserError
 
-#: How AdamW computes, which CompactAdamW does in one way.
-_FORMS = ('fused', 'foreach', 'capturable', 'differentiable')
 _KNOWN = ('lr', 'betas', 'eps', 'weight_decay')
 #: Wrappers by what does the same and can release gradients.
 _RELEASING = {'OptimWrapper': 'glipkit.ClippingOptimWrapper',
@@ -33,7 +32,7 @@ def save_memory(wrapper: Mapping[str, Any], one_process: bool = True) -> tuple[d
         UserError: Another optimiser than AdamW, or a form of it that is not there.
     """
     optimizer = {key: value for key, value in wrapper.get('optimizer', {}).items()
-                 if key not in _FORMS and (value or key not in ('amsgrad', 'maximize'))}
+                 if key not in OWN_WAYS and (value or key not in ('amsgrad', 'maximize'))}
     name = _name(optimizer.pop('type', None))
     if name not in ('AdamW', 'CompactAdamW') or not optimizer.keys() <= set(_KNOWN):
         others = ', '.join(sorted(optimizer.keys() - set(_KNOWN)))

@@ -38,7 +38,7 @@ def _run(block: SwinBlock, x: Tensor, windows: Windows) -> Tensor:
     normed = block.norm1(x)
     if torch.is_autocast_enabled(x.device.type):  # before the gather, which moves half as much then
         normed = normed.to(torch.get_autocast_dtype(x.device.type))
-    tokens, real = windows.tokens_of(slice(0, len(windows)))
+    tokens, real = windows.all_tokens()
     inside = normed.index_select(1, tokens)
     if windows.padded:
         inside = inside * real[:, None]

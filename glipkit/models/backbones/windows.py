@@ -54,9 +54,9 @@ class Windows:
     def __len__(self) -> int:
         return len(self._tokens)
 
-    def tokens_of(self, chunk: slice) -> tuple[Tensor, Tensor]:
-        """Index of each token of some windows, 0 beyond the map, and whether it is in the map."""
-        return self._tokens[chunk].flatten(), self._real[chunk].flatten()
+    def all_tokens(self) -> tuple[Tensor, Tensor]:
+        """Index of each token of all windows, 0 beyond the map, and whether it is in the map."""
+        return self._tokens.flatten(), self._real.flatten()
 
     def real_tokens_of(self, chunk: slice) -> tuple[Tensor, Tensor | None]:
         """Index of each token of the map in some windows (R,), and its place among all m * S tokens

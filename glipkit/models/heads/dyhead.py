@@ -143,9 +143,7 @@ class DyConv(nn.Module):
         if coarser is not None:
             branches.append(F.interpolate(self.convs[0].norm(coarser), size=same.shape[-2:],
                                           mode='bilinear', align_corners=True))
-        # The mean of a bfloat16 map would be that of a float32 copy.
-        pools = [branch.sum(dim=(2, 3), keepdim=True) / branch[0, 0].numel()
-                 for branch in branches]
+        pools = [_mean(branch) for branch in branches]
         # The first layer of the scale attention is the pooling, which DyReLU needs as well.
         weights = [F.hardsigmoid(self.scale_attention[1:](pool)) / len(branches)
                    for pool in pools]
@@ -153,6 +151,14 @@ class DyConv(nn.Module):
         factors = [factor.to(same.dtype) for factor in (
             *weights, *self.task_attention.coefficients(pooled.flatten(1)))]
         return in_strips(lambda *maps: _mix(maps, *factors), branches)
+
+
+def _mean(x: Tensor) -> Tensor:
+    """Mean of a map over its positions, (B, C, 1, 1)."""
+    if x.dtype != torch.bfloat16:  # a sum might leave the range of float16
+        return x.mean(dim=(2, 3), keepdim=True)
+    # PyTorch's mean would copy the map to float32 first; its sum adds up in float32 as well.
+    return x.sum(dim=(2, 3), keepdim=True) / x[0, 0].numel()
 
 
 def _mix(maps: Sequence[Tensor], *factors: Tensor) -> Tensor:
