@@ -68,7 +68,8 @@ def test_a_killed_training_resumes_to_the_same_weights_and_is_tested(world, tmp_
     killed = subprocess.run(
         [sys.executable, str(killer), 'die', 'train', str(config), '--work-dir',
          str(tmp_path / 'killed')], capture_output=True, text=True, timeout=300,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(REPOSITORY)})
+        env={**os.environ, 'OMP_NUM_THREADS': str(torch.get_num_threads()),  # the same sums
+             'PYTHONPATH': str(REPOSITORY)})
     assert killed.returncode == -9, killed.stderr[-2000:]
     work_dir = tmp_path / 'killed'
     assert not (work_dir / 'iter_6.pth').exists()
